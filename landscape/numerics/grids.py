@@ -1,0 +1,133 @@
+"""Frozen grids: named axes, index ↔ coordinate, and an order that goes from coarse to fine."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landscape.errors import InputError
+
+AXIS_NAMES = ("x", "y", "z", "u", "v", "w")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """``count`` evenly spaced coordinates from ``start`` to ``stop``, both included."""
+
+    start: float
+    stop: float
+    count: int
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.start) and math.isfinite(self.stop)):
+            raise InputError(f"axis: expected finite ends, got {self.start!r}:{self.stop!r}.")
+        if isinstance(self.count, bool) or self.count != int(self.count) or self.count < 1:
+            raise InputError(f"axis: expected a whole number of points of at least 1, got {self.count!r}.")
+        if self.count > 1 and not self.start < self.stop:
+            raise InputError(f"axis: expected start < stop, got {self.start!r}:{self.stop!r}:{self.count}.")
+
+    @classmethod
+    def parse(cls, text: str, *, argument: str = "axis") -> Axis:
+        """An axis from ``"start:stop:count"``, such as ``-1:1:51``.
+
+        Raises:
+            InputError: naming ``argument``, the form expected and what arrived.
+        """
+        parts = text.split(":")
+        try:
+            start, stop, count = float(parts[0]), float(parts[1]), int(parts[2])
+            if len(parts) != 3:
+                raise ValueError
+        except (ValueError, IndexError):
+            raise InputError(
+                f"{argument}: expected start:stop:count with a whole count, such as -1:1:51, got {text!r}."
+            ) from None
+        try:
+            return cls(start, stop, count)
+        except InputError as error:
+            raise InputError(f"{argument}: {error} Try -1:1:51.") from None
+
+    @cached_property
+    def coordinates(self) -> NDArray[np.float64]:
+        """Shape ``(count,)``. Written as a weighted mean of the ends, so that a symmetric axis holds 0 exactly."""
+        if self.count == 1:
+            return np.array([self.start])
+        steps = np.arange(self.count, dtype=np.float64)
+        last = self.count - 1
+        return (self.start * (last - steps) + self.stop * steps) / last
+
+    @cached_property
+    def levels(self) -> NDArray[np.int64]:
+        """How fine the mesh must be for each index to be on it: 0 for ends and every 2^kth point, growing by halves."""
+        if self.count == 1:
+            return np.zeros(1, dtype=np.int64)
+        # Start from the largest power of two that leaves about three points, so that level 0 is already a picture.
+        top = max(int(math.log2(self.count - 1)) - 1, 0)
+        index = np.arange(self.count)
+        levels = np.full(self.count, top, dtype=np.int64)
+        for level in range(top, -1, -1):
+            levels[index % (1 << (top - level)) == 0] = level
+        levels[-1] = 0
+        return levels
+
+    def to_list(self) -> list[float | int]:
+        return [self.start, self.stop, self.count]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The product of axes. Axis 0 is x, axis 1 is y, …; arrays over the grid are indexed ``[…, y, x]``."""
+
+    axes: tuple[Axis, ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.axes) <= len(AXIS_NAMES):
+            raise InputError(f"grid: expected 1 to {len(AXIS_NAMES)} axes, got {len(self.axes)}.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """x, y, z, … in the order of the coefficients."""
+        return AXIS_NAMES[: len(self.axes)]
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The array dimensions: the names reversed, so that a 2-D array is ``[y, x]``."""
+        return self.names[::-1]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of an array over the grid, in the order of :attr:`dims`."""
+        return tuple(axis.count for axis in reversed(self.axes))
+
+    def __len__(self) -> int:
+        return math.prod(self.shape)
+
+    def coefficients(self, flat: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The points ``(P, axes)`` as coefficients (x, y, …) of the flat indices ``(P,)`` into an array of :attr:`shape`."""
+        index = np.unravel_index(flat, self.shape)
+        return np.stack([axis.coordinates[i] for axis, i in zip(self.axes, reversed(index), strict=True)], axis=-1)
+
+    @cached_property
+    def coarse_to_fine(self) -> NDArray[np.int64]:
+        """All flat indices, the coarsest mesh first: a run stopped at any moment is a picture of the whole plane."""
+        per_axis = [axis.levels for axis in reversed(self.axes)]
+        level = np.zeros(self.shape, dtype=np.int64)
+        for position, levels in enumerate(per_axis):
+            shape = [1] * len(per_axis)
+            shape[position] = -1
+            level = np.maximum(level, levels.reshape(shape))
+        return np.argsort(level.ravel(), kind="stable").astype(np.int64)
+
+    def nearest(self, point: tuple[float, ...]) -> tuple[int, ...]:
+        """The array index (in the order of :attr:`dims`) of the grid point nearest to (x, y, …)."""
+        pairs = zip(self.axes, point, strict=True)
+        return tuple(int(np.abs(axis.coordinates - value).argmin()) for axis, value in pairs)[::-1]
+
+    def corners(self) -> NDArray[np.float64]:
+        """The 2^axes corner points, shape ``(2^axes, axes)``."""
+        return np.array(list(itertools.product(*((a.coordinates[0], a.coordinates[-1]) for a in self.axes))))
