@@ -1,0 +1,22 @@
+"""Floor 1: data sets. Splits that live on a device, the built-in sets, and adapters for a user's own."""
+
+from __future__ import annotations
+
+from landscape.data.adapters import as_data
+from landscape.data.catalog import DATA_SETS, load_data
+from landscape.data.images import ImageData
+from landscape.data.indexed import IndexedData
+from landscape.data.splits import Data, DataSet, subset
+from landscape.data.tensors import TensorData
+
+__all__ = [
+    "DATA_SETS",
+    "Data",
+    "DataSet",
+    "ImageData",
+    "IndexedData",
+    "TensorData",
+    "as_data",
+    "load_data",
+    "subset",
+]

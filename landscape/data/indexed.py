@@ -1,0 +1,120 @@
+"""A user's own indexable data, read once into tensors."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from landscape.data.tensors import TensorData
+from landscape.errors import InputError
+from landscape.numerics.seeds import derive_seed
+
+
+class Indexable(Protocol):
+    """What ``torch.utils.data`` calls a map-style dataset; ``source[i]`` gives ``(input, target)``."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+class IndexedData:
+    """Anything with ``__len__`` and ``__getitem__``, as one split.
+
+    All samples are read once, at the first use, and stacked by torch's ``default_collate``, so that every later batch is the
+    same. Random transforms inside ``source`` that draw from torch are therefore drawn once, from a fixed seed; the
+    global random state is left alone.
+
+    Args:
+        source: ``source[i]`` is a pair ``(input, target)`` of tensors, arrays, numbers, or nestings of them.
+        name: what results call this split.
+
+    Raises:
+        InputError: at the first use, for a sample that cannot be read, is no pair, or cannot be stacked with the others.
+    """
+
+    def __init__(self, source: Indexable, name: str = "indexed") -> None:
+        self.source = source
+        self.name = name
+        self._device: torch.device | str = "cpu"
+        self._stacked: TensorData | None = None
+
+    @property
+    def classes(self) -> int | None:
+        """The length of ``source.classes`` where it has such a list, else one more than the largest label."""
+        return self._memory.classes
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def batch(self, indices: Tensor) -> tuple[Any, Any]:
+        return self._memory.batch(indices)
+
+    def training_batch(self, indices: Tensor, generator: torch.Generator) -> tuple[Any, Any]:
+        return self._memory.training_batch(indices, generator)
+
+    def fingerprint(self) -> str:
+        return self._memory.fingerprint()
+
+    def to(self, device: torch.device | str) -> IndexedData:
+        moved = IndexedData(self.source, self.name)
+        moved._device = device
+        moved._stacked = None if self._stacked is None else self._stacked.to(device)
+        return moved
+
+    @property
+    def _memory(self) -> TensorData:
+        if self._stacked is None:
+            inputs, targets = _stacked(_samples(self.source, self.name), self.name)
+            listed = getattr(self.source, "classes", None)
+            classes = len(listed) if isinstance(listed, list | tuple) else None
+            self._stacked = labelled(inputs, targets, name=self.name, classes=classes).to(self._device)
+        return self._stacked
+
+
+def labelled(inputs: Any, targets: Any, *, name: str, classes: int | None = None) -> TensorData:
+    """A :class:`TensorData` with ``classes``, or one more than the largest label, if ``targets`` look like labels.
+
+    Labels are integers of shape ``(N,)``, none of them negative; with other targets there are no classes.
+    """
+    integers = isinstance(targets, Tensor) and targets.ndim == 1 and targets.dtype in _INTEGERS and len(targets) > 0
+    if not integers or int(targets.min()) < 0:
+        return TensorData(inputs, targets, name=name)
+    return TensorData(inputs, targets, classes=classes or int(targets.max()) + 1, name=name)
+
+
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+def _samples(source: Indexable, name: str) -> list[tuple[Any, Any]]:
+    samples = []
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive_seed(0, "read"))
+        for index in range(len(source)):
+            try:
+                sample = source[index]
+            except Exception as error:
+                raise InputError(f"data: sample {index} of {name} raised {type(error).__name__}: {error}") from error
+            if not isinstance(sample, tuple | list) or len(sample) != 2:
+                raise InputError(
+                    f"data: expected a pair (input, target) as sample {index} of {name}, got {type(sample).__name__} "
+                    f"{sample!r:.80}. Wrap the data so that data[i] returns such a pair."
+                )
+            samples.append((sample[0], sample[1]))
+    if not samples:
+        raise InputError(f"data: {name} has no samples; expected at least one.")
+    return samples
+
+
+def _stacked(samples: list[tuple[Any, Any]], name: str) -> tuple[Any, Any]:
+    try:
+        inputs, targets = default_collate(samples)
+    except Exception as error:
+        raise InputError(
+            f"data: the samples of {name} cannot be stacked into batches ({type(error).__name__}: {error}). "
+            "Expected tensors, arrays or numbers of one shape; give the data a transform to tensors of one size."
+        ) from error
+    return inputs, targets

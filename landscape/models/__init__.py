@@ -1,0 +1,9 @@
+"""Floor 1: networks. The coursework's VGG, a multi-layer perceptron, torchvision's, and a user's own by reference."""
+
+from __future__ import annotations
+
+from landscape.models.mlp import mlp
+from landscape.models.registry import MODELS, build_model, fitting_options
+from landscape.models.vgg import NORMS, vgg
+
+__all__ = ["MODELS", "NORMS", "build_model", "fitting_options", "mlp", "vgg"]

@@ -1,0 +1,122 @@
+"""Models by name: what a command line or a checkpoint says becomes a module."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from landscape.errors import InputError, unknown_choice
+from landscape.models.checks import check_counts
+from landscape.models.mlp import mlp
+from landscape.models.vgg import DEPTHS, vgg
+from landscape.numerics.references import (
+    accepted_options,
+    call_reference,
+    check_options,
+    is_reference,
+    json_options,
+    resolve_reference,
+)
+from landscape.numerics.seeds import derive_seed
+
+_TORCHVISION = "torchvision:"
+
+_BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    **{f"vgg{depth:02}": functools.partial(vgg, depth) for depth in DEPTHS},
+    "mlp": mlp,
+}
+
+MODELS: dict[str, str] = {
+    **{f"vgg{depth:02}": f"the coursework's network, {depth - 1} convolutions and 1 linear layer" for depth in DEPTHS},
+    "mlp": "multi-layer perceptron",
+}
+
+
+def build_model(name: str, *, seed: int | None = None, **options: Any) -> nn.Module:
+    """A freshly initialised module by name, on the CPU.
+
+    The pair ``{"name": name, "options": options}`` is a model's spec: what a checkpoint records, and enough to build it again.
+
+    Args:
+        name: one of :data:`MODELS`; ``torchvision:NAME`` for one of torchvision's classification models, without trained weights;
+            or a reference ``module:function`` or ``path/to/file.py:function`` to a function that returns a module.
+        seed: initial weights are a function of it, and torch's global random state is left as it was. None draws them from that
+            state, as building the module by hand would.
+        options: what the builder takes; values that JSON can carry. For torchvision's, ``classes`` and their own arguments.
+
+    Raises:
+        InputError: for a name or option that does not exist, naming the nearest; for a value that JSON cannot carry or the
+            builder refuses; for a reference that fails or returns something else.
+    """
+    options = json_options(f"model {name!r}", options)
+    if seed is None:
+        return _build(name, options)
+    with torch.random.fork_rng(devices=[]):
+        # Only the CPU's generator, so that a seed neither starts nor reseeds an accelerator.
+        torch.default_generator.manual_seed(derive_seed(seed, "initialisation"))
+        return _build(name, options)
+
+
+def fitting_options(name: str, **facts: Any) -> dict[str, Any]:
+    """Those of ``facts`` about a data set (``classes``, ``channels``, ``image_size``) that the model's builder takes.
+
+    Facts that are None are left out. A referenced function gets those that its signature names.
+
+    Raises:
+        InputError: for a name that does not exist.
+    """
+    if name.startswith(_TORCHVISION):
+        taken = {"classes"}
+    else:
+        builder = resolve_reference("model", name) if is_reference(name) else _builder(name)
+        taken = set(accepted_options(builder) or ())
+    return {fact: value for fact, value in facts.items() if fact in taken and value is not None}
+
+
+def _build(name: str, options: dict[str, Any]) -> nn.Module:
+    if name.startswith(_TORCHVISION):
+        return _torchvision_model(name, **options)
+    if not is_reference(name):
+        builder = _builder(name)
+        check_options(f"model {name!r}", builder, options)
+        return builder(**options)
+    module = call_reference("model", name, options)
+    if not isinstance(module, nn.Module):
+        raise InputError(
+            f"model: {name!r} returned {type(module).__name__} {module!r:.80}; expected a torch.nn.Module."
+        )
+    return module
+
+
+def _builder(name: str) -> Callable[..., nn.Module]:
+    if name not in _BUILDERS:
+        unknown = unknown_choice("model", name, MODELS)
+        raise InputError(f"{unknown} Or torchvision:NAME, or your own: module:function, path/to/file.py:function.")
+    return _BUILDERS[name]
+
+
+def _torchvision_model(name: str, classes: int = 1000, **options: Any) -> nn.Module:
+    from torchvision import models
+
+    chosen = name.removeprefix(_TORCHVISION)
+    # Only the classification models: the others (detection, segmentation) take no plain batch of images and labels.
+    names = models.list_models(module=models)
+    if chosen not in names:
+        raise unknown_choice("torchvision model", chosen, names)
+    if "weights" in options:
+        raise InputError(
+            f"model {name!r}, option 'weights': it is built untrained; load trained weights as a checkpoint."
+        )
+    check_counts(classes=classes)
+    try:
+        model: nn.Module = models.get_model(chosen, weights=None, num_classes=classes, **options)
+    except Exception as error:
+        raise InputError(
+            f"model {name!r}: torchvision refused the options {options!r} with {classes} classes "
+            f"({type(error).__name__}: {error})."
+        ) from error
+    return model
