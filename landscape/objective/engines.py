@@ -1,0 +1,145 @@
+"""How a point gets into the module that is run: as it is (``plain``), or with BatchNorm folded away (``folded``).
+
+The plain engine is the oracle of the folded one: same values to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from landscape.objective.batch_norm import RunningStatistics
+from landscape.objective.flat_module import FlatModule
+from landscape.objective.folding import NotFoldable, fold_module, folded_change, folded_tensors
+from landscape.objective.subspace import AffineMap, Subspace
+
+ENGINES = ("auto", "plain")
+
+
+class Engine(Protocol):
+    """Puts points into :attr:`module`. ``name`` goes into the result's provenance."""
+
+    name: str
+    module: nn.Module
+
+    def load(self, theta: Tensor, statistics: Tensor) -> None:
+        """Set the parameters to θ ``(n,)`` and the running statistics to ``statistics``."""
+
+    def load_point(self, subspace: Subspace, coefficients: Tensor, statistics: Tensor | None) -> None:
+        """Set the point θ + Σ cₖ dₖ; ``statistics`` are those at the point, None for the checkpoint's."""
+
+
+class PlainEngine:
+    """The module as the user wrote it."""
+
+    name = "plain"
+
+    def __init__(self, flat: FlatModule, statistics: RunningStatistics) -> None:
+        self.module = flat.module
+        self._flat, self._statistics = flat, statistics
+        self._checkpoint_statistics = statistics.vector.clone()
+
+    def load(self, theta: Tensor, statistics: Tensor) -> None:
+        self._flat.load(theta)
+        self._statistics.vector.copy_(statistics)
+
+    def load_point(self, subspace: Subspace, coefficients: Tensor, statistics: Tensor | None) -> None:
+        self.load(subspace.point(coefficients), self._checkpoint_statistics if statistics is None else statistics)
+
+
+class FoldedEngine:
+    """The module without the BatchNorms that follow a convolution or linear layer.
+
+    Where no direction of a subspace moves a γ, and the statistics are fixed, the fold is affine: θ and the directions are
+    folded once, and a point is one operation on flat vectors. Otherwise every point is folded anew.
+
+    Raises:
+        NotFoldable: where the module cannot be traced or nothing folds.
+    """
+
+    name = "folded"
+
+    def __init__(self, flat: FlatModule, statistics: RunningStatistics) -> None:
+        traced, self._folds = fold_module(flat.module)
+        sample = flat.vector
+        self._folded = FlatModule(
+            traced,
+            device=sample.device,
+            dtype=sample.dtype,
+            channels_last=any(s.channels_last for s in flat.layout.slots),
+        )
+        self.module = self._folded.module
+        self._theta = flat.snapshot()
+        self._statistics_layout, self._statistics = statistics.layout, statistics.vector.clone()
+        inside = set(flat.layout.names)
+        self._constants = {n: p.detach().clone() for n, p in flat.module.named_parameters() if n not in inside}
+        self._prepared: tuple[Subspace, AffineMap | None] | None = None
+        self.load(self._theta.vector, self._statistics)
+
+    def load(self, theta: Tensor, statistics: Tensor) -> None:
+        self._folded.load(self._fold(theta, statistics))
+
+    def load_point(self, subspace: Subspace, coefficients: Tensor, statistics: Tensor | None) -> None:
+        folded = self._map(subspace) if statistics is None else None
+        if folded is not None:
+            self._folded.load(folded.point(coefficients))
+        else:
+            self.load(subspace.point(coefficients), self._statistics if statistics is None else statistics)
+
+    def _fold(self, theta: Tensor, statistics: Tensor) -> Tensor:
+        layout = self._folded.layout
+        tensors = folded_tensors(
+            self._folds,
+            layout,
+            self._theta.layout.views(theta),
+            self._statistics_layout.views(statistics),
+            self._constants,
+        )
+        return layout.pack(tensors)
+
+    def _map(self, subspace: Subspace) -> AffineMap | None:
+        """Coefficients to folded parameters, remembered for the last one asked for; None where the fold is not affine."""
+        if self._prepared is None or self._prepared[0] is not subspace:
+            self._prepared = (subspace, self._folded_map(subspace))
+        return self._prepared[1]
+
+    def _folded_map(self, subspace: Subspace) -> AffineMap | None:
+        layout, origin = self._folded.layout, subspace.origin
+        basis = []
+        for direction in subspace.basis:
+            change = folded_change(
+                self._folds,
+                layout,
+                origin.layout.views(origin.vector),
+                self._statistics_layout.views(self._statistics),
+                self._constants,
+                origin.layout.views(direction),
+            )
+            if change is None:
+                return None
+            basis.append(layout.pack(change))
+        return AffineMap(self._fold(origin.vector, self._statistics), torch.stack(basis))
+
+
+def choose_engine(
+    wanted: str, flat: FlatModule, statistics: RunningStatistics, agrees: Callable[[nn.Module], bool]
+) -> tuple[Engine, str]:
+    """The engine and the sentence that says why.
+
+    ``auto`` takes the folded one where the module allows it and its outputs on the first batch are the plain ones (``agrees``).
+    """
+    plain = PlainEngine(flat, statistics)
+    if wanted == "plain":
+        return plain, "plain, as asked"
+    if statistics.layout.size == 0:
+        return plain, "plain: no BatchNorm with running statistics to fold"
+    try:
+        folded = FoldedEngine(flat, statistics)
+    except NotFoldable as reason:
+        return plain, f"plain: {reason}"
+    if not agrees(folded.module):
+        return plain, "plain: the folded module's outputs differ from the module's"
+    return folded, f"folded: {len(folded._folds)} BatchNorm layers folded into the layer before"

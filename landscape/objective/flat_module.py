@@ -1,0 +1,104 @@
+"""A private copy of a user's module whose parameters are views of one flat vector."""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from landscape.errors import InputError
+from landscape.numerics.parameters import Layout, ParameterVector
+
+_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+
+
+class FlatModule:
+    """The module as a function of a flat vector: loading θ is one copy, whatever the number of tensors.
+
+    The copy is in evaluation mode, on ``device``, with floating-point tensors in ``dtype``; the user's own module is only read.
+
+    Args:
+        parameters: shell patterns of the parameters that make up θ (``["features.*"]``); all of them by default. The others
+            keep their values.
+        channels_last: whether 4-D weights are stored channels-last.
+
+    Raises:
+        InputError: for a module that cannot be copied, has no parameters or uninitialised ones, or patterns that match none.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        channels_last: bool,
+        parameters: Sequence[str] | None = None,
+    ) -> None:
+        self.module = _private_copy(module).to(device=device, dtype=dtype).eval()
+        if channels_last:
+            self.module.to(memory_format=torch.channels_last)
+        self._parameters = _selected(self.module, parameters)
+        self.layout = Layout.of(self._parameters, channels_last=channels_last)
+        self.vector = self.layout.pack(self._parameters, dtype=dtype, device=device)
+        for name, view in self.layout.views(self.vector).items():
+            # .data keeps each Parameter object, and with it every tie between modules that share one.
+            self._parameters[name].data = view
+            self._parameters[name].requires_grad_(True)
+        for name, parameter in self.module.named_parameters():
+            if name not in self._parameters:
+                parameter.requires_grad_(False)
+
+    def load(self, vector: Tensor) -> None:
+        """Set all parameters to the flat ``vector``."""
+        with torch.no_grad():
+            self.vector.copy_(vector)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The tensors of θ, in the layout's order."""
+        return list(self._parameters.values())
+
+    def snapshot(self) -> ParameterVector:
+        """A copy of the present θ."""
+        return ParameterVector(self.vector.clone(), self.layout)
+
+
+def has_convolutions(module: nn.Module) -> bool:
+    """Whether channels-last can pay: the module holds 2-D convolutions."""
+    return any(isinstance(layer, _CONVOLUTIONS) for layer in module.modules())
+
+
+def _private_copy(module: nn.Module) -> nn.Module:
+    if not isinstance(module, nn.Module):
+        raise InputError(f"module: expected a torch.nn.Module, got {module!r}.")
+    try:
+        private = copy.deepcopy(module)
+    except Exception as error:
+        raise InputError(
+            f"module: {type(module).__name__} cannot be copied ({error}). It is never evaluated in place, so that it stays as "
+            "it is. A tensor computed from parameters and kept as an attribute is the usual cause: compute it in forward(), "
+            "or use torch.nn.utils.parametrizations."
+        ) from error
+    for parameter in private.parameters():
+        parameter.grad = None
+    return private
+
+
+def _selected(module: nn.Module, patterns: Sequence[str] | None) -> dict[str, nn.Parameter]:
+    named = dict(module.named_parameters())
+    if not named:
+        raise InputError(f"module: {type(module).__name__} has no parameters, so there is no landscape to look at.")
+    lazy = [n for n, p in named.items() if isinstance(p, nn.parameter.UninitializedParameter)]
+    if lazy:
+        raise InputError(f"module: {lazy[0]} is not initialised yet. Run one batch through the module first.")
+    if patterns is None:
+        return named
+    chosen = {n: p for n, p in named.items() if any(fnmatch.fnmatchcase(n, pattern) for pattern in patterns)}
+    if not chosen:
+        some = ", ".join(list(named)[:6])
+        raise InputError(f"parameters: {list(patterns)!r} matches none of the module's names, such as {some}.")
+    return chosen
