@@ -1,0 +1,59 @@
+"""Floor 3: files only. Checkpoints, results, and the original tool's files; every write replaces its file at once.
+
+Names are loaded when first used, so that reading a result does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from landscape.store.atomic import atomic_write
+    from landscape.store.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+    from landscape.store.description import describe
+    from landscape.store.fingerprints import fingerprint
+    from landscape.store.fitting import check_fits, load_into
+    from landscape.store.legacy_directions import read_directions, write_directions
+    from landscape.store.legacy_surfaces import export_surface, import_surface
+    from landscape.store.results import ResultFile, load_result, save_result
+
+__all__ = [
+    # files
+    "atomic_write",
+    "describe",
+    # checkpoints
+    "Checkpoint",
+    "load_checkpoint",
+    "save_checkpoint",
+    "check_fits",
+    "load_into",
+    # results
+    "ResultFile",
+    "load_result",
+    "save_result",
+    "fingerprint",
+    # the original tool's files
+    "read_directions",
+    "write_directions",
+    "import_surface",
+    "export_surface",
+]
+
+_HOMES = {
+    "atomic": ("atomic_write",),
+    "description": ("describe",),
+    "checkpoints": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
+    "fitting": ("check_fits", "load_into"),
+    "results": ("ResultFile", "load_result", "save_result"),
+    "fingerprints": ("fingerprint",),
+    "legacy_directions": ("read_directions", "write_directions"),
+    "legacy_surfaces": ("export_surface", "import_surface"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

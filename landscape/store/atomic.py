@@ -1,0 +1,110 @@
+"""Replace a file at once: whoever opens it, at any instant, finds the last complete content."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import time
+from pathlib import Path
+
+from landscape.errors import ResultFileError
+
+_SUFFIX = ".part"
+_ABANDONED_SECONDS = 600.0
+_ADVICE = {
+    errno.ENOSPC: ("the disk is full", "Free some space, or choose a folder on another disk"),
+    errno.EDQUOT: ("the disk quota is used up", "Free some space, or choose a folder on another disk"),
+    errno.EFBIG: ("the file would be larger than allowed here", "Raise the limit (ulimit -f), or choose another disk"),
+    errno.EROFS: ("the disk is read-only", "Choose another folder"),
+    errno.EACCES: ("its folder is not writable", "Choose another folder, or change its permissions"),
+    errno.EPERM: ("its folder is not writable", "Choose another folder, or change its permissions"),
+    errno.EISDIR: ("it is a folder", "Give the path of a file in it"),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", "Choose another folder"),
+    errno.EEXIST: ("a part of the path is a file, not a folder", "Choose another folder"),
+    errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter one"),
+}
+
+
+def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
+    """Make ``data`` the content of ``path``: temporary file in the same folder, fsync, rename, fsync of the folder.
+
+    Missing folders are created, and a symbolic link keeps pointing where it did. Whatever goes wrong, ``path`` holds
+    its earlier content or the new one, whole. A writer that was killed leaves a hidden temporary file behind; the
+    next write of the same path removes it.
+
+    Raises:
+        ResultFileError: where the file cannot be written, saying why and what to try.
+    """
+    try:
+        target = Path(path).resolve()
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if target.exists() and not target.is_file():
+            raise ResultFileError(f"{path}: is a device or a pipe, not a file; it cannot be replaced. Choose a file.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(target)
+        _replace(target, data)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def write_error(path: str | os.PathLike[str], error: OSError) -> ResultFileError:
+    """The operating system's refusal to write ``path``, in words."""
+    reason, advice = _ADVICE.get(error.errno or 0, (error.strerror or str(error), "Choose another folder"))
+    return ResultFileError(f"{path}: cannot be written: {reason}. What was there before is unharmed. {advice}.")
+
+
+def _replace(target: Path, data: bytes) -> None:
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable, where the system can open folders (POSIX) and the file system syncs them."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(target: Path) -> None:
+    prefix = f".{target.name}."
+    for entry in list(target.parent.iterdir()):
+        owner = entry.name.removeprefix(prefix).removesuffix(_SUFFIX).partition("-")[0]
+        ours = entry.name.startswith(prefix) and entry.name.endswith(_SUFFIX) and owner.isdigit()
+        # A left-over that belongs to another user, or that another writer removes first, must not stop this write.
+        with contextlib.suppress(OSError):
+            if ours and _is_abandoned(entry, int(owner)):
+                entry.unlink()
+
+
+def _is_abandoned(temporary: Path, owner: int) -> bool:
+    """Its writer is gone, or has not touched it for ten minutes (process numbers come round again in containers)."""
+    if time.time() - temporary.stat().st_mtime > _ABANDONED_SECONDS:
+        return True
+    if os.name != "posix":
+        return False
+    try:
+        os.kill(owner, 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    return False

@@ -1,0 +1,234 @@
+"""What is in a file, in a few lines: a checkpoint, a result, or a file of the original tool."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from landscape.errors import ResultFileError
+from landscape.store.hdf5 import SIGNATURE, open_hdf5
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from landscape.store.checkpoints import Checkpoint
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def describe(path: str | os.PathLike[str]) -> str:
+    """A few lines on what a file holds, the first one naming it.
+
+    Raises:
+        CheckpointError, ResultFileError: where it cannot be read, or is neither a checkpoint nor a result.
+    """
+    file = Path(path)
+    if not file.exists():
+        raise ResultFileError(f"{path}: no such file. Give a checkpoint or a result.")
+    if not _is_hdf5(file):
+        from landscape.store.checkpoints import load_checkpoint
+
+        return _joined(path, _checkpoint_lines(load_checkpoint(path)))
+    with open_hdf5(path) as content:
+        groups = [name for name in ("xdirection", "ydirection") if name in content]
+        tensors = [len(content[name]) for name in groups]
+        is_surface = "xcoordinates" in content
+    if groups and not is_surface:
+        held = " and ".join(f"{name} of {count} tensors" for name, count in zip(groups, tensors, strict=True))
+        return _joined(path, ["directions in the original tool's layout", held])
+    return _joined(path, _surface_file_lines(path) if is_surface else _result_lines(path))
+
+
+def _joined(path: str | os.PathLike[str], lines: Iterable[str]) -> str:
+    first, *rest = lines
+    return "\n".join([f"{path}: {first}", *(f"  {line}" for line in rest)])
+
+
+def _is_hdf5(file: Path) -> bool:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(len(SIGNATURE)) == SIGNATURE
+    except OSError:  # a folder, or unreadable: the checkpoint's reader says so
+        return False
+
+
+def _surface_file_lines(path: str | os.PathLike[str]) -> list[str]:
+    from landscape.store.legacy_surfaces import import_surface
+
+    return [
+        "surface in the original tool's layout (landscape convert makes a result of it)",
+        *_plane(import_surface(path)),
+    ]
+
+
+def _result_lines(path: str | os.PathLike[str]) -> list[str]:
+    from landscape.store.results import load_result
+
+    dataset = load_result(path)
+    kind = dataset.attrs["kind"]
+    if kind == "plane" and "loss" in dataset and "status" in dataset:
+        return [f"loss surface, {_completeness(dataset)}", *_plane(dataset), *_provenance(dataset)]
+    if kind == "history" and dataset.sizes.get("epoch"):
+        return [
+            f"training history, {dataset.attrs.get('status', 'of unknown status')}",
+            *_history(dataset),
+            *_provenance(dataset),
+        ]
+    sizes = ", ".join(f"{name} {size}" for name, size in dataset.sizes.items())
+    return [
+        f"result of kind {kind!r}",
+        f"quantities: {', '.join(map(str, dataset))}",
+        f"sizes: {sizes}",
+        *_provenance(dataset),
+    ]
+
+
+def _completeness(dataset: xr.Dataset) -> str:
+    missing = int((dataset["status"] != 1).sum())
+    return f"incomplete ({missing} points missing)" if missing else "complete"
+
+
+def _plane(dataset: xr.Dataset) -> list[str]:
+    loss, measured = dataset["loss"], dataset["status"] == 1
+    names = [str(name) for name in reversed(loss.dims) if name != "seed"]
+    grid = ", ".join(_axis(name, dataset[name].values) for name in names)
+    finite = measured & np.isfinite(loss.values)
+    broken = int(measured.sum()) - int(finite.sum())
+    return [
+        f"grid: {grid}; direction seeds: {', '.join(map(str, dataset['seed'].values))}",
+        f"measured: {int(measured.sum())} of {measured.size} points",
+        *([_losses(dataset, finite, names)] if finite.any() else []),
+        *_origin(dataset, names),
+        *_directions(dataset),
+        *([f"warning: the loss is NaN or infinite at {broken} measured points"] if broken else []),
+        *([f"warning: dead network: {dataset.attrs.get('dead_reason', '')}"] if dataset.attrs.get("dead") else []),
+    ]
+
+
+def _axis(name: str, values: np.ndarray) -> str:
+    return f"{name} {values.min():g} … {values.max():g} in {values.size}"
+
+
+def _losses(dataset: xr.Dataset, finite: xr.DataArray, names: list[str]) -> str:
+    loss = dataset["loss"].where(finite)
+    lowest = dataset["loss"].isel(loss.argmin(...))
+    unit = _unit(dataset["loss"])
+    where = ", ".join(f"{name} = {float(lowest[name]):g}" for name in names)
+    seed = f", seed {int(lowest['seed'])}" if dataset.sizes["seed"] > 1 else ""
+    return f"loss: {float(loss.min()):.5g} (at {where}{seed}) to {float(loss.max()):.5g}{unit}"
+
+
+def _origin(dataset: xr.Dataset, names: list[str]) -> list[str]:
+    """The loss at the origin, where the grid has that point, beside the checkpoint's own."""
+    lines = []
+    if all((dataset[name] == 0).any() for name in names):
+        here = dataset.sel(dict.fromkeys(names, 0.0)).isel(seed=0)
+        if int(here["status"]) == 1:
+            value = _with_error(here.get("loss"), here.get("loss_standard_error"))
+            lines.append(f"loss at the origin: {value}{_unit(dataset['loss'])}")
+    if "checkpoint_loss" in dataset:
+        value = _with_error(dataset["checkpoint_loss"], dataset.get("checkpoint_loss_standard_error"))
+        accuracy = f", accuracy {float(dataset['checkpoint_accuracy']):.4f}" if "checkpoint_accuracy" in dataset else ""
+        lines.append(f"loss of the checkpoint itself: {value}{_unit(dataset['checkpoint_loss'])}{accuracy}")
+    return lines
+
+
+def _directions(dataset: xr.Dataset) -> list[str]:
+    made = dataset.attrs.get("directions", "unknown")
+    words = f"directions: {made}, normalisation {dataset.attrs.get('normalization', 'unknown')}"
+    if "direction_cosine" in dataset:
+        cosines = (f"{float(c):.4f} (seed {int(c['seed'])})" for c in dataset["direction_cosine"])
+        words += f"; cosine of x and y: {', '.join(cosines)}"
+    return [words]
+
+
+def _history(dataset: xr.Dataset) -> list[str]:
+    last = dataset.isel(epoch=-1)
+    lines = [
+        f"epochs: {dataset.sizes['epoch']}; at the last: {_metrics({n: float(v) for n, v in last.items() if v.ndim == 0})}"
+    ]
+    if "validation_accuracy" in dataset and dataset["validation_accuracy"].notnull().any():
+        best = dataset["validation_accuracy"].isel(epoch=dataset["validation_accuracy"].argmax("epoch"))
+        lines.append(f"best validation accuracy: {float(best):.4f} at epoch {int(best['epoch'])}")
+    return lines
+
+
+def _provenance(dataset: xr.Dataset) -> list[str]:
+    get = dataset.attrs.get
+    subject = [f"model {get('model')}" if get("model") else "", f"norm {get('norm')}" if get("norm") else ""]
+    if get("checkpoint"):
+        subject.append(f"checkpoint {get('checkpoint')} ({get('checkpoint_hash', 'no hash')})")
+    samples = f", {get('n_samples')} samples (index hash {get('index_hash', 'unknown')})" if get("n_samples") else ""
+    ways = [
+        f"BatchNorm {get('bn_policy')}" if get("bn_policy") else "",
+        f"precision {get('precision')}" if get("precision") else "",
+    ]
+    makers = [f"{name} {get(f'{name}_version')}" for name in ("landscape", "torch") if get(f"{name}_version")]
+    lines = [
+        ", ".join(filter(None, subject)),
+        f"data {get('data')}{samples}" if get("data") else "",
+        ", ".join(filter(None, ways)),
+    ]
+    lines += [str(get("range_note", "")), f"made by {', '.join(makers)}" if makers else ""]
+    return [line for line in lines if line]
+
+
+def _checkpoint_lines(checkpoint: Checkpoint) -> list[str]:
+    tensors = {name: tensor for name, tensor in checkpoint.state_dict.items() if hasattr(tensor, "numel")}
+    statistics = [n for n in tensors if n.endswith(_STATISTICS)]
+    entries = sum(tensor.numel() for name, tensor in tensors.items() if name not in statistics)
+    buffers = f", and {len(statistics)} of running statistics" if statistics else ""
+    return [
+        "checkpoint of another program" if checkpoint.foreign else "checkpoint",
+        f"model: {_spec(checkpoint.model, 'not said; name it with --model')}",
+        f"data: {_spec(checkpoint.data, 'not said; name it with --data')}",
+        f"weights: {len(tensors) - len(statistics)} tensors of {entries:,} parameters{buffers}; hash {checkpoint.weights_hash()}",
+        *_progress(checkpoint),
+    ]
+
+
+def _progress(checkpoint: Checkpoint) -> list[str]:
+    lines = []
+    training = checkpoint.training or {}
+    if checkpoint.epoch is not None:
+        of = f" of {training['epochs']}" if "epochs" in training else ""
+        loss = f", loss {checkpoint.loss}" if checkpoint.loss else ""
+        lines.append(f"trained: {checkpoint.epoch}{of} epochs{loss}")
+    recipe = [
+        f"{key.replace('_', ' ')} {training[key]}"
+        for key in ("optimizer", "learning_rate", "batch_size", "seed")
+        if key in training
+    ]
+    if recipe:
+        lines.append(f"recipe: {', '.join(recipe)}")
+    history = (checkpoint.state or {}).get("history")
+    if history:
+        lines.append(f"last metrics: {_metrics(history[-1])}")
+    return lines
+
+
+def _spec(spec: Mapping[str, Any] | None, absent: str) -> str:
+    if not spec:
+        return absent
+    options = ", ".join(f"{key} {value}" for key, value in spec.get("options", {}).items())
+    return f"{spec.get('name')} ({options})" if options else str(spec.get("name"))
+
+
+def _metrics(record: Mapping[Any, Any]) -> str:
+    return ", ".join(
+        f"{str(name).replace('_', ' ')} {value:.5g}" for name, value in record.items() if isinstance(value, float)
+    )
+
+
+def _with_error(value: Any, error: Any) -> str:
+    known = error is not None and np.isfinite(float(error))
+    return f"{float(value):.5g} ± {float(error):.2g}" if known else f"{float(value):.5g}"
+
+
+def _unit(variable: xr.DataArray) -> str:
+    unit = variable.attrs.get("units", "1")
+    return "" if unit == "1" else f" {unit}"
