@@ -1,0 +1,151 @@
+"""The values over a grid as arrays, and as the labelled data set that is stored and drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+
+from landscape._version import __version__
+from landscape.errors import MismatchError
+from landscape.numerics.directions import cosine
+from landscape.numerics.grids import Grid
+from landscape.objective.objective import Evaluation, PointValues
+from landscape.probes.spans import Span
+
+MISSING, MEASURED = 0, 1
+_QUANTITIES = ("loss", "loss_standard_error", "accuracy")
+
+
+@dataclass
+class Surface:
+    """Arrays of one shape ``(seed, …, y, x)``; where ``status`` is not MEASURED the values mean nothing and are NaN."""
+
+    loss: NDArray[np.float64]
+    loss_standard_error: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    status: NDArray[np.int8]
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...]) -> Surface:
+        values = [np.full(shape, np.nan) for _ in _QUANTITIES]
+        return cls(values[0], values[1], values[2], np.full(shape, MISSING, dtype=np.int8))
+
+    @classmethod
+    def of(cls, dataset: xr.Dataset, grid: Grid, seeds: tuple[int, ...]) -> Surface:
+        """The arrays of an earlier result over the same grid and seeds.
+
+        Raises:
+            MismatchError: if its coordinates or seeds are others.
+        """
+        same = dataset["status"].dims == ("seed", *grid.dims) and np.array_equal(dataset["seed"].values, seeds)
+        for name, axis in zip(grid.names, grid.axes, strict=True):
+            same = same and name in dataset.coords and np.array_equal(dataset[name].values, axis.coordinates)
+        if not same:
+            raise MismatchError("resume: the earlier result has other seeds or another grid; write to another file.")
+        shape = (len(seeds), *grid.shape)
+        arrays = [np.array(dataset[n].values) if n in dataset else np.full(shape, np.nan) for n in _QUANTITIES]
+        return cls(arrays[0], arrays[1], arrays[2], np.array(dataset["status"].values, dtype=np.int8))
+
+    def part(self, number: int) -> Surface:
+        """The arrays of one seed, as views."""
+        return Surface(self.loss[number], self.loss_standard_error[number], self.accuracy[number], self.status[number])
+
+    def fill(self, flat: NDArray[np.int64], values: PointValues) -> None:
+        self.loss.flat[flat] = values.loss
+        self.loss_standard_error.flat[flat] = values.standard_error
+        self.accuracy.flat[flat] = values.accuracy
+        self.status.flat[flat] = MEASURED
+
+
+def surface_dataset(
+    values: Surface,
+    grid: Grid,
+    span: Span,
+    checkpoint: Evaluation,
+    attributes: dict[str, Any],
+    indices: NDArray[np.int64],
+) -> xr.Dataset:
+    """The labelled data set of kind ``plane``; every variable and coordinate has units and a long name."""
+    dims = ("seed", *grid.dims)
+    unit = "nat" if "cross" in attributes["loss_name"].lower() else "1"
+    dataset = xr.Dataset(
+        {
+            "loss": (dims, values.loss.copy(), _labels("mean loss over the samples", unit)),
+            "loss_standard_error": (
+                dims,
+                values.loss_standard_error.copy(),
+                _labels("standard error of the mean loss over the samples", unit),
+            ),
+            "status": (
+                dims,
+                values.status.copy(),
+                {
+                    **_labels("whether the point has been measured", "1"),
+                    "flag_values": np.array([MISSING, MEASURED], dtype=np.int8),
+                    "flag_meanings": "missing measured",
+                },
+            ),
+            "direction_norm": (
+                ("seed", "direction"),
+                np.array([[d.norm for d in s.directions] for s in span.subspaces]),
+                _labels("Euclidean norm of the direction", "1"),
+            ),
+            "parameter_norm": (
+                (),
+                span.subspaces[0].origin.norm,
+                _labels("Euclidean norm of the checkpoint's parameters", "1"),
+            ),
+            "checkpoint_loss": ((), checkpoint.loss, _labels("mean loss of the checkpoint itself", unit)),
+            "checkpoint_loss_standard_error": (
+                (),
+                checkpoint.standard_error,
+                _labels("standard error of the checkpoint's mean loss", unit),
+            ),
+            "index": (("sample",), indices.astype(np.int64), _labels("index of each sample in the data", "1")),
+        },
+        coords={
+            "seed": ("seed", np.array(span.seeds, dtype=np.int64), _labels("direction seed", "1")),
+            "direction": ("direction", list(grid.names), _labels("axis that the direction belongs to", "1")),
+            **{
+                name: (name, axis.coordinates, _labels(label, "1"))
+                for name, axis, label in zip(grid.names, grid.axes, span.axis_labels, strict=True)
+            },
+        },
+    )
+    if checkpoint.accuracy is not None:
+        dataset["accuracy"] = (dims, values.accuracy.copy(), _labels("fraction of samples classified rightly", "1"))
+        dataset["checkpoint_accuracy"] = ((), checkpoint.accuracy, _labels("accuracy of the checkpoint itself", "1"))
+    if len(grid.axes) > 1:
+        between = [cosine(s.directions[0], s.directions[1]) for s in span.subspaces]
+        dataset["direction_cosine"] = (("seed",), np.array(between), _labels("cosine between directions x and y", "1"))
+    if len(span.seeds) > 1:
+        dataset = dataset.assign(_over_seeds(dataset))
+    dataset.attrs = {
+        "kind": "plane",
+        "title": "loss surface",
+        **{key: value for key, value in attributes.items() if value is not None},
+        "landscape_version": __version__,
+        "torch_version": str(torch.__version__),
+    }
+    return dataset
+
+
+def _over_seeds(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Mean and standard deviation (N − 1) of the loss over direction seeds, where it is measured for every seed."""
+    everywhere = (dataset["status"] == MEASURED).all("seed")
+    loss, unit = dataset["loss"], dataset["loss"].attrs["units"]
+    mean = loss.mean("seed", skipna=False).where(everywhere)
+    spread = loss.std("seed", ddof=1, skipna=False).where(everywhere)
+    return {
+        "loss_mean": mean.assign_attrs(_labels("mean over direction seeds of the mean loss", unit)),
+        "loss_spread": spread.assign_attrs(_labels("standard deviation over direction seeds of the mean loss", unit)),
+    }
+
+
+def _labels(long_name: str, units: str) -> dict[str, Any]:
+    return {"long_name": long_name, "units": units}
