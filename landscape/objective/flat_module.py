@@ -39,8 +39,6 @@ class FlatModule:
         parameters: Sequence[str] | None = None,
     ) -> None:
         self.module = _private_copy(module).to(device=device, dtype=dtype).eval()
-        if channels_last:
-            self.module.to(memory_format=torch.channels_last)
         self._parameters = _selected(self.module, parameters)
         self.layout = Layout.of(self._parameters, channels_last=channels_last)
         self.vector = self.layout.pack(self._parameters, dtype=dtype, device=device)

@@ -28,12 +28,15 @@ def mse(outputs: Tensor, targets: Tensor) -> Tensor:
 LOSSES: dict[str, PerSampleLoss] = {"cross_entropy": cross_entropy, "mse": mse}
 
 
-def per_sample_loss(loss: str | nn.Module | Callable[[Any, Any], Tensor]) -> PerSampleLoss:
+def per_sample_loss(
+    loss: str | nn.Module | Callable[[Any, Any], Tensor], device: torch.device | None = None
+) -> PerSampleLoss:
     """The loss as a function ``(outputs, targets) -> (B,)``.
 
     ``loss`` is a name (``"cross_entropy"``, ``"mse"``), a reference (``"module:function"``), a ``torch.nn`` loss module,
     whatever its ``reduction``, or any callable that returns a tensor whose first dimension is the sample. Further
     dimensions (tokens, pixels, components) are averaged, so each sample weighs the same.
+    Tensors that a loss module holds, such as class weights, are taken to ``device``.
 
     Raises:
         InputError: for an unknown name, or, when called, for a loss that was already averaged over the batch.
@@ -47,7 +50,7 @@ def per_sample_loss(loss: str | nn.Module | Callable[[Any, Any], Tensor]) -> Per
     elif isinstance(loss, nn.Module) and hasattr(loss, "reduction"):
         unreduced = copy.deepcopy(loss)
         unreduced.__dict__["reduction"] = "none"
-        function = unreduced
+        function = unreduced.to(device)
     elif callable(loss):
         function = loss
     else:
@@ -79,7 +82,7 @@ def per_sample_accuracy(outputs: Any, targets: Any) -> Tensor | None:
     if not scores_against_labels or targets.is_floating_point() or outputs.shape[1] < 2:
         return None
     right = outputs.argmax(1) == targets
-    return right if right.ndim == 1 else right.flatten(1).to(torch.float64).mean(1)
+    return right if right.ndim == 1 else right.flatten(1).float().mean(1)
 
 
 def loss_name(loss: object) -> str:

@@ -35,6 +35,8 @@ from landscape.objective.subspace import Subspace
 
 # update_bn weighs batches equally, so the calibration batch is part of the result and is not tied to the evaluation batch.
 CALIBRATION_BATCH = 128
+# One-sided: by chance, a point below a ceiling is given up once in 740 times at most.
+CEILING_ERRORS = 3.0
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,16 @@ class Gradient:
 
 @dataclass(frozen=True)
 class PointValues:
-    """Values at P points: ``loss``, ``standard_error`` and ``accuracy`` (NaN where there is none), each of shape ``(P,)``."""
+    """Values at P points, each of shape ``(P,)``.
+
+    ``loss``, ``standard_error`` and ``accuracy`` (NaN where there is none) over ``n_samples`` samples: all of them, or the first
+    part where that was enough to tell that the loss lies above a ceiling.
+    """
 
     loss: NDArray[np.float64]
     standard_error: NDArray[np.float64]
     accuracy: NDArray[np.float64]
+    n_samples: NDArray[np.int64]
 
 
 class Objective:
@@ -125,10 +132,11 @@ class Objective:
         self.batch_norm = batch_norm
         self.loss_name = loss_name(loss)
         self._dtype = PRECISIONS[self.precision]
+        self._wide = torch.float32 if self.device.type == "mps" else torch.float64  # MPS has no float64
         self.batch_size = batch_size or (128 if batch_norm == "batch" else 32 if self.device.type == "cpu" else 1024)
         self.data = as_data(data).to(self.device)
         self._indices = _chosen(self.data, samples, sample_seed)
-        run = Runner(module, per_sample_loss(loss), metric, forward or call, self.precision, self.device)
+        run = Runner(module, per_sample_loss(loss, self.device), metric, forward or call, self.precision, self.device)
         outputs = self._prepare(module, parameters, run)
         self._check_labels(loss, outputs)
         self._calibration = self._calibration_batches(calibration) if batch_norm == "reestimated" else None
@@ -242,20 +250,26 @@ class Objective:
         self._load(theta)
         return self._fast.measure(self._batches)[0]
 
-    def evaluate_points(self, subspace: Subspace, coefficients: NDArray[np.float64]) -> PointValues:
+    def evaluate_points(
+        self, subspace: Subspace, coefficients: NDArray[np.float64], *, ceiling: float | None = None
+    ) -> PointValues:
         """The values at the points θ + Σ cₖ dₖ for ``coefficients`` of shape ``(P, K)``.
 
         This is the one way in which probes ask for points: coefficients in, values with their uncertainty out.
+
+        With ``ceiling``, a point is given up after the first eighth of the samples (32 at least) if their mean loss lies more
+        than :data:`CEILING_ERRORS` standard errors above it.
 
         Raises:
             InputError: under ``interpolated``, for directions that carry no running statistics.
         """
         self._check_subspace(subspace)
-        evaluations = [self._evaluate_at(subspace, torch.from_numpy(row)) for row in coefficients]
+        found = [self._evaluate_at(subspace, torch.from_numpy(row), ceiling) for row in coefficients]
         return PointValues(
-            loss=np.array([e.loss for e in evaluations]),
-            standard_error=np.array([e.standard_error for e in evaluations]),
-            accuracy=np.array([math.nan if e.accuracy is None else e.accuracy for e in evaluations]),
+            loss=np.array([e.loss for e in found]),
+            standard_error=np.array([e.standard_error for e in found]),
+            accuracy=np.array([math.nan if e.accuracy is None else e.accuracy for e in found]),
+            n_samples=np.array([e.n_samples for e in found]),
         )
 
     def gradient(self, theta: ParameterVector | Tensor | None = None) -> Gradient:
@@ -264,7 +278,7 @@ class Objective:
         Under ``reestimated`` the recomputed statistics are held constant; under ``batch`` the gradient flows through them.
         """
         self._load_plain(theta)
-        total = torch.zeros(self._theta.layout.size, dtype=torch.float64, device=self.device)
+        total = torch.zeros(self._theta.layout.size, dtype=self._wide, device=self.device)
         losses = []
         with self._runner.own_randomness():
             for inputs, targets in self._batches:
@@ -273,7 +287,7 @@ class Objective:
                     values.sum() / self.n_samples, self._flat.parameters, allow_unused=True, materialize_grads=True
                 )
                 total += self._packed(parts)
-                losses.append(values.detach().double())
+                losses.append(values.detach())
         loss, _ = mean_and_standard_error(torch.cat(losses))
         return Gradient(loss, ParameterVector(total.to(self._dtype), self._theta.layout))
 
@@ -284,7 +298,7 @@ class Objective:
         """
         self._load_plain(theta)
         along = list(self._theta.layout.views(vector.to(self.device, self._dtype)).values())
-        total = torch.zeros(self._theta.layout.size, dtype=torch.float64, device=self.device)
+        total = torch.zeros(self._theta.layout.size, dtype=self._wide, device=self.device)
         parameters = self._flat.parameters
         # The fused attention kernels have no second derivative; the plain one has.
         with sdpa_kernel(SDPBackend.MATH), self._runner.own_randomness():
@@ -324,20 +338,26 @@ class Objective:
                 "none, because they do not lead from one checkpoint to another. Choose frozen or reestimated."
             )
 
-    def _evaluate_at(self, subspace: Subspace, coefficients: Tensor) -> Evaluation:
+    def _evaluate_at(self, subspace: Subspace, coefficients: Tensor, ceiling: float | None) -> Evaluation:
         if self._calibration is not None:
             self._load(subspace.point(coefficients))
-            return self._evaluation()
+            return self._evaluation(ceiling)
         statistics = None
         if self.batch_norm == "interpolated" and subspace.statistics is not None and self._statistics.layout.size:
             moved = coefficients.to(subspace.statistics)
             statistics = moved_statistics(self._checkpoint_statistics, subspace.statistics, moved, self._variances)
         self._engine.load_point(subspace, coefficients, statistics)
-        return self._evaluation()
+        return self._evaluation(ceiling)
 
-    def _evaluation(self) -> Evaluation:
+    def _evaluation(self, ceiling: float | None = None) -> Evaluation:
         """The values at the point that is loaded."""
-        losses, right = self._fast.measure(self._batches)
+
+        def above(losses: Tensor) -> bool:
+            mean, error = mean_and_standard_error(losses)
+            return ceiling is not None and not mean - CEILING_ERRORS * error <= ceiling
+
+        part = max(32, self.n_samples // 8)
+        losses, right = self._fast.measure(self._batches, None if ceiling is None else above, part)
         loss, error = mean_and_standard_error(losses)
         return Evaluation(loss, error, None if right is None else float(right.mean()), losses.numel())
 
@@ -368,7 +388,7 @@ class Objective:
 
     def _packed(self, parts: Sequence[Tensor]) -> Tensor:
         named = dict(zip(self._theta.layout.names, parts, strict=True))
-        return self._theta.layout.pack(named, dtype=torch.float64)
+        return self._theta.layout.pack(named, dtype=self._wide)
 
 
 def _own_precision(module: nn.Module) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from landscape.numerics.isolation import isolated, seed_modules
 from landscape.numerics.seeds import derive_seed
 from landscape.objective.losses import PerSampleLoss
 
@@ -52,21 +53,31 @@ class Runner:
             outputs = outputs.float()
         return self.loss(outputs, targets), self.metric(outputs, targets)
 
-    def measure(self, batches: Iterable[tuple[Any, Any]]) -> tuple[Tensor, Tensor | None]:
-        """Loss and metric of every sample, float64, without gradients; nothing waits for the device before the end."""
-        losses, metrics = [], []
+    def measure(
+        self, batches: Iterable[tuple[Any, Any]], enough: Callable[[Tensor], bool] | None = None, look_at: int = 0
+    ) -> tuple[Tensor, Tensor | None]:
+        """Loss and metric of every sample, float64 on the CPU, without gradients; nothing waits for the device before the end.
+
+        With ``enough`` the losses so far are shown to it once, after ``look_at`` samples; where it says yes, the rest is left out.
+        """
+        losses: list[Tensor] = []
+        metrics: list[Tensor] = []
+        seen = 0
         with torch.no_grad(), self.own_randomness():
             for inputs, targets in batches:
                 values, metric = self.losses(inputs, targets)
-                losses.append(values.double())
+                losses.append(values)
                 if metric is not None:
-                    metrics.append(metric.double())
-        return torch.cat(losses), torch.cat(metrics) if metrics else None
+                    metrics.append(metric)
+                before, seen = seen, seen + len(values)
+                if enough is not None and before < look_at <= seen and enough(torch.cat(losses)):
+                    break
+        # Wide on the host: not every device has float64.
+        return torch.cat(losses).cpu().double(), torch.cat(metrics).cpu().double() if metrics else None
 
     @contextlib.contextmanager
     def own_randomness(self) -> Iterator[None]:
         """Layers that draw in evaluation mode draw the same at every point, and leave the global state alone."""
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(derive_seed(0, "evaluation"))
+        with isolated(self.device):
+            seed_modules(self.device, derive_seed(0, "evaluation"))
             yield

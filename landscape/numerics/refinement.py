@@ -1,0 +1,226 @@
+"""Which points of a grid a picture does not know yet: adaptive refinement with an error that it measures itself.
+
+Values are compared on the displayed scale: z = log₁₀ of the value (linear where values are not all positive), clipped above.
+Between the measured points two radial basis interpolants of different order are drawn, and where they disagree the next points are
+measured. Each new point is predicted first; a few of them are drawn at random, and their errors calibrate the
+disagreement everywhere else, so that the estimate of the error speaks of the points that were not measured.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import RBFInterpolator
+
+from landscape.errors import InputError
+from landscape.numerics.seeds import derive_seed
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+COARSE = 10  # mesh widths along each axis of the first, coarse grid
+ROUND = 16  # points a round
+AUDITS = 4  # of which this many are drawn at random
+MARGIN = 0.5  # how far above the clip values still shape the interpolant, in displayed ranges
+QUANTILE = 0.95
+MIN_AUDITS = 24
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """How an adaptive plane is refined.
+
+    Attributes:
+        tolerance: stop when 95 % of the picture is known to this fraction of the displayed range.
+        value_max: values above it are displayed as equal to it.
+        max_points: stop at this many measured points; None for no limit but the grid.
+        minutes: stop after this long; the only setting that makes a result depend on the machine's speed.
+    """
+
+    tolerance: float = 0.01
+    value_max: float = 10.0
+    max_points: int | None = None
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.tolerance < 1:
+            raise InputError(f"tolerance: expected a fraction between 0 and 1, such as 0.01, got {self.tolerance!r}.")
+        if not math.isfinite(self.value_max):
+            raise InputError(f"loss_max: expected a finite number, such as 10, got {self.value_max!r}.")
+        if self.max_points is not None and self.max_points < 1:
+            raise InputError(f"max_points: expected at least 1, got {self.max_points!r}.")
+        if self.minutes is not None and not self.minutes > 0:
+            raise InputError(f"minutes: expected a positive number, got {self.minutes!r}.")
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What a refinement came to.
+
+    Attributes:
+        values: every point of the grid, flat: measured where measured, interpolated elsewhere.
+        measured: which points were measured.
+        predicted: what was predicted for a point before it was measured; NaN for the others and the coarse mesh.
+        audited: which measured points were drawn at random.
+        error: the estimated 95th percentile of the picture's error, as a fraction of the displayed range.
+        scale: ``log`` or ``linear``.
+    """
+
+    values: Floats
+    measured: NDArray[np.bool_]
+    predicted: Floats
+    audited: NDArray[np.bool_]
+    error: float
+    scale: str
+
+
+def refine(
+    shape: tuple[int, int], settings: Refinement, measure: Callable[[Indices], Floats], *, seed: int = 0
+) -> Refined:
+    """Measure a two-dimensional grid of ``shape`` where its picture needs it.
+
+    ``measure`` gives the values of flat indices. The sequence of questions follows from its answers and ``seed`` alone, so a
+    refinement that is done again with remembered answers asks the same.
+    """
+    state = _State(shape, settings, seed)
+    state.tell(state.coarse_mesh(), measure)
+    while not state.is_done():
+        state.tell(state.next_points(), measure)
+    return state.outcome()
+
+
+def default_budget(shape: Sequence[int]) -> int:
+    """A sixth of the grid, or half as many again as the coarse mesh where that is more."""
+    return max(math.prod(shape) // 6, 3 * math.prod(len(_every(n)) for n in shape) // 2)
+
+
+class _State:
+    def __init__(self, shape: tuple[int, int], settings: Refinement, seed: int) -> None:
+        self.shape, self.settings = shape, settings
+        count = math.prod(shape)
+        rows, columns = np.unravel_index(np.arange(count), shape)
+        self.places = np.stack([rows / max(shape[0] - 1, 1), columns / max(shape[1] - 1, 1)], axis=-1)
+        self.values = np.full(count, np.nan)
+        self.measured = np.zeros(count, dtype=bool)
+        self.audited = np.zeros(count, dtype=bool)
+        self.predicted = np.full(count, np.nan)
+        self.audits: list[tuple[float, float]] = []
+        self.draws = np.random.default_rng(derive_seed(seed, "refinement"))
+        self.fine = np.zeros(count)
+        self.disagreement = np.zeros(count)
+        self.deadline = math.inf if settings.minutes is None else time.monotonic() + 60 * settings.minutes
+        self.random: Indices = np.zeros(0, dtype=np.int64)
+
+    def coarse_mesh(self) -> Indices:
+        rows, columns = (_every(n) for n in self.shape)
+        return np.ravel_multi_index(np.meshgrid(rows, columns, indexing="ij"), self.shape).ravel().astype(np.int64)
+
+    def tell(self, points: Indices, measure: Callable[[Indices], Floats]) -> None:
+        """Measure the points, keep how far off their predictions were, and interpolate anew."""
+        predicted = self._unscaled(self.fine[points]) if self.measured.any() else np.full(len(points), np.nan)
+        self.values[points] = measure(points)
+        self.predicted[points] = predicted
+        self.measured[points] = True
+        before = {int(p): (self.disagreement[p], self.fine[p]) for p in self.random}
+        self.log = bool((self.values[self.measured & np.isfinite(self.values)] > 0).all())
+        found = self._displayed(self.values)
+        self.audits += [(float(d), float(abs(fine - found[p]))) for p, (d, fine) in before.items()]
+        self.audited[self.random] = True
+        self._interpolate()
+
+    def is_done(self) -> bool:
+        if self.measured.all() or self._budget() <= 0 or time.monotonic() > self.deadline:
+            return True
+        return len(self.audits) >= MIN_AUDITS and self.error() <= self.settings.tolerance
+
+    def next_points(self) -> Indices:
+        """The points of largest disagreement, apart from each other, and a few at random."""
+        count = min(ROUND, self._budget())
+        self.random = self.draws.choice(
+            np.flatnonzero(~self.measured), min(AUDITS, count, int((~self.measured).sum())), replace=False
+        )
+        score = self.disagreement.reshape(self.shape).copy()
+        chosen: list[int] = []
+        score.flat[self.random] = -1.0
+        while len(chosen) < count - len(self.random):
+            best = int(score.argmax())
+            if score.flat[best] <= 0:
+                break
+            chosen.append(best)
+            row, column = np.unravel_index(best, self.shape)
+            score[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = -1.0
+        return np.concatenate([np.array(chosen, dtype=np.int64), self.random.astype(np.int64)])
+
+    def error(self) -> float:
+        """The 95th percentile over the grid of the calibrated disagreement, as a fraction of the displayed range."""
+        extent = self._range()
+        if extent == 0 or self.measured.all():
+            return 0.0
+        if not self.audits:
+            return math.nan
+        recent = np.array(self.audits[-2 * MIN_AUDITS :])
+        supposed, found = np.quantile(recent, 0.9, axis=0)
+        ratio = found / supposed if supposed > 0 else 1.0
+        return float(np.quantile(ratio * self.disagreement, QUANTILE) / extent)
+
+    def outcome(self) -> Refined:
+        values = np.where(self.measured, self.values, self._unscaled(self.fine))
+        return Refined(
+            values, self.measured, self.predicted, self.audited, self.error(), "log" if self.log else "linear"
+        )
+
+    def _budget(self) -> int:
+        limit = self.settings.max_points
+        return int((~self.measured).sum()) if limit is None else limit - int(self.measured.sum())
+
+    def _interpolate(self) -> None:
+        known = self.measured
+        ceiling = self._ceiling() + MARGIN * self._range()
+        z = np.minimum(np.nan_to_num(self._scaled(self.values[known]), nan=ceiling, posinf=ceiling), ceiling)
+        if known.sum() < 4 or np.ptp(z) == 0:
+            self.fine = np.full(len(known), np.minimum(z.mean(), self._ceiling()))
+            self.disagreement = np.zeros(len(known))
+        else:
+            first, second = (
+                np.minimum(RBFInterpolator(self.places[known], z, kernel=kernel)(self.places), self._ceiling())
+                for kernel in ("cubic", "thin_plate_spline")
+            )
+            self.fine, self.disagreement = first, np.abs(first - second)
+        self.fine = np.where(known, self._displayed(self.values), self.fine)
+        self.disagreement[known] = 0.0
+
+    def _ceiling(self) -> float:
+        """The clip on the displayed scale."""
+        top = self.settings.value_max
+        if self.log and top <= 0:
+            return math.inf
+        return math.log10(top) if self.log else top
+
+    def _range(self) -> float:
+        z = self._displayed(self.values[self.measured])
+        z = z[np.isfinite(z)]
+        return float(np.ptp(z)) if z.size else 0.0
+
+    def _displayed(self, values: Floats) -> Floats:
+        """Values on the displayed scale; NaN and +inf lie above the clip, as they do in a picture."""
+        return np.minimum(np.nan_to_num(self._scaled(values), nan=np.inf, posinf=np.inf), self._ceiling())
+
+    def _scaled(self, values: Floats) -> Floats:
+        if not self.log:
+            return values
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scaled: Floats = np.log10(values)
+        return scaled
+
+    def _unscaled(self, z: Floats) -> Floats:
+        return 10.0**z if self.log else z
+
+
+def _every(count: int) -> Indices:
+    """Evenly spaced indices from 0 to ``count − 1``, about :data:`COARSE` mesh widths."""
+    return np.unique(np.linspace(0, count - 1, min(count, COARSE + 1)).round()).astype(np.int64)

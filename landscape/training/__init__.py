@@ -1,0 +1,37 @@
+"""Floor 3: the fit loop and its schedule. It tells observers what happens and knows none of them."""
+
+from __future__ import annotations
+
+from landscape.training.config import OPTIMIZERS, PRECISIONS, SCHEDULES, TrainingConfig
+from landscape.training.history import History, history_dataset
+from landscape.training.loop import fit
+from landscape.training.observers import (
+    EpochReport,
+    Observer,
+    Record,
+    StartReport,
+    StepReport,
+    TrainingResult,
+    best_epoch,
+)
+from landscape.training.progress import TerminalProgress
+from landscape.training.schedule import learning_rate
+
+__all__ = [
+    "OPTIMIZERS",
+    "PRECISIONS",
+    "SCHEDULES",
+    "EpochReport",
+    "History",
+    "Observer",
+    "Record",
+    "StartReport",
+    "StepReport",
+    "TerminalProgress",
+    "TrainingConfig",
+    "TrainingResult",
+    "best_epoch",
+    "fit",
+    "history_dataset",
+    "learning_rate",
+]

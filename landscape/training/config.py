@@ -1,0 +1,113 @@
+"""The training recipe as one frozen value that checks itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from landscape.errors import InputError, unknown_choice
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("cosine", "constant")
+PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train; the defaults are the recipe of the University of Edinburgh MLP coursework.
+
+    Args:
+        learning_rate: the rate of the first epoch, > 0; see :func:`landscape.training.schedule.learning_rate`.
+        batch_size: images an update. The last, smaller batch of an epoch is kept; a last batch of a single image joins the one
+            before it, because batch statistics need two (a ``batch_size`` of 1 is left as it is).
+        epochs: passes over the training images.
+        optimizer: ``adam``, ``adamw`` (β 0.9/0.999, ε 1e-8) or ``sgd``, as in ``torch.optim``.
+        momentum: of ``sgd``, in [0, 1); the others do not read it.
+        weight_decay: added to the gradient as λθ (``adam``, ``sgd``) or decoupled (``adamw``).
+        schedule: ``cosine`` or ``constant``.
+        min_learning_rate: what ``cosine`` falls to.
+        seed: of everything drawn while training: order, augmentation, dropout. Initialisation has its own.
+        precision: ``fp32``, or ``bf16`` (autocast of forward and backward pass; the weights stay in fp32).
+        augment: whether training batches are augmented, where the data offers it.
+        train_images: train on this many of the training images, a subset that is the same for every seed; None for all.
+
+    Raises:
+        InputError: naming the field, what was expected and what arrived.
+    """
+
+    learning_rate: float = 1e-3
+    batch_size: int = 100
+    epochs: int = 100
+    optimizer: str = "adam"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: str = "cosine"
+    min_learning_rate: float = 2e-5
+    seed: int = 0
+    precision: str = "fp32"
+    augment: bool = True
+    train_images: int | None = None
+
+    def __post_init__(self) -> None:
+        for field, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
+            if getattr(self, field) not in choices:
+                raise unknown_choice(field, getattr(self, field), choices)
+        for field in ("batch_size", "epochs"):
+            self._set(field, _whole(field, getattr(self, field), least=1))
+        self._set("seed", _whole("seed", self.seed))
+        if self.train_images is not None:
+            self._set("train_images", _whole("train_images", self.train_images, least=1))
+        for field in ("learning_rate", "momentum", "weight_decay", "min_learning_rate"):
+            self._set(field, _number(field, getattr(self, field)))
+        if self.learning_rate == 0:
+            raise InputError("learning_rate: expected a number above 0, got 0.0. Try 1e-3.")
+        if self.momentum >= 1:
+            raise InputError(f"momentum: expected a number from 0 up to but not including 1, got {self.momentum!r}.")
+        if not isinstance(self.augment, bool):
+            raise InputError(f"augment: expected True or False, got {self.augment!r}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field as plain Python, fit for JSON and for a checkpoint."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> TrainingConfig:
+        """The inverse of :meth:`to_dict`; absent fields take their defaults.
+
+        Raises:
+            InputError: for a field that does not exist, and for values as in the constructor.
+        """
+        fields = [field.name for field in dataclasses.fields(cls)]
+        for name in settings:
+            if name not in fields:
+                raise unknown_choice("training setting", name, fields)
+        return cls(**settings)
+
+    def _set(self, field: str, value: Any) -> None:
+        """Store the plain int or float, so that numpy's scalars neither break equality nor enter a checkpoint."""
+        object.__setattr__(self, field, value)
+
+
+def _whole(field: str, value: Any, least: int | None = None) -> int:
+    expected = "a whole number" if least is None else f"a whole number of at least {least}"
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InputError(f"{field}: expected {expected}, got {value!r}.") from None
+    if isinstance(value, bool) or (least is not None and number < least):
+        raise InputError(f"{field}: expected {expected}, got {value!r}.")
+    return number
+
+
+def _number(field: str, value: Any) -> float:
+    try:
+        number = math.nan if isinstance(value, bool | str) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise InputError(f"{field}: expected a finite number that is not negative, got {value!r}.")
+    return number
