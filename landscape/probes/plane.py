@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from landscape.errors import InputError
 from landscape.numerics.grids import Axis, Grid
+from landscape.numerics.refinement import Refinement, refine
 from landscape.objective.objective import Evaluation, Objective
 from landscape.probes.health import network_health
 from landscape.probes.spans import Span, automatic_range, checkpoint_span, random_span
-from landscape.probes.surface import MEASURED, Surface, surface_dataset
+from landscape.probes.surface import INTERPOLATED, Surface, surface_dataset
 
 POINTS_A_REQUEST = 4
 
@@ -65,6 +66,7 @@ def plane(
     seeds: Sequence[int] = (0,),
     normalization: str = "filter",
     through: Sequence[nn.Module | Mapping[str, Tensor]] = (),
+    refinement: Refinement | None = None,
     resume: xr.Dataset | None = None,
     observer: GridObserver | None = None,
 ) -> xr.Dataset:
@@ -76,6 +78,8 @@ def plane(
         seeds: direction seeds; each gives its own plane. Use the same ones across runs that are compared.
         normalization: ``filter``, ``layer`` or ``none``; see :func:`landscape.numerics.directions.normalize`.
         through: two checkpoints, at (1, 0) and (0, 1); replaces the seeds.
+        refinement: measure only where the picture needs it (:class:`landscape.numerics.refinement.Refinement`); every point
+            where None.
         resume: an earlier, partial result of the same call: its measured points are not measured again.
         observer: told after every few points.
 
@@ -84,7 +88,7 @@ def plane(
     if through and len(through) != 2:
         raise InputError(f"through: expected two checkpoints besides the objective's own, got {len(through)}.")
     span = checkpoint_span(objective, through) if through else random_span(objective, seeds, 2, normalization)
-    return surface(objective, span, [x, y], resume=resume, observer=observer)
+    return surface(objective, span, [x, y], refinement=refinement, resume=resume, observer=observer)
 
 
 def surface(
@@ -92,6 +96,7 @@ def surface(
     span: Span,
     axes: Sequence[AxisLike],
     *,
+    refinement: Refinement | None = None,
     resume: xr.Dataset | None = None,
     observer: GridObserver | None = None,
 ) -> xr.Dataset:
@@ -99,12 +104,15 @@ def surface(
 
     Returns:
         A data set of kind ``plane`` with the dimensions ``(seed, …, y, x)``: ``loss``, ``loss_standard_error``, ``accuracy``
-        (where there is one), ``status`` (0 missing, 1 measured); the checkpoint's own loss; norms of the directions and
-        the cosine between the first two; and its provenance as attributes. A loss that is NaN or infinite is a result
-        and stays.
+        (where there is one), ``status`` (0 missing, 1 measured, 2 interpolated, 3 above the clip by part of the samples); the
+        checkpoint's own loss; norms of the directions and the cosine between the first two; and its provenance as
+        attributes. A loss that is NaN or infinite is a result and stays. With ``refinement``, see
+        :mod:`landscape.numerics.refinement`, also ``predicted_loss`` and the attributes ``picture_error`` (estimated 95th
+        percentile of the error on the displayed scale, a fraction of its range), ``measured_points``, ``image_passes``.
 
     Raises:
-        InputError: for a malformed axis, or a number of axes other than the span's directions.
+        InputError: for a malformed axis, a number of axes other than the span's directions, or refinement of a grid that is
+            not two-dimensional.
     """
     count = len(span.subspaces[0].directions)
     if len(axes) != count:
@@ -113,34 +121,78 @@ def surface(
     values = Surface.empty((len(span.seeds), *grid.shape)) if resume is None else Surface.of(resume, grid, span.seeds)
     checkpoint = objective.evaluate()
     attributes = {**_attributes(objective, span, checkpoint), "range_note": note}
+    if refinement is not None:
+        attributes |= {"tolerance": refinement.tolerance, "loss_max": refinement.value_max}
 
     def dataset() -> xr.Dataset:
         return surface_dataset(values, grid, span, checkpoint, attributes, objective.indices.cpu().numpy())
 
-    _measure(objective, span, grid, values, dataset, observer)
+    job = _Job(objective, span, grid, values, dataset, observer)
+    if refinement is None:
+        job.measure_all()
+    else:
+        attributes |= job.measure_adaptively(refinement)
     return dataset()
 
 
-def _measure(
-    objective: Objective,
-    span: Span,
-    grid: Grid,
-    values: Surface,
-    dataset: Callable[[], xr.Dataset],
-    observer: GridObserver | None,
-) -> None:
-    """Fill in what is missing. All seeds share a mesh level before any goes finer, so that a stop leaves them alike."""
-    total, done = values.status.size, int((values.status == MEASURED).sum())
-    for wanted in np.array_split(grid.coarse_to_fine, -(-len(grid) // POINTS_A_REQUEST)):
-        for number, subspace in enumerate(span.subspaces):
-            part = values.part(number)
-            missing: NDArray[np.int64] = wanted[part.status.flat[wanted] != MEASURED]
-            if missing.size == 0:
-                continue
-            part.fill(missing, objective.evaluate_points(subspace, grid.coefficients(missing)))
-            done += missing.size
-            if observer is not None:
-                observer(GridProgress(done, total, dataset))
+@dataclass(frozen=True)
+class _Job:
+    """Measuring a grid into ``values`` on every subspace of ``span``, telling ``observer``."""
+
+    objective: Objective
+    span: Span
+    grid: Grid
+    values: Surface
+    dataset: Callable[[], xr.Dataset]
+    observer: GridObserver | None
+
+    def measure_all(self) -> None:
+        """Fill in what is missing. All seeds share a mesh level before any goes finer, so that a stop leaves them alike."""
+        for wanted in np.array_split(self.grid.coarse_to_fine, -(-len(self.grid) // POINTS_A_REQUEST)):
+            for number in range(len(self.span.subspaces)):
+                self._measure(number, wanted, None)
+
+    def measure_adaptively(self, refinement: Refinement) -> dict[str, Any]:
+        """Measure where the picture needs it, interpolate the rest, and say in attributes how well that is known.
+
+        What an earlier, unfinished run has measured answers the same questions again, so nothing is measured twice.
+        """
+        if len(self.grid.axes) != 2:
+            raise InputError(f"refinement: only planes are refined, this grid has {len(self.grid.axes)} axes.")
+        errors = [self._refine(number, refinement) for number in range(len(self.span.subspaces))]
+        if self.observer is not None:
+            self.observer(GridProgress(self.values.status.size, self.values.status.size, self.dataset))
+        return {
+            "picture_error": max(errors),
+            "measured_points": int(self.values.known().sum()),
+            "image_passes": float(self.values.samples.sum() / self.objective.n_samples),
+        }
+
+    def _refine(self, number: int, refinement: Refinement) -> float:
+        part = self.values.part(number)
+
+        def ask(points: NDArray[np.int64]) -> NDArray[np.float64]:
+            for request in np.array_split(points, -(-len(points) // POINTS_A_REQUEST)):
+                self._measure(number, request, refinement.value_max)
+            return part.loss.ravel()[points]
+
+        refined = refine(part.loss.shape, refinement, ask, seed=self.span.seeds[number])
+        unmeasured = np.flatnonzero(~refined.measured)
+        part.loss.flat[unmeasured] = refined.values[unmeasured]
+        part.status.flat[unmeasured] = INTERPOLATED
+        part.predicted_loss.flat[:] = refined.predicted
+        return refined.error
+
+    def _measure(self, number: int, wanted: NDArray[np.int64], ceiling: float | None) -> None:
+        part = self.values.part(number)
+        missing: NDArray[np.int64] = wanted[~part.known().ravel()[wanted]]
+        if missing.size == 0:
+            return
+        points = self.grid.coefficients(missing)
+        found = self.objective.evaluate_points(self.span.subspaces[number], points, ceiling=ceiling)
+        part.fill(missing, found, self.objective.n_samples)
+        if self.observer is not None:
+            self.observer(GridProgress(int(self.values.known().sum()), self.values.status.size, self.dataset))
 
 
 def _grid(objective: Objective, span: Span, axes: Sequence[AxisLike]) -> tuple[Grid, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,9 @@ from landscape.numerics.grids import Grid
 from landscape.objective.objective import Evaluation, PointValues
 from landscape.probes.spans import Span
 
-MISSING, MEASURED = 0, 1
-_QUANTITIES = ("loss", "loss_standard_error", "accuracy")
+MISSING, MEASURED, INTERPOLATED, ABOVE = 0, 1, 2, 3
+_MEANINGS = "missing measured interpolated above_the_clip_by_part_of_the_samples"
+_QUANTITIES = ("loss", "loss_standard_error", "accuracy", "predicted_loss")
 
 
 @dataclass
@@ -29,11 +30,14 @@ class Surface:
     loss_standard_error: NDArray[np.float64]
     accuracy: NDArray[np.float64]
     status: NDArray[np.int8]
+    predicted_loss: NDArray[np.float64]
+    samples: NDArray[np.int64]
 
     @classmethod
     def empty(cls, shape: tuple[int, ...]) -> Surface:
         values = [np.full(shape, np.nan) for _ in _QUANTITIES]
-        return cls(values[0], values[1], values[2], np.full(shape, MISSING, dtype=np.int8))
+        status, samples = np.full(shape, MISSING, dtype=np.int8), np.zeros(shape, dtype=np.int64)
+        return cls(values[0], values[1], values[2], status, values[3], samples)
 
     @classmethod
     def of(cls, dataset: xr.Dataset, grid: Grid, seeds: tuple[int, ...]) -> Surface:
@@ -49,17 +53,27 @@ class Surface:
             raise MismatchError("resume: the earlier result has other seeds or another grid; write to another file.")
         shape = (len(seeds), *grid.shape)
         arrays = [np.array(dataset[n].values) if n in dataset else np.full(shape, np.nan) for n in _QUANTITIES]
-        return cls(arrays[0], arrays[1], arrays[2], np.array(dataset["status"].values, dtype=np.int8))
+        status = np.array(dataset["status"].values, dtype=np.int8)
+        samples = np.array(dataset["samples"].values) if "samples" in dataset else np.zeros(shape, dtype=np.int64)
+        return cls(arrays[0], arrays[1], arrays[2], status, arrays[3], samples)
 
     def part(self, number: int) -> Surface:
         """The arrays of one seed, as views."""
-        return Surface(self.loss[number], self.loss_standard_error[number], self.accuracy[number], self.status[number])
+        return Surface(*(getattr(self, f.name)[number] for f in fields(self)))
 
-    def fill(self, flat: NDArray[np.int64], values: PointValues) -> None:
+    def known(self) -> NDArray[np.bool_]:
+        """Where something was measured: over all samples, or enough of them to tell that it lies above the clip."""
+        return np.isin(self.status, (MEASURED, ABOVE))
+
+    def fill(self, flat: NDArray[np.int64], values: PointValues, n_samples: int) -> None:
+        """Keep measured values at flat indices; those over fewer than ``n_samples`` are known to lie above the clip."""
         self.loss.flat[flat] = values.loss
         self.loss_standard_error.flat[flat] = values.standard_error
         self.accuracy.flat[flat] = values.accuracy
-        self.status.flat[flat] = MEASURED
+        self.samples.flat[flat] = values.n_samples
+        # A mean that is not finite over a part is not finite over the whole.
+        early = (values.n_samples < n_samples) & np.isfinite(values.loss)
+        self.status.flat[flat] = np.where(early, ABOVE, MEASURED)
 
 
 def surface_dataset(
@@ -85,9 +99,9 @@ def surface_dataset(
                 dims,
                 values.status.copy(),
                 {
-                    **_labels("whether the point has been measured", "1"),
-                    "flag_values": np.array([MISSING, MEASURED], dtype=np.int8),
-                    "flag_meanings": "missing measured",
+                    **_labels("how the value at the point came to be", "1"),
+                    "flag_values": np.array([MISSING, MEASURED, INTERPOLATED, ABOVE], dtype=np.int8),
+                    "flag_meanings": _MEANINGS,
                 },
             ),
             "direction_norm": (
@@ -117,6 +131,10 @@ def surface_dataset(
             },
         },
     )
+    if "tolerance" in attributes:
+        predicted = "loss that was predicted before the point was measured"
+        dataset["predicted_loss"] = (dims, values.predicted_loss.copy(), _labels(predicted, unit))
+        dataset["samples"] = (dims, values.samples.copy(), _labels("number of samples behind the value", "1"))
     if checkpoint.accuracy is not None:
         dataset["accuracy"] = (dims, values.accuracy.copy(), _labels("fraction of samples classified rightly", "1"))
         dataset["checkpoint_accuracy"] = ((), checkpoint.accuracy, _labels("accuracy of the checkpoint itself", "1"))
@@ -136,8 +154,8 @@ def surface_dataset(
 
 
 def _over_seeds(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Mean and standard deviation (N − 1) of the loss over direction seeds, where it is measured for every seed."""
-    everywhere = (dataset["status"] == MEASURED).all("seed")
+    """Mean and standard deviation (N − 1) of the loss over direction seeds, where it is known for every seed."""
+    everywhere = (dataset["status"] != MISSING).all("seed")
     loss, unit = dataset["loss"], dataset["loss"].attrs["units"]
     mean = loss.mean("seed", skipna=False).where(everywhere)
     spread = loss.std("seed", ddof=1, skipna=False).where(everywhere)

@@ -1,0 +1,177 @@
+"""Adaptive planes: fewer points, the same picture, and an error estimate that tells the truth."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from networks import conv_net, images
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from landscape.errors import InputError
+from landscape.numerics.directions import Direction
+from landscape.numerics.refinement import Refinement, refine
+from landscape.objective.objective import Objective
+from landscape.objective.subspace import Subspace
+from landscape.probes.plane import GridProgress, plane, surface
+from landscape.probes.spans import Span
+
+Y, X = np.mgrid[-1:1:51j, -1:1:51j]  # type: ignore[misc]
+SURFACES = {
+    "bowl": 0.5 + 8 * (X**2 + 2 * Y**2 + 0.6 * X * Y),
+    "walls": 0.1 + np.expm1(3 * np.abs(X + 0.2 * Y) ** 1.5 + 2 * Y**2),
+    "waves": 1 + 5 * (X**2 + Y**2) + 0.6 * np.sin(6 * X) * np.cos(5 * Y),
+    "negative": X * Y + 0.3 * np.sin(3 * X),
+}
+
+
+def answers(surface: NDArray[np.float64]) -> tuple[list[int], object]:
+    asked: list[int] = []
+
+    def measure(points: NDArray[np.int64]) -> NDArray[np.float64]:
+        asked.extend(points.tolist())
+        return surface.ravel()[points]
+
+    return asked, measure
+
+
+def displayed(surface: NDArray[np.float64], scale: str, top: float) -> NDArray[np.float64]:
+    clipped = np.minimum(surface, top)
+    return np.log10(clipped) if scale == "log" else clipped
+
+
+@pytest.mark.parametrize("name", SURFACES)
+def test_a_fraction_of_the_points_gives_the_picture_to_the_tolerance(name: str) -> None:
+    surface = SURFACES[name]
+    asked, measure = answers(surface)
+    refined = refine(surface.shape, Refinement(tolerance=0.01, value_max=10.0), measure)  # type: ignore[arg-type]
+    assert len(asked) == len(set(asked)) == int(refined.measured.sum())
+    assert len(asked) < surface.size / 6
+    truth = displayed(surface.ravel(), refined.scale, 10.0)
+    error = np.abs(displayed(refined.values, refined.scale, 10.0) - truth)
+    assert np.quantile(error, 0.95) <= 0.01 * np.ptp(truth)
+    assert refined.scale == ("linear" if name == "negative" else "log")
+
+
+def test_measured_values_are_kept_as_they_are_also_above_the_clip() -> None:
+    surface = SURFACES["walls"]
+    _, measure = answers(surface)
+    refined = refine(surface.shape, Refinement(), measure)  # type: ignore[arg-type]
+    assert np.array_equal(refined.values[refined.measured], surface.ravel()[refined.measured])
+    assert surface.ravel()[refined.measured].max() > 10
+
+
+def test_the_estimated_error_is_near_the_true_one_on_a_rough_surface() -> None:
+    draws = np.random.default_rng(0)
+    rough = 2 + X**2 + Y**2
+    for _ in range(40):
+        kx, ky, phase = draws.normal(0, 9), draws.normal(0, 9), draws.uniform(0, 2 * math.pi)
+        rough = rough + 0.04 * np.sin(kx * X + ky * Y + phase)
+    ratios = []
+    for seed in range(6):
+        _, measure = answers(rough)
+        refined = refine(rough.shape, Refinement(tolerance=1e-9, max_points=300), measure, seed=seed)  # type: ignore[arg-type]
+        truth = displayed(rough.ravel(), "log", 10.0)
+        error = np.quantile(np.abs(displayed(refined.values, "log", 10.0) - truth), 0.95) / np.ptp(truth)
+        ratios.append(refined.error / error)
+    assert 0.5 < float(np.median(ratios)) < 2
+
+
+def test_the_budget_of_points_is_kept() -> None:
+    asked, measure = answers(SURFACES["waves"])
+    refine((51, 51), Refinement(tolerance=1e-9, max_points=200), measure)  # type: ignore[arg-type]
+    assert len(asked) == 200
+
+
+def test_the_questions_follow_from_the_answers_alone() -> None:
+    sequences = []
+    for _ in range(2):
+        asked, measure = answers(SURFACES["walls"])
+        refine((51, 51), Refinement(), measure, seed=3)  # type: ignore[arg-type]
+        sequences.append(asked)
+    assert sequences[0] == sequences[1]
+
+
+def test_non_finite_values_count_as_above_the_clip_and_stay() -> None:
+    surface = SURFACES["bowl"].copy()
+    surface[:, 40:] = np.nan
+    surface[:, 45:] = np.inf
+    _, measure = answers(surface)
+    refined = refine((51, 51), Refinement(), measure)  # type: ignore[arg-type]
+    values = refined.values.reshape(51, 51)
+    measured = refined.measured.reshape(51, 51)
+    assert np.isnan(values[:, 40:45][measured[:, 40:45]]).all()
+    assert np.isinf(values[:, 45:][measured[:, 45:]]).all()
+    assert np.isfinite(values[:, :40]).all()
+
+
+def test_a_flat_surface_is_known_from_the_coarse_mesh_and_the_audits() -> None:
+    asked, measure = answers(np.full((51, 51), 2.3))
+    refined = refine((51, 51), Refinement(), measure)  # type: ignore[arg-type]
+    assert refined.error == 0
+    assert np.all(refined.values == pytest.approx(2.3))
+    assert len(asked) < 200
+
+
+class Bowl(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(2, 1, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 0.2 + x[:, 0] * (self.w[0] ** 2 + 2 * self.w[1] ** 2)
+
+
+def bowl() -> tuple[Objective, Span]:
+    x = torch.linspace(0.5, 1.5, 400, dtype=torch.float64)[:, None]
+    objective = Objective(Bowl(), lambda outputs, targets: outputs, (x, x[:, 0]))
+    eye = torch.eye(2, dtype=torch.float64)
+    directions = [Direction(row, objective.theta.layout) for row in eye]
+    return objective, Span("file", "as given", (0,), (Subspace(objective.theta, directions),), ("a", "b"))
+
+
+def test_points_above_the_clip_are_recognised_from_part_of_the_samples() -> None:
+    objective, span = bowl()
+    result = surface(objective, span, [(-4, 4, 41), (-4, 4, 41)], refinement=Refinement(value_max=5.0))
+    full = surface(objective, span, [(-4, 4, 41), (-4, 4, 41)])
+    above = result["status"] == 3
+    assert bool(above.any())
+    assert bool((full["loss"].where(above, 1e9) > 5).all())
+    assert bool((result["samples"].where(above, 0) < 400).all())
+    assert result.attrs["image_passes"] < result.attrs["measured_points"] < full["loss"].size / 3
+    measured = result["status"] == 1
+    xr.testing.assert_equal(result["loss"].where(measured), full["loss"].where(measured))
+    assert bool((result["loss_standard_error"].notnull() == (measured | above)).all())
+    seen = np.minimum(np.log10(result["loss"]), math.log10(5)) - np.minimum(np.log10(full["loss"]), math.log10(5))
+    assert float(np.abs(seen).quantile(0.95)) < 0.015 * (math.log10(5) - math.log10(0.2))
+
+
+def test_a_stopped_adaptive_plane_goes_on_to_the_same_result() -> None:
+    objective = Objective(conv_net(), "cross_entropy", images())
+    settings = Refinement(tolerance=0.05)
+
+    class Stopped(Exception):
+        pass
+
+    saved: list[xr.Dataset] = []
+
+    def stop(progress: GridProgress) -> None:
+        if progress.done >= 150:
+            saved.append(progress.dataset())
+            raise Stopped
+
+    whole = plane(objective, x=(-1, 1, 21), y=(-1, 1, 21), seeds=[0, 1], refinement=settings)
+    with pytest.raises(Stopped):
+        plane(objective, x=(-1, 1, 21), y=(-1, 1, 21), seeds=[0, 1], refinement=settings, observer=stop)
+    resumed = plane(objective, x=(-1, 1, 21), y=(-1, 1, 21), seeds=[0, 1], refinement=settings, resume=saved[0])
+    xr.testing.assert_identical(resumed, whole)
+
+
+@pytest.mark.parametrize("options", [{"tolerance": 0}, {"tolerance": 2}, {"value_max": math.inf}, {"max_points": 0}])
+def test_unusable_refinements_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="expected"):
+        Refinement(**options)  # type: ignore[arg-type]
