@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,3 +159,66 @@ def test_what_cannot_be_folded_runs_plain_and_says_so(build: Callable[[], nn.Mod
 @pytest.mark.parametrize("policy", ["batch", "reestimated"])
 def test_policies_that_need_batch_statistics_run_plain(policy: str) -> None:
     assert Objective(conv_net(), "cross_entropy", images(), batch_norm=policy).engine_note.startswith("plain")
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("build", "shape", "layers"), CASES[:3], ids=lambda value: getattr(value, "__name__", ""))
+def test_folded_derivatives_equal_plain_ones(
+    build: Callable[[], nn.Module], shape: tuple[int, ...], layers: int, device: str
+) -> None:
+    folded, plain = objectives(build(), shape, device=device)
+    v = random_span(plain, [0], 1, "none").subspaces[0].basis[0]
+    torch.testing.assert_close(folded.gradient().vector.vector, plain.gradient().vector.vector, rtol=1e-7, atol=1e-9)
+    products = [o.hessian_product(v) for o in (folded, plain)]
+    torch.testing.assert_close(products[0], products[1], rtol=1e-6, atol=1e-8 * float(products[1].abs().max()))
+
+
+@pytest.mark.parametrize("policy", ["frozen", "batch"])
+def test_hessian_products_are_differences_of_gradients(policy: str) -> None:
+    module = build_model("vgg14", seed=0, classes=4, norm="batch")
+    for layer in list(module.modules()):
+        if isinstance(layer, nn.LeakyReLU):
+            layer.negative_slope = 1.0  # no kinks, so that differences converge
+    module = trained_statistics(module, (3, 16, 16))
+    data = (torch.randn(12, 3, 16, 16, generator=generator(1, "images"), dtype=torch.float64), torch.arange(12) % 4)
+    objective = Objective(module, "cross_entropy", data, batch_norm=policy)
+    v = random_span(objective, [0], 1).subspaces[0].basis[0]
+    theta, step = objective.theta.vector, 1e-5
+    ahead, behind = (objective.gradient(theta + sign * step * v).vector.vector for sign in (1, -1))
+    expected = (ahead - behind) / (2 * step)
+    torch.testing.assert_close(
+        objective.hessian_product(v), expected, rtol=1e-4, atol=1e-6 * float(expected.abs().max())
+    )
+
+
+class Cubed(torch.autograd.Function):
+    """An operation without a forward derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return 3 * x**2 * grads[0]
+
+
+class Strange(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([[0.3, -0.7]], dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return Cubed.apply(x @ self.w.T)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def test_an_operation_without_a_forward_derivative_is_taken_in_reverse() -> None:
+    x = torch.linspace(-1, 1, 20, dtype=torch.float64).reshape(10, 2)
+    objective = Objective(Strange(), lambda outputs, targets: outputs[:, 0], (x, x[:, :1]))
+    v = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    w = objective.theta.vector
+    expected = (6 * (x @ w)[:, None] * x * (x @ v)[:, None]).mean(0)
+    torch.testing.assert_close(objective.hessian_product(v), expected)
+    assert objective._derivatives.mode == "reverse over reverse"

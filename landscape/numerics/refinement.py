@@ -2,8 +2,8 @@
 
 Values are compared on the displayed scale: z = log₁₀ of the value (linear where values are not all positive), clipped above.
 Between the measured points two radial basis interpolants of different order are drawn, and where they disagree the next points are
-measured. Each new point is predicted first; a few of them are drawn at random, and their errors calibrate the
-disagreement everywhere else, so that the estimate of the error speaks of the points that were not measured.
+measured. Each new point is predicted first; a few of them are drawn at random, and the ratio of their errors to the
+disagreement there, carried over to the disagreement everywhere else, gives the error of the points that were not measured.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ Indices = NDArray[np.int64]
 
 COARSE = 10  # mesh widths along each axis of the first, coarse grid
 ROUND = 16  # points a round
-AUDITS = 4  # of which this many are drawn at random
+AUDITS = 3  # of which this many are drawn at random where the value is open
+CHECKS = 1  # and this many where both interpolants lie above the clip
 MARGIN = 0.5  # how far above the clip values still shape the interpolant, in displayed ranges
 QUANTILE = 0.95
 MIN_AUDITS = 24
@@ -109,12 +110,14 @@ class _State:
         self.measured = np.zeros(count, dtype=bool)
         self.audited = np.zeros(count, dtype=bool)
         self.predicted = np.full(count, np.nan)
-        self.audits: list[tuple[float, float]] = []
+        self.ratios: list[float] = []  # error over disagreement, at audits where the value was open
+        self.slips: list[float] = []  # error, at checks of points that both interpolants put above the clip
         self.draws = np.random.default_rng(derive_seed(seed, "refinement"))
         self.fine = np.zeros(count)
         self.disagreement = np.zeros(count)
         self.deadline = math.inf if settings.minutes is None else time.monotonic() + 60 * settings.minutes
         self.random: Indices = np.zeros(0, dtype=np.int64)
+        self.open = np.zeros(count, dtype=bool)
 
     def coarse_mesh(self) -> Indices:
         rows, columns = (_every(n) for n in self.shape)
@@ -126,24 +129,30 @@ class _State:
         self.values[points] = measure(points)
         self.predicted[points] = predicted
         self.measured[points] = True
-        before = {int(p): (self.disagreement[p], self.fine[p]) for p in self.random}
+        supposed = [(p, self.fine[p], max(self.disagreement[p], self._floor()), self.open[p]) for p in self.random]
         self.log = bool((self.values[self.measured & np.isfinite(self.values)] > 0).all())
         found = self._displayed(self.values)
-        self.audits += [(float(d), float(abs(fine - found[p]))) for p, (d, fine) in before.items()]
+        for point, fine, disagreement, was_open in supposed:
+            error = float(abs(fine - found[point]))
+            if was_open:
+                self.ratios.append(error / disagreement if disagreement > 0 else 0.0)
+            else:
+                self.slips.append(error)
         self.audited[self.random] = True
         self._interpolate()
 
     def is_done(self) -> bool:
         if self.measured.all() or self._budget() <= 0 or time.monotonic() > self.deadline:
             return True
-        return len(self.audits) >= MIN_AUDITS and self.error() <= self.settings.tolerance
+        enough = len(self.ratios) >= MIN_AUDITS or not self.open.any()
+        return enough and self.error() <= self.settings.tolerance
 
     def next_points(self) -> Indices:
         """The points of largest disagreement, apart from each other, and a few at random."""
         count = min(ROUND, self._budget())
-        self.random = self.draws.choice(
-            np.flatnonzero(~self.measured), min(AUDITS, count, int((~self.measured).sum())), replace=False
-        )
+        self.random = np.concatenate(
+            [self._drawn(self.open, min(AUDITS, count)), self._drawn(~self.open & ~self.measured, CHECKS)]
+        )[:count]
         score = self.disagreement.reshape(self.shape).copy()
         chosen: list[int] = []
         score.flat[self.random] = -1.0
@@ -154,19 +163,34 @@ class _State:
             chosen.append(best)
             row, column = np.unravel_index(best, self.shape)
             score[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = -1.0
-        return np.concatenate([np.array(chosen, dtype=np.int64), self.random.astype(np.int64)])
+        return np.concatenate([np.array(chosen, dtype=np.int64), self.random])
 
     def error(self) -> float:
-        """The 95th percentile over the grid of the calibrated disagreement, as a fraction of the displayed range."""
+        """The estimated 95th percentile of the error over the grid, as a fraction of the displayed range.
+
+        Each open point may err by its disagreement times any of the audited ratios, each closed one by any of the checked
+        slips, each measured one not at all; the percentile is that of all these possibilities.
+        """
         extent = self._range()
         if extent == 0 or self.measured.all():
             return 0.0
-        if not self.audits:
+        if self.open.any() and not self.ratios:
             return math.nan
-        recent = np.array(self.audits[-2 * MIN_AUDITS :])
-        supposed, found = np.quantile(recent, 0.9, axis=0)
-        ratio = found / supposed if supposed > 0 else 1.0
-        return float(np.quantile(ratio * self.disagreement, QUANTILE) / extent)
+        supposed = np.maximum(self.disagreement[self.open], self._floor())
+        possible = np.outer(supposed, self.ratios[-2 * MIN_AUDITS :]).ravel()
+        slips = np.array(self.slips or [0.0])
+        closed = int((~self.open & ~self.measured).sum())
+        errors = np.concatenate([possible, slips, [0.0]])
+        weights = np.concatenate(
+            [
+                np.full(possible.size, supposed.size / max(possible.size, 1)),
+                np.full(slips.size, closed / slips.size),
+                [float(self.measured.sum())],
+            ]
+        )
+        order = errors.argsort()
+        reached = np.searchsorted(weights[order].cumsum(), QUANTILE * weights.sum())
+        return float(errors[order][min(reached, len(errors) - 1)] / extent)
 
     def outcome(self) -> Refined:
         values = np.where(self.measured, self.values, self._unscaled(self.fine))
@@ -183,16 +207,26 @@ class _State:
         ceiling = self._ceiling() + MARGIN * self._range()
         z = np.minimum(np.nan_to_num(self._scaled(self.values[known]), nan=ceiling, posinf=ceiling), ceiling)
         if known.sum() < 4 or np.ptp(z) == 0:
-            self.fine = np.full(len(known), np.minimum(z.mean(), self._ceiling()))
-            self.disagreement = np.zeros(len(known))
+            first = second = np.full(len(known), z.mean())
         else:
             first, second = (
-                np.minimum(RBFInterpolator(self.places[known], z, kernel=kernel)(self.places), self._ceiling())
+                RBFInterpolator(self.places[known], z, kernel=kernel)(self.places)
                 for kernel in ("cubic", "thin_plate_spline")
             )
-            self.fine, self.disagreement = first, np.abs(first - second)
+        top = self._ceiling()
+        self.open = ~known & (np.minimum(first, second) < top)
+        self.fine, self.disagreement = np.minimum(first, top), np.abs(np.minimum(first, top) - np.minimum(second, top))
         self.fine = np.where(known, self._displayed(self.values), self.fine)
         self.disagreement[known] = 0.0
+
+    def _drawn(self, among: NDArray[np.bool_], count: int) -> Indices:
+        candidates = np.flatnonzero(among)
+        return self.draws.choice(candidates, min(count, len(candidates)), replace=False).astype(np.int64)
+
+    def _floor(self) -> float:
+        """Disagreements below this say nothing: two smooth curves also cross where both are wrong."""
+        typical = float(np.median(self.disagreement[self.open])) if self.open.any() else 0.0
+        return max(0.1 * self.settings.tolerance * self._range(), typical)
 
     def _ceiling(self) -> float:
         """The clip on the displayed scale."""

@@ -5,7 +5,7 @@ The plain engine is the oracle of the folded one: same values to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import torch
@@ -28,6 +28,9 @@ class Engine(Protocol):
     def load(self, theta: Tensor, statistics: Tensor) -> None:
         """Set the parameters to θ ``(n,)`` and the running statistics to ``statistics``."""
 
+    def tensors(self, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The parameters of :attr:`module` as a differentiable function of θ's, at the checkpoint's statistics."""
+
     def load_point(self, subspace: Subspace, coefficients: Tensor, statistics: Tensor | None) -> None:
         """Set the point θ + Σ cₖ dₖ; ``statistics`` are those at the point, None for the checkpoint's."""
 
@@ -45,6 +48,9 @@ class PlainEngine:
     def load(self, theta: Tensor, statistics: Tensor) -> None:
         self._flat.load(theta)
         self._statistics.vector.copy_(statistics)
+
+    def tensors(self, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return parameters
 
     def load_point(self, subspace: Subspace, coefficients: Tensor, statistics: Tensor | None) -> None:
         self.load(subspace.point(coefficients), self._checkpoint_statistics if statistics is None else statistics)
@@ -89,16 +95,15 @@ class FoldedEngine:
         else:
             self.load(subspace.point(coefficients), self._statistics if statistics is None else statistics)
 
+    def tensors(self, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return self._folded_tensors(parameters, self._statistics)
+
     def _fold(self, theta: Tensor, statistics: Tensor) -> Tensor:
-        layout = self._folded.layout
-        tensors = folded_tensors(
-            self._folds,
-            layout,
-            self._theta.layout.views(theta),
-            self._statistics_layout.views(statistics),
-            self._constants,
-        )
-        return layout.pack(tensors)
+        return self._folded.layout.pack(self._folded_tensors(self._theta.layout.views(theta), statistics))
+
+    def _folded_tensors(self, parameters: Mapping[str, Tensor], statistics: Tensor) -> dict[str, Tensor]:
+        known = self._statistics_layout.views(statistics)
+        return folded_tensors(self._folds, self._folded.layout, parameters, known, self._constants)
 
     def _map(self, subspace: Subspace) -> AffineMap | None:
         """Coefficients to folded parameters, remembered for the last one asked for; None where the fold is not affine."""

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from landscape.data import as_data, subset
 from landscape.errors import InputError, unknown_choice
@@ -26,6 +25,7 @@ from landscape.objective.batch_norm import (
     use_batch_statistics,
 )
 from landscape.objective.batches import PreparedBatches
+from landscape.objective.derivatives import Derivatives
 from landscape.objective.engines import ENGINES, choose_engine
 from landscape.objective.flat_module import FlatModule, has_convolutions
 from landscape.objective.labels import are_labels, check_label_range, ignored_label
@@ -143,6 +143,7 @@ class Objective:
         wanted = "plain" if batch_norm in ("reestimated", "batch") else engine
         self._engine, self.engine_note = choose_engine(wanted, self._flat, self._statistics, self._agrees_with(outputs))
         self._fast = self._runner.of(self._engine.module)
+        self._derivatives = Derivatives(self._engine, self._runner, self._theta.layout, self.n_samples, self._wide)
 
     def _prepare(self, module: nn.Module, parameters: Sequence[str] | None, run: Runner) -> Any:
         """Build the private copy and the batches, channels-last where the module has convolutions and takes it."""
@@ -277,41 +278,19 @@ class Objective:
 
         Under ``reestimated`` the recomputed statistics are held constant; under ``batch`` the gradient flows through them.
         """
-        self._load_plain(theta)
-        total = torch.zeros(self._theta.layout.size, dtype=self._wide, device=self.device)
-        losses = []
-        with self._runner.own_randomness():
-            for inputs, targets in self._batches:
-                values = self._runner.losses(inputs, targets)[0]
-                parts = torch.autograd.grad(
-                    values.sum() / self.n_samples, self._flat.parameters, allow_unused=True, materialize_grads=True
-                )
-                total += self._packed(parts)
-                losses.append(values.detach())
-        loss, _ = mean_and_standard_error(torch.cat(losses))
+        vector = self._load(theta)
+        losses, total = self._derivatives.gradient(vector, self._batches)
+        loss, _ = mean_and_standard_error(losses.cpu())
         return Gradient(loss, ParameterVector(total.to(self._dtype), self._theta.layout))
 
     def hessian_product(self, vector: Tensor, theta: ParameterVector | Tensor | None = None) -> Tensor:
-        """H(θ) v for the Hessian H of the mean loss over the samples: shape ``(n,)``, reverse over reverse.
+        """H(θ) v for the Hessian H of the mean loss over the samples: shape ``(n,)``; see :mod:`landscape.objective.derivatives`.
 
         Under ``reestimated`` the recomputed statistics are held constant; under ``batch`` H flows through them.
         """
-        self._load_plain(theta)
-        along = list(self._theta.layout.views(vector.to(self.device, self._dtype)).values())
-        total = torch.zeros(self._theta.layout.size, dtype=self._wide, device=self.device)
-        parameters = self._flat.parameters
-        # The fused attention kernels have no second derivative; the plain one has.
-        with sdpa_kernel(SDPBackend.MATH), self._runner.own_randomness():
-            for inputs, targets in self._batches:
-                loss = self._runner.losses(inputs, targets)[0].sum() / self.n_samples
-                first = torch.autograd.grad(
-                    loss, parameters, create_graph=True, allow_unused=True, materialize_grads=True
-                )
-                slope = torch.stack([(g * v).sum() for g, v in zip(first, along, strict=True)]).sum()
-                if slope.requires_grad:
-                    second = torch.autograd.grad(slope, parameters, allow_unused=True, materialize_grads=True)
-                    total += self._packed(second)
-        return total.to(self._dtype)
+        point = self._load(theta)
+        along = vector.to(self.device, self._dtype)
+        return self._derivatives.hessian_product(point, along, self._batches).to(self._dtype)
 
     def provenance(self) -> dict[str, Any]:
         """What a result must say about how its values came to be; every entry is text or a number."""
@@ -361,17 +340,12 @@ class Objective:
         loss, error = mean_and_standard_error(losses)
         return Evaluation(loss, error, None if right is None else float(right.mean()), losses.numel())
 
-    def _load(self, theta: ParameterVector | Tensor | None) -> None:
-        """Put θ into the engine's module; under ``reestimated`` recompute the statistics there."""
+    def _load(self, theta: ParameterVector | Tensor | None) -> Tensor:
+        """Put θ into the engine's module, under ``reestimated`` recompute the statistics there, and give θ's vector."""
         vector = self._vector(theta)
         self._engine.load(vector, self._checkpoint_statistics)
         self._reestimate()
-
-    def _load_plain(self, theta: ParameterVector | Tensor | None) -> None:
-        """Put θ into the module that derivatives go through."""
-        self._flat.load(self._vector(theta))
-        self._statistics.vector.copy_(self._checkpoint_statistics)
-        self._reestimate()
+        return vector
 
     def _vector(self, theta: ParameterVector | Tensor | None) -> Tensor:
         vector = self._theta.vector if theta is None else theta.vector if isinstance(theta, ParameterVector) else theta
@@ -385,10 +359,6 @@ class Objective:
         with torch.no_grad(), self._statistics.reestimation(), self._runner.own_randomness():
             for inputs, _ in self._calibration:
                 self._runner.outputs(inputs)
-
-    def _packed(self, parts: Sequence[Tensor]) -> Tensor:
-        named = dict(zip(self._theta.layout.names, parts, strict=True))
-        return self._theta.layout.pack(named, dtype=self._wide)
 
 
 def _own_precision(module: nn.Module) -> str:

@@ -53,7 +53,7 @@ def random_span(objective: Objective, seeds: Sequence[int], axes: int, normaliza
         for seed in seeds
     )
     scale = {"filter": "filter norms", "layer": "layer norms", "none": "unit Gaussians"}[normalization]
-    labels = tuple(f"distance along random direction {axis + 1}, in {scale}" for axis in range(axes))
+    labels = tuple(f"random direction {axis + 1} ({scale})" for axis in range(axes))
     return Span("random", normalization, tuple(seeds), subspaces, labels)
 
 
