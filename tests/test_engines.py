@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from landscape.models import build_model
 from landscape.numerics.seeds import generator
 from landscape.objective.objective import Objective
+from landscape.objective.sizing import batch_size_for, working_set
 from landscape.probes.spans import checkpoint_span, random_span
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -222,3 +223,12 @@ def test_an_operation_without_a_forward_derivative_is_taken_in_reverse() -> None
     expected = (6 * (x @ w)[:, None] * x * (x @ v)[:, None]).mean(0)
     torch.testing.assert_close(objective.hessian_product(v), expected)
     assert objective._derivatives.mode == "reverse over reverse"
+
+
+def test_the_batch_size_follows_from_the_largest_layer_and_is_remembered() -> None:
+    net = vgg14().float()
+    inputs = torch.randn(300, 3, 16, 16, generator=generator(0, "images"))
+    objective = Objective(net, "cross_entropy", (inputs, torch.arange(300) % 4), device="cpu")
+    largest = 2 * 32 * 16 * 16 * 4  # bytes a sample of the input and output of a convolution at full size
+    assert working_set(objective._runner, inputs[:2], 2) == largest
+    assert objective.provenance()["batch_size"] == batch_size_for(largest, torch.device("cpu")) == 128

@@ -54,7 +54,7 @@ class PreparedBatches:
             self._parts[-2:] = [torch.cat(self._parts[-2:])]
         self._kept: list[tuple[Any, Any]] | None = None
         first = self._prepare(self._parts[0])
-        if _bytes(first) * len(self._parts) <= _KEEP_BYTES:
+        if tensor_bytes(first) * len(self._parts) <= _KEEP_BYTES:
             self._kept = [first, *(self._prepare(part) for part in self._parts[1:])]
 
     def __len__(self) -> int:
@@ -82,7 +82,8 @@ class PreparedBatches:
         return tensor
 
 
-def _bytes(batch: tuple[Any, Any]) -> int:
+def tensor_bytes(value: Any) -> int:
+    """The size in memory of every tensor inside ``value``."""
     total = 0
 
     def count(tensor: Tensor) -> Tensor:
@@ -90,5 +91,5 @@ def _bytes(batch: tuple[Any, Any]) -> int:
         total += tensor.numel() * tensor.element_size()
         return tensor
 
-    map_tensors(count, batch)
+    map_tensors(count, value)
     return total

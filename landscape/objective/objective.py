@@ -31,8 +31,11 @@ from landscape.objective.flat_module import FlatModule, has_convolutions
 from landscape.objective.labels import are_labels, check_label_range, ignored_label
 from landscape.objective.losses import loss_name, per_sample_accuracy, per_sample_loss
 from landscape.objective.runner import PRECISIONS, Runner, call
+from landscape.objective.sizing import batch_size_for, working_set
 from landscape.objective.subspace import Subspace
 
+# Batch statistics are part of the result, so this does not follow the machine.
+BATCH_STATISTICS = 128
 # update_bn weighs batches equally, so the calibration batch is part of the result and is not tied to the evaluation batch.
 CALIBRATION_BATCH = 128
 # One-sided: by chance, a point below a ceiling is given up once in 740 times at most.
@@ -87,9 +90,11 @@ class Objective:
         batch_norm: ``frozen``, ``interpolated``, ``reestimated`` or ``batch``; see :mod:`landscape.objective.batch_norm`.
         samples: how many of the data's samples to use (drawn by ``sample_seed``), the indices themselves, or None for all.
         calibration: the data whose statistics ``reestimated`` takes; the evaluated samples by default.
-        batch_size: samples a forward pass; under ``batch`` it is part of the result.
+        batch_size: samples a forward pass; by default as many as fit the cache (CPU) or memory (CUDA), see
+            :mod:`landscape.objective.sizing`. Under ``batch`` it is part of the result, and 128 by default.
         engine: ``auto`` folds BatchNorm with fixed statistics into the layer before it, where the module can be traced and
             gives the same outputs; ``plain`` runs the module as it is. :attr:`engine_note` says which it is and why.
+        compile: run evaluations through ``torch.compile``; the first takes longer. Derivatives are taken without it.
         precision: ``fp32``, ``fp64`` or ``bf16`` (autocast over fp32 weights); None keeps the module's own dtype.
         device: ``auto``, ``cpu``, ``cuda``, ``mps`` or a ``torch.device``.
         parameters: shell patterns naming the parameters that make up θ; all by default.
@@ -113,6 +118,7 @@ class Objective:
         calibration: Any = None,
         batch_size: int | None = None,
         engine: str = "auto",
+        compile: bool = False,
         precision: str | None = None,
         device: str | torch.device = "auto",
         parameters: Sequence[str] | None = None,
@@ -125,6 +131,8 @@ class Objective:
             raise unknown_choice("precision", precision, PRECISIONS)
         if engine not in ENGINES:
             raise unknown_choice("engine", engine, ENGINES)
+        if batch_size is not None and batch_size < 1:
+            raise InputError(f"batch_size: expected at least 1, got {batch_size!r}.")
         if data is None:
             raise InputError("data: expected a data set, a pair of tensors or anything indexable, got None.")
         self.device = resolve_device(device)
@@ -133,7 +141,7 @@ class Objective:
         self.loss_name = loss_name(loss)
         self._dtype = PRECISIONS[self.precision]
         self._wide = torch.float32 if self.device.type == "mps" else torch.float64  # MPS has no float64
-        self.batch_size = batch_size or (128 if batch_norm == "batch" else 32 if self.device.type == "cpu" else 1024)
+        self.batch_size = BATCH_STATISTICS if batch_size is None and batch_norm == "batch" else batch_size or 0
         self.data = as_data(data).to(self.device)
         self._indices = _chosen(self.data, samples, sample_seed)
         run = Runner(module, per_sample_loss(loss, self.device), metric, forward or call, self.precision, self.device)
@@ -142,7 +150,8 @@ class Objective:
         self._calibration = self._calibration_batches(calibration) if batch_norm == "reestimated" else None
         wanted = "plain" if batch_norm in ("reestimated", "batch") else engine
         self._engine, self.engine_note = choose_engine(wanted, self._flat, self._statistics, self._agrees_with(outputs))
-        self._fast = self._runner.of(self._engine.module)
+        self.compiled = compile
+        self._fast = self._runner.of(torch.compile(self._engine.module) if compile else self._engine.module)
         self._derivatives = Derivatives(self._engine, self._runner, self._theta.layout, self.n_samples, self._wide)
 
     def _prepare(self, module: nn.Module, parameters: Sequence[str] | None, run: Runner) -> Any:
@@ -154,9 +163,10 @@ class Objective:
             )
             if self.batch_norm == "batch":
                 use_batch_statistics(self._flat.module)
-            self._batches = self._prepared(self.data, self._indices, self.batch_size)
             self._runner = run.of(self._flat.module)
             try:
+                self.batch_size = self.batch_size or self._fitting_batch_size()
+                self._batches = self._prepared(self.data, self._indices, self.batch_size)
                 outputs = self._first_outputs(self._runner)
                 break
             except RuntimeError:
@@ -169,6 +179,12 @@ class Objective:
         self._checkpoint_statistics = self._statistics.vector.clone()
         self._theta = self._flat.snapshot()
         return outputs
+
+    def _fitting_batch_size(self) -> int:
+        """From the working set of two samples; two, because batch statistics need them."""
+        few = self._indices[:2]
+        inputs, _ = next(iter(self._prepared(self.data, few, 2)))
+        return batch_size_for(working_set(self._runner, inputs, len(few)), self.device)
 
     def _first_outputs(self, runner: Runner) -> Any:
         with torch.no_grad(), runner.own_randomness():
@@ -306,7 +322,7 @@ class Objective:
             "batch_size": self.batch_size,
             "device": self.device.type,
             "threads": torch.get_num_threads(),
-            "engine": self.engine_note,
+            "engine": f"{self.engine_note}; compiled" if self.compiled else self.engine_note,
             "memory_format": "channels_last" if self.channels_last else "contiguous",
         }
 

@@ -32,6 +32,7 @@ class TrainingConfig:
         min_learning_rate: what ``cosine`` falls to.
         seed: of everything drawn while training: order, augmentation, dropout. Initialisation has its own.
         precision: ``fp32``, or ``bf16`` (autocast of forward and backward pass; the weights stay in fp32).
+        compile: run the forward and backward pass through ``torch.compile``: a slower start, faster steps, other rounding.
         augment: whether training batches are augmented, where the data offers it.
         train_images: train on this many of the training images, a subset that is the same for every seed; None for all.
 
@@ -49,6 +50,7 @@ class TrainingConfig:
     min_learning_rate: float = 2e-5
     seed: int = 0
     precision: str = "fp32"
+    compile: bool = False
     augment: bool = True
     train_images: int | None = None
 
@@ -67,8 +69,9 @@ class TrainingConfig:
             raise InputError("learning_rate: expected a number above 0, got 0.0. Try 1e-3.")
         if self.momentum >= 1:
             raise InputError(f"momentum: expected a number from 0 up to but not including 1, got {self.momentum!r}.")
-        if not isinstance(self.augment, bool):
-            raise InputError(f"augment: expected True or False, got {self.augment!r}.")
+        for field in ("augment", "compile"):
+            if not isinstance(getattr(self, field), bool):
+                raise InputError(f"{field}: expected True or False, got {getattr(self, field)!r}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as plain Python, fit for JSON and for a checkpoint."""

@@ -32,6 +32,7 @@ class Learner:
         self.module = module.to(device, torch.float32)
         self.device = device
         self.runner = Runner(module, loss, per_sample_accuracy, forward, config.precision, device)
+        self._steps = self.runner.of(torch.compile(module)) if config.compile else self.runner
         self.optimizer = _optimizer(module, config)
         self.updates = 0
         self.channels_last = has_convolutions(module)
@@ -52,7 +53,7 @@ class Learner:
     def backward(self, inputs: Any, targets: Any) -> tuple[Tensor, Tensor | None]:
         """Set the gradients of the mean loss; the losses ``(B,)`` and what is classified rightly ``(B,)`` or None, detached."""
         self.optimizer.zero_grad(set_to_none=True)
-        losses, right = self.runner.losses(inputs, targets)
+        losses, right = self._steps.losses(inputs, targets)
         losses.mean().backward()  # type: ignore[no-untyped-call]
         return losses.detach(), right
 
