@@ -175,3 +175,20 @@ def test_a_stopped_adaptive_plane_goes_on_to_the_same_result() -> None:
 def test_unusable_refinements_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(InputError, match="expected"):
         Refinement(**options)  # type: ignore[arg-type]
+
+
+def test_the_clip_follows_a_checkpoint_of_large_loss_and_refuses_to_hide_it() -> None:
+    assert Refinement().around(2.3).value_max == 10
+    assert Refinement().around(40.0).value_max == 160
+    with pytest.raises(InputError, match=r"loss_max: the loss at the centre is 40.*Try 1.6e\+02"):
+        Refinement(value_max=10.0).around(40.0)
+
+
+def test_accuracy_is_interpolated_beside_the_loss() -> None:
+    objective = Objective(conv_net(), "cross_entropy", images())
+    adaptive = plane(objective, x=(-1, 1, 41), y=(-1, 1, 41), refinement=Refinement(tolerance=0.02))
+    full = plane(objective, x=(-1, 1, 41), y=(-1, 1, 41))
+    measured = adaptive["status"] == 1
+    xr.testing.assert_equal(adaptive["accuracy"].where(measured), full["accuracy"].where(measured))
+    assert float(np.abs(adaptive["accuracy"] - full["accuracy"]).mean()) < 0.05
+    assert 0 <= float(adaptive["accuracy"].min()) <= float(adaptive["accuracy"].max()) <= 1

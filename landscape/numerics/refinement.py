@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,25 +38,40 @@ class Refinement:
 
     Attributes:
         tolerance: stop when 95 % of the picture is known to this fraction of the displayed range.
-        value_max: values above it are displayed as equal to it.
+        value_max: values above it are displayed as equal to it; None: 10, or four times the centre's value where that is above 5.
         max_points: stop at this many measured points; None for no limit but the grid.
         minutes: stop after this long; the only setting that makes a result depend on the machine's speed.
     """
 
     tolerance: float = 0.01
-    value_max: float = 10.0
+    value_max: float | None = None
     max_points: int | None = None
     minutes: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.tolerance < 1:
             raise InputError(f"tolerance: expected a fraction between 0 and 1, such as 0.01, got {self.tolerance!r}.")
-        if not math.isfinite(self.value_max):
+        if self.value_max is not None and not math.isfinite(self.value_max):
             raise InputError(f"loss_max: expected a finite number, such as 10, got {self.value_max!r}.")
         if self.max_points is not None and self.max_points < 1:
             raise InputError(f"max_points: expected at least 1, got {self.max_points!r}.")
         if self.minutes is not None and not self.minutes > 0:
             raise InputError(f"minutes: expected a positive number, got {self.minutes!r}.")
+
+    def around(self, centre: float) -> Refinement:
+        """The same with a definite ``value_max``, for a grid whose centre has this value.
+
+        Raises:
+            InputError: where the centre itself would be clipped.
+        """
+        if self.value_max is None:
+            return replace(self, value_max=4 * centre if math.isfinite(centre) and centre > 5 else 10.0)
+        if centre >= self.value_max:
+            raise InputError(
+                f"loss_max: the loss at the centre is {centre:.5g}, not below {self.value_max:g}, so nothing would be seen. "
+                f"Try {4 * abs(centre):.2g}."
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -95,6 +110,16 @@ def refine(
     return state.outcome()
 
 
+def interpolate(shape: tuple[int, int], values: Floats, known: NDArray[np.bool_]) -> Floats:
+    """All values of a flat grid from the finite ``known`` ones, by the cubic radial basis that refinement uses."""
+    places = _places(shape)
+    usable = known & np.isfinite(values)
+    if usable.sum() < 4:
+        return np.where(known, values, np.nan)
+    found = RBFInterpolator(places[usable], values[usable], kernel="cubic")(places)
+    return np.where(known, values, found)
+
+
 def default_budget(shape: Sequence[int]) -> int:
     """A sixth of the grid, or half as many again as the coarse mesh where that is more."""
     return max(math.prod(shape) // 6, 3 * math.prod(len(_every(n)) for n in shape) // 2)
@@ -104,8 +129,7 @@ class _State:
     def __init__(self, shape: tuple[int, int], settings: Refinement, seed: int) -> None:
         self.shape, self.settings = shape, settings
         count = math.prod(shape)
-        rows, columns = np.unravel_index(np.arange(count), shape)
-        self.places = np.stack([rows / max(shape[0] - 1, 1), columns / max(shape[1] - 1, 1)], axis=-1)
+        self.places = _places(shape)
         self.values = np.full(count, np.nan)
         self.measured = np.zeros(count, dtype=bool)
         self.audited = np.zeros(count, dtype=bool)
@@ -230,7 +254,7 @@ class _State:
 
     def _ceiling(self) -> float:
         """The clip on the displayed scale."""
-        top = self.settings.value_max
+        top = 10.0 if self.settings.value_max is None else self.settings.value_max
         if self.log and top <= 0:
             return math.inf
         return math.log10(top) if self.log else top
@@ -253,6 +277,12 @@ class _State:
 
     def _unscaled(self, z: Floats) -> Floats:
         return 10.0**z if self.log else z
+
+
+def _places(shape: tuple[int, int]) -> Floats:
+    """Every grid point as (row, column) in the unit square, so that both axes weigh alike."""
+    rows, columns = np.unravel_index(np.arange(math.prod(shape)), shape)
+    return np.stack([rows / max(shape[0] - 1, 1), columns / max(shape[1] - 1, 1)], axis=-1)
 
 
 def _every(count: int) -> Indices:

@@ -31,6 +31,7 @@ class PreparedBatches:
         batch_size: samples a batch; a last batch of one joins the one before, because batch statistics need two.
         dtype: floating-point inputs and targets are cast to it.
         channels_last: whether 4-D inputs are laid out channels-last.
+        head: the first so many samples end a batch, so that one can stop after them.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class PreparedBatches:
         device: torch.device,
         dtype: torch.dtype,
         channels_last: bool,
+        head: int = 0,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size: expected at least 1, got {batch_size!r}.")
@@ -49,9 +51,10 @@ class PreparedBatches:
             raise InputError(f"data: {data.name} gives no samples to evaluate on; expected at least one.")
         self.data, self.indices, self.batch_size = data, indices, batch_size
         self._device, self._dtype, self._channels_last = device, dtype, channels_last
-        self._parts = list(torch.split(indices, batch_size))
-        if len(self._parts) > 1 and len(self._parts[-1]) == 1:
-            self._parts[-2:] = [torch.cat(self._parts[-2:])]
+        self._parts = [
+            *_split(indices[:head], batch_size),
+            *_split(indices[head:], batch_size),
+        ]
         self._kept: list[tuple[Any, Any]] | None = None
         first = self._prepare(self._parts[0])
         if tensor_bytes(first) * len(self._parts) <= _KEEP_BYTES:
@@ -80,6 +83,14 @@ class PreparedBatches:
         if self._channels_last and tensor.ndim == 4:
             tensor = tensor.contiguous(memory_format=torch.channels_last)
         return tensor
+
+
+def _split(indices: Tensor, batch_size: int) -> list[Tensor]:
+    """Batches in order; a last one of a single sample joins the one before it."""
+    parts = list(torch.split(indices, batch_size)) if indices.numel() else []
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
 
 
 def tensor_bytes(value: Any) -> int:

@@ -38,6 +38,7 @@ from landscape.objective.subspace import Subspace
 BATCH_STATISTICS = 128
 # update_bn weighs batches equally, so the calibration batch is part of the result and is not tied to the evaluation batch.
 CALIBRATION_BATCH = 128
+SMALLEST_HEAD = 32
 # One-sided: by chance, a point below a ceiling is given up once in 740 times at most.
 CEILING_ERRORS = 3.0
 
@@ -144,6 +145,9 @@ class Objective:
         self.batch_size = BATCH_STATISTICS if batch_size is None and batch_norm == "batch" else batch_size or 0
         self.data = as_data(data).to(self.device)
         self._indices = _chosen(self.data, samples, sample_seed)
+        # What a ceiling is judged by. Batch statistics depend on the batches, which are then left as they are.
+        head = max(SMALLEST_HEAD, len(self._indices) // 8)
+        self._head = head if batch_norm != "batch" and head < len(self._indices) else 0
         run = Runner(module, per_sample_loss(loss, self.device), metric, forward or call, self.precision, self.device)
         outputs = self._prepare(module, parameters, run)
         self._check_labels(loss, outputs)
@@ -166,7 +170,7 @@ class Objective:
             self._runner = run.of(self._flat.module)
             try:
                 self.batch_size = self.batch_size or self._fitting_batch_size()
-                self._batches = self._prepared(self.data, self._indices, self.batch_size)
+                self._batches = self._prepared(self.data, self._indices, self.batch_size, self._head)
                 outputs = self._first_outputs(self._runner)
                 break
             except RuntimeError:
@@ -208,7 +212,7 @@ class Objective:
         source = as_data(calibration).to(self.device)
         return self._prepared(source, torch.arange(len(source)), CALIBRATION_BATCH)
 
-    def _prepared(self, data: Any, indices: Tensor, batch_size: int) -> PreparedBatches:
+    def _prepared(self, data: Any, indices: Tensor, batch_size: int, head: int = 0) -> PreparedBatches:
         return PreparedBatches(
             data,
             indices,
@@ -216,6 +220,7 @@ class Objective:
             device=self.device,
             dtype=self._dtype,
             channels_last=self.channels_last,
+            head=head,
         )
 
     def _check_labels(self, loss: object, outputs: Any) -> None:
@@ -351,8 +356,7 @@ class Objective:
             mean, error = mean_and_standard_error(losses)
             return ceiling is not None and not mean - CEILING_ERRORS * error <= ceiling
 
-        part = max(32, self.n_samples // 8)
-        losses, right = self._fast.measure(self._batches, None if ceiling is None else above, part)
+        losses, right = self._fast.measure(self._batches, None if ceiling is None else above, self._head)
         loss, error = mean_and_standard_error(losses)
         return Evaluation(loss, error, None if right is None else float(right.mean()), losses.numel())
 

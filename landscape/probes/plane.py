@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from landscape.errors import InputError
 from landscape.numerics.grids import Axis, Grid
-from landscape.numerics.refinement import Refinement, refine
+from landscape.numerics.refinement import Refinement, interpolate, refine
 from landscape.objective.objective import Evaluation, Objective
 from landscape.probes.health import network_health
 from landscape.probes.spans import Span, automatic_range, checkpoint_span, random_span
@@ -122,6 +122,7 @@ def surface(
     checkpoint = objective.evaluate()
     attributes = {**_attributes(objective, span, checkpoint), "range_note": note}
     if refinement is not None:
+        refinement = refinement.around(checkpoint.loss)
         attributes |= {"tolerance": refinement.tolerance, "loss_max": refinement.value_max}
 
     def dataset() -> xr.Dataset:
@@ -176,11 +177,14 @@ class _Job:
                 self._measure(number, request, refinement.value_max)
             return part.loss.ravel()[points]
 
-        refined = refine(part.loss.shape, refinement, ask, seed=self.span.seeds[number])
+        shape = (part.loss.shape[0], part.loss.shape[1])
+        refined = refine(shape, refinement, ask, seed=self.span.seeds[number])
         unmeasured = np.flatnonzero(~refined.measured)
         part.loss.flat[unmeasured] = refined.values[unmeasured]
         part.status.flat[unmeasured] = INTERPOLATED
         part.predicted_loss.flat[:] = refined.predicted
+        accuracy = interpolate(shape, part.accuracy.ravel(), refined.measured)
+        part.accuracy.flat[unmeasured] = np.clip(accuracy[unmeasured], 0.0, 1.0)
         return refined.error
 
     def _measure(self, number: int, wanted: NDArray[np.int64], ceiling: float | None) -> None:

@@ -1,0 +1,226 @@
+"""Filled contours of planes, side by side on one scale, with the spread over direction seeds beside or under them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.contour import ContourSet
+from matplotlib.text import Text
+
+from landscape.render import layout, markers
+from landscape.render.caption import plane_caption, scale_note
+from landscape.render.panels import (
+    Panel,
+    best_of,
+    cell_edges,
+    colour_bar,
+    flat_words,
+    inside,
+    limits,
+    panels_of,
+    ratio_of,
+    scales_of,
+    value_words,
+)
+from landscape.render.reading import PlaneData
+from landscape.render.scale import Scale
+from landscape.render.style import (
+    COLUMN,
+    INK,
+    MISSING_GREY,
+    PAGE,
+    SMALL,
+    PaperFigure,
+    colour_map,
+    number,
+    on_colour,
+    width_of,
+)
+
+NARROW = 1.5  # inches of a panel under which five tick labels would run into each other
+COARSE = 15  # up to so many points an axis, the measured points themselves are shown
+
+
+def contour_figure(
+    planes: Sequence[PlaneData],
+    *,
+    scale: str = "auto",
+    loss_max: float | None = None,
+    share: bool = True,
+    seed: int | str | None = None,
+    width: float | str | None = None,
+) -> PaperFigure:
+    """Filled contours; see :func:`landscape.render.plot` for the arguments."""
+    values, spreads = panels_of(planes, seed)
+    rows = _rows(values, spreads)
+    columns = max(len(row) for row in rows)
+    figure = layout.new_figure(width_of(width, COLUMN if columns == 1 else PAGE))
+    scales = scales_of(values, spreads, scale, loss_max, share)
+    cells = [_cells(figure, row, scales, share) for row in rows]
+    note = scale_note(scales[id(values[0])]) if share else ""
+    layout.finish(figure, cells, plane_caption([p.plane for p in values], [p.field for p in values], note))
+    for axes in figure.axes:
+        _label_levels(figure, axes)
+    return figure
+
+
+def _rows(values: list[Panel], spreads: list[Panel]) -> list[list[Panel]]:
+    """At most three panels a row, four as two and two; spread right of a single plane, under several."""
+    if len(values) == 1:
+        return [values + spreads]
+    across = 2 if len(values) in (2, 4) else 3
+    rows = []
+    for start in range(0, len(values), across):
+        row = values[start : start + across]
+        rows.append(row)
+        under = [s for panel in row for s in spreads if s.plane is panel.plane]
+        if under:
+            rows.append(under)
+    return rows
+
+
+def _cells(figure: PaperFigure, row: list[Panel], scales: dict[int, Scale | None], share: bool) -> list[layout.Cell]:
+    """The panels of one row; a colour bar where the next panel has another scale."""
+    cells = []
+    for position, panel in enumerate(row):
+        scale = scales[id(panel)]
+        alone = position + 1 == len(row) or scales[id(row[position + 1])] is not scale
+        first = position == 0 or _axis_words(panel) != _axis_words(row[position - 1])
+        axes = figure.add_subplot()
+        dress = _draw(axes, panel, scale, first=first)
+        bar = None
+        if scale is not None and (alone or not share):
+            bar = colour_bar(figure, axes, scale, panel.quantity, value_words(panel))
+        cells.append(layout.Cell(axes, ratio_of(panel.plane), dress, bar))
+    return cells
+
+
+def _axis_words(panel: Panel) -> tuple[str, str]:
+    return panel.plane.x.label, panel.plane.y.label if panel.plane.y is not None else ""
+
+
+def _draw(axes: Axes, panel: Panel, scale: Scale | None, *, first: bool) -> Callable[[float], None]:
+    """Everything inside one pair of axes; returns what dresses it in words once its width is known."""
+    plane = panel.plane
+    assert plane.y is not None
+    ratio, (x_words, y_words) = ratio_of(plane), _axis_words(panel)
+    axes.set_facecolor(MISSING_GREY)
+    if scale is not None:
+        _fill(axes, panel, scale)
+    entries = _mark(axes, panel)
+    axes.set_xlim(*limits(plane.x))
+    axes.set_ylim(*limits(plane.y))
+    note = _explanation(axes)
+    words = flat_words(plane, panel.field) if panel.quantity != "spread" else ""
+    note.set_visible(bool(words))
+
+    def dress(width: float) -> None:
+        axes.locator_params(nbins=5 if width > NARROW else 3)
+        layout.title(axes, panel.title, width)
+        lines = layout.axis_labels(axes, x_words, y_words if first else "", width, width * ratio)
+        layout.legend_below(axes, entries, width=width, lines=lines)
+        note.set_text("\n".join(layout.wrap(cast(PaperFigure, axes.figure), words, 0.8 * width, SMALL)))
+
+    return dress
+
+
+def _fill(axes: Axes, panel: Panel, scale: Scale) -> None:
+    """Fill and lines between grid points; cells of one colour where an axis has a single point."""
+    plane = panel.plane
+    assert plane.y is not None
+    cmap, norm = colour_map(panel.quantity), scale.norm()
+    shown = np.ma.masked_invalid(panel.field.values)
+    if min(shown.shape) < 2:
+        axes.pcolormesh(cell_edges(plane.x.values), cell_edges(plane.y.values), shown, cmap=cmap, norm=norm)
+        return
+    if shown.count() == 0:
+        return
+    options: dict[str, Any] = {"norm": norm, "extend": scale.extend}
+    # what lies under a logarithmic scale may be 0, which has no logarithm: half of its low end is under it, too
+    raised = np.ma.maximum(shown, scale.low / 2 if scale.under else scale.low)
+    filled = axes.contourf(plane.x.values, plane.y.values, raised, levels=_opened(scale), cmap=cmap, **options)
+    filled.set_edgecolor("face")  # otherwise viewers of PDF show hairlines between the bands
+    filled.set_linewidth(0.3)
+    levels = scale.lines()
+    inside = [v for v in levels if shown.min() < v < shown.max()]
+    if inside:
+        colours = [on_colour(cmap(norm(level))) for level in inside]
+        axes.contour(plane.x.values, plane.y.values, shown, levels=inside, colors=colours, linewidths=0.5, alpha=0.75)
+
+
+def _opened(scale: Scale) -> list[float]:
+    """The bands with ends that take in the extreme values themselves."""
+    bands = scale.bands()
+    if not scale.over:
+        bands[-1] = float(np.nextafter(bands[-1], math.inf))
+    return bands
+
+
+def _mark(axes: Axes, panel: Panel) -> list[markers.Entry]:
+    """Draw the markers; returns their legend."""
+    plane, field = panel.plane, panel.field
+    assert plane.y is not None
+    entries: list[markers.Entry] = []
+    _mark_points(axes, panel)
+    if inside(plane.x, 0.0) and inside(plane.y, 0.0):
+        axes.plot(0, 0, **markers.ORIGIN_RIM, zorder=5)
+        axes.plot(0, 0, **markers.ORIGIN, zorder=5)
+        entries.append(
+            markers.origin_entry(plane)
+            if panel.quantity != "spread"
+            else (markers.origin_entry(plane)[0], "checkpoint")
+        )
+    if plane.between_checkpoints:
+        ends = [(x, y) for x, y in ((1.0, 0.0), (0.0, 1.0)) if inside(plane.x, x) and inside(plane.y, y)]
+        if ends:
+            axes.plot(*np.array(ends).T, **markers.OTHER, zorder=5, clip_on=False)
+            entries.append((markers.handle(markers.OTHER), "the other checkpoints"))
+    best = best_of(panel)
+    if best is not None:
+        at, entry = best
+        axes.plot(*at, **markers.LOWEST, zorder=6, clip_on=False)
+        entries.append(entry)
+    if max(field.values.shape) <= COARSE:
+        entries.append((markers.handle(markers.MEASURED), "measured point"))
+    return entries + markers.nonfinite_entries(field)
+
+
+def _mark_points(axes: Axes, panel: Panel) -> None:
+    """Crosses where the value is no number, rings where there is none yet, dots at the points of a coarse grid."""
+    plane, field = panel.plane, panel.field
+    assert plane.y is not None
+    x, y = np.meshgrid(plane.x.values, plane.y.values)
+    size = float(np.clip(60.0 / max(x.shape), 1.6, 4.0))
+    for mask, look in ((field.nonfinite, markers.NONFINITE), (field.missing, markers.MISSING)):
+        if mask.any():
+            axes.plot(x[mask], y[mask], **{**look, "markersize": size}, zorder=3, clip_on=False)
+    if max(x.shape) <= COARSE:
+        finite = ~field.nonfinite & ~field.missing
+        if finite.any():
+            axes.plot(x[finite], y[finite], **markers.MEASURED, zorder=2.5, clip_on=False)
+
+
+def _explanation(axes: Axes) -> Text:
+    """A box for words on a panel that looks smooth for no good reason, or that holds no number at all."""
+    box = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": INK, "linewidth": 0.6}
+    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "top"}
+    return axes.text(0.5, 0.84, "", fontsize=SMALL, bbox=box, zorder=7, parse_math=False, **place)
+
+
+def _label_levels(figure: PaperFigure, axes: Axes) -> None:
+    """Write each level on its line, where it covers nothing."""
+    for contours in [c for c in axes.collections if isinstance(c, ContourSet) and not c.filled]:
+        keep = [line for line in axes.get_lines() if line.get_zorder() >= 5]
+        notes = [text for text in axes.texts if text.get_visible()]
+        options: dict[str, Any] = {"fmt": number, "fontsize": SMALL - 0.5}
+        tried = list(axes.clabel(contours, inline=False, **options))
+        free = layout.without_overlaps(figure, tried, [*keep, *notes], axes.get_window_extent())
+        places = [text.get_position() for text in free]
+        for text in tried:
+            text.remove()
+        if places:  # only now are the lines broken, where a label stays
+            axes.clabel(contours, manual=places, inline=True, inline_spacing=3, **options)
