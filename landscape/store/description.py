@@ -93,7 +93,8 @@ def _completeness(dataset: xr.Dataset) -> str:
 
 
 def _plane(dataset: xr.Dataset) -> list[str]:
-    loss, measured = dataset["loss"], dataset["status"] == 1
+    # 1: over all samples; 3: over enough of them to tell that the loss lies above the clip
+    loss, measured = dataset["loss"], dataset["status"].isin([1, 3])
     names = [str(name) for name in reversed(loss.dims) if name != "seed"]
     grid = ", ".join(_axis(name, dataset[name].values) for name in names)
     finite = measured & np.isfinite(loss.values)
@@ -101,11 +102,23 @@ def _plane(dataset: xr.Dataset) -> list[str]:
     return [
         f"grid: {grid}; direction seeds: {', '.join(map(str, dataset['seed'].values))}",
         f"measured: {int(measured.sum())} of {measured.size} points",
+        *_refined(dataset),
         *([_losses(dataset, finite, names)] if finite.any() else []),
         *_origin(dataset, names),
         *_directions(dataset),
         *([f"warning: the loss is NaN or infinite at {broken} measured points"] if broken else []),
         *([f"warning: dead network: {dataset.attrs.get('dead_reason', '')}"] if dataset.attrs.get("dead") else []),
+    ]
+
+
+def _refined(dataset: xr.Dataset) -> list[str]:
+    """How well an adaptive plane knows what it did not measure."""
+    if "picture_error" not in dataset.attrs:
+        return []
+    made = dataset.attrs
+    return [
+        f"adaptive, for losses up to {made['loss_max']:g}: {made['image_passes']:.0f} passes over the samples; 95 % of the picture "
+        f"is known to {100 * made['picture_error']:.2g} % of its range (asked: {100 * made['tolerance']:g} %)"
     ]
 
 

@@ -1,0 +1,105 @@
+"""The command ``landscape``: a lazy group, and one place that turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shlex
+import signal
+import sys
+from typing import Any
+
+import click
+
+# Command name -> the line that --help shows. The modules, and torch with them, are imported when a command runs.
+COMMANDS = {
+    "train": "Train a network; continues by itself where a killed run stopped.",
+    "probe": "Measure the loss around a checkpoint: a line or a plane.",
+    "plot": "Draw results: PNG, SVG, PDF or an interactive page.",
+    "info": "Say what is in a checkpoint or a result.",
+    "study": "Do everything that a study file names and that is missing.",
+    "convert": "Read or write surfaces of the original loss-landscape tool.",
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and imports one when it is called, so that ``--help`` is immediate."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f".{cmd_name}", __package__).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            from landscape.errors import unknown_choice
+
+            raise click.UsageError(str(unknown_choice("command", args[0], COMMANDS)), ctx) from None
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(package_name="landscape-lab", prog_name="landscape")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def landscape(debug: bool) -> None:
+    """Train networks, measure the shape of their loss, and show it.
+
+    Start with: landscape study quick
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exit 0, 2 for usage, 1 for other errors, 130 for Ctrl-C, 143 for a termination signal."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        landscape.main(args=arguments, prog_name="landscape", standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort):
+        _stop(f"Interrupted; what was measured is kept. To go on: landscape {shlex.join(arguments)}", 130)
+    except _Terminated:
+        _stop(f"Terminated; what was measured is kept. To go on: landscape {shlex.join(arguments)}", 143)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as request:
+        sys.exit(request.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        _fail(error)
+
+
+class _Terminated(BaseException):
+    """A termination signal, as schedulers send before they kill: unwinds like Ctrl-C, so that results are saved."""
+
+
+def _terminated(number: int, frame: Any) -> None:
+    raise _Terminated
+
+
+def _fail(error: Exception) -> None:
+    from landscape.errors import InputError, LandscapeError
+
+    if isinstance(error, LandscapeError):
+        _stop(f"Error: {error}", 2 if isinstance(error, InputError) else 1)
+    name = type(error).__name__
+    _stop(f"Error: {name}: {error}\nThis was not foreseen; run again with 'landscape --debug …' to see where.", 1)
+
+
+def _stop(message: str, status: int) -> None:
+    click.echo(message, err=True)
+    sys.exit(status)

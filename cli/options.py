@@ -1,0 +1,85 @@
+"""Options that several commands share, and what they make of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def chain(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Several decorators as one, listed in the order in which help shows them."""
+
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+def place_options() -> Callable[[F], F]:
+    """Device, folders and downloads: what no result depends on."""
+    return chain(
+        click.option("--device", default="auto", help="auto, cpu, cuda or mps."),
+        click.option("--data-root", type=click.Path(path_type=Path), help="Folder of data set files."),
+        click.option("--download", is_flag=True, help="Fetch a missing data set."),
+    )
+
+
+def model_options() -> Callable[[F], F]:
+    """Which model and which data."""
+    return chain(
+        click.option("--model", help="vgg08 … vgg38, mlp, torchvision:NAME, module:function or file.py:function."),
+        click.option(
+            "--norm", help="Where BatchNorm sits in a vgg: none, input, blocks or batch (after every convolution)."
+        ),
+        click.option(
+            "--model-option", "model_option", multiple=True, metavar="KEY=VALUE", help="For the model's builder."
+        ),
+        click.option(
+            "--data", help="fashion-mnist-10k, fashion-mnist, cifar10, cifar100, module:function or file.py:function."
+        ),
+        click.option(
+            "--data-option", "data_option", multiple=True, metavar="KEY=VALUE", help="For the data's function."
+        ),
+        click.option("--loss", help="cross_entropy, mse, module:function or file.py:function; one value a sample."),
+    )
+
+
+def key_values(pairs: Sequence[str], option: str) -> dict[str, Any]:
+    """``KEY=VALUE`` pairs as a mapping; values are read as JSON where they are JSON, as text otherwise."""
+    from landscape.errors import InputError
+
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, separator, text = pair.partition("=")
+        if not separator or not key:
+            raise InputError(f"{option}: expected KEY=VALUE, got {pair!r}.")
+        try:
+            values[key] = json.loads(text)
+        except json.JSONDecodeError:
+            values[key] = text
+    return values
+
+
+def whole_numbers(text: str, option: str) -> tuple[int, ...]:
+    """``0,1,2`` as numbers."""
+    from landscape.errors import InputError
+
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(
+            f"{option}: expected whole numbers separated by commas, such as 0,1,2, got {text!r}."
+        ) from None
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that the user gave: those that are not None, and no empty mappings."""
+    return {key: value for key, value in options.items() if value is not None and value != {}}

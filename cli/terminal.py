@@ -1,0 +1,158 @@
+"""What a person sees: progress while work runs (on stderr), and a summary at its end (on stdout)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from landscape.studies.probing import ProbeOutcome
+    from landscape.studies.runs import RunOutcome
+    from landscape.studies.study import StudyOutcome
+
+# Without a terminal a progress line is printed at this interval, so that a log of hours stays readable.
+_LINE_EVERY = 15.0
+
+
+class Terminal:
+    """A reporter on a terminal: bars where there is one, a line now and then where there is none."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._started: dict[str, tuple[float, int]] = {}
+        self._printed = 0.0
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._close()
+
+    def message(self, text: str) -> None:
+        self._close()
+        self._console.print(text, markup=False, highlight=False)
+
+    def progress(self, task: str, done: int, total: int) -> None:
+        if self._console.is_terminal:
+            self._bar(task, done, total)
+        else:
+            self._line(task, done, total)
+        if done >= total:
+            self._close()
+
+    def training_observers(self, task: str) -> tuple[Any, ...]:
+        from landscape.training import TerminalProgress
+
+        self._close()
+        return (TerminalProgress(title=task, console=self._console),)
+
+    def _bar(self, task: str, done: int, total: int) -> None:
+        if self._progress is None:
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("points"),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=self._console,
+            )
+            self._progress.start()
+        if task not in self._tasks:
+            self._tasks[task] = self._progress.add_task(task, total=total)
+        self._progress.update(self._tasks[task], completed=done)
+
+    def _line(self, task: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        begun, first = self._started.setdefault(task, (now, done))
+        if done < total and now - self._printed < _LINE_EVERY:
+            return
+        self._printed = now
+        rate = (done - first) / (now - begun) if now > begun else 0.0
+        left = f", about {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
+        self._console.print(f"{task}: {done} of {total} points{left}", markup=False, highlight=False)
+
+    def _close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+        self._tasks.clear()
+
+    def training_summary(self, outcome: RunOutcome) -> None:
+        """What a training ended with, and where it lies."""
+        history = outcome.history
+        if outcome.trained_epochs == 0:
+            click.echo("Already complete; nothing was trained.")
+        status = str(history.attrs.get("status", ""))
+        if status == "diverged":
+            click.echo(
+                f"The loss became NaN or infinite in epoch {int(history['epoch'][-1])}; training stopped there. "
+                "A smaller --learning-rate is the usual remedy.",
+                err=True,
+            )
+        last = {str(name): float(values.values.reshape(-1)[-1]) for name, values in history.data_vars.items()}
+        shown = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in last.items() if name != "learning_rate"]
+        click.echo(f"{int(history['epoch'][-1])} epochs, {status}: {', '.join(shown)}")
+        click.echo(outcome.folder / "history.h5")
+        click.echo(outcome.last)
+
+    def probe_summary(self, outcome: ProbeOutcome) -> None:
+        """What a probe found, where it lies, and how to ask for more."""
+        dataset = outcome.dataset
+        if outcome.measured == 0:
+            click.echo("Already complete; nothing was measured.")
+        loss, error = float(dataset["checkpoint_loss"]), float(dataset["checkpoint_loss_standard_error"])
+        if "picture_error" in dataset.attrs:
+            made, error = dataset.attrs, 100 * dataset.attrs["picture_error"]
+            click.echo(
+                f"{made['measured_points']} of {dataset['status'].size} points measured ({made['image_passes']:.0f} passes over "
+                f"the images), the rest interpolated: 95 % of the picture is known to {error:.2g} % of its range. "
+                "--full measures every point."
+            )
+        bad = int((~np.isfinite(dataset["loss"]) & (dataset["status"] == 1)).sum())
+        click.echo(
+            f"loss at the checkpoint {loss:.5g} ± {error:.2g} over {dataset.attrs['n_samples']} images; "
+            f"on the grid {float(dataset['loss'].min()):.5g} to {float(dataset['loss'].max()):.5g}"
+        )
+        if bad:
+            click.echo(f"{bad} points are NaN or infinite; they are kept as they are.")
+        if dataset.attrs.get("dead"):
+            click.echo(f"Dead network: {dataset.attrs['dead_reason']}. Its flat surface says nothing about smoothness.")
+        if dataset.sizes["seed"] == 1 and dataset.attrs["directions"] == "random":
+            click.echo(
+                "One random plane is one sample: --seeds 0,1,2 shows the spread; --images and --full ask for more."
+            )
+        click.echo(outcome.path)
+
+    def study_summary(self, name: str, outcome: StudyOutcome) -> None:
+        """The study's table, and every path that it made."""
+        columns = list(dict.fromkeys(key for row in outcome.rows for key in row.cells))
+        table = Table(title=name, title_justify="left", box=SIMPLE_HEAD)
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in outcome.rows:
+            table.add_row(*(row.cells.get(column, "") for column in columns))
+        # Without a terminal nothing has to fit into 80 columns.
+        Console(width=None if sys.stdout.isatty() else 120).print(table)
+        for failed, why in outcome.failures.items():
+            click.echo(f"failed: {failed}: {why}", err=True)
+        for path in [*outcome.results, outcome.table, *outcome.pictures]:
+            click.echo(path)

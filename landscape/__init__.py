@@ -1,0 +1,95 @@
+"""landscape: train networks, measure the shape of their loss, store it with its uncertainty, show it.
+
+The public names, grouped; each is imported when it is first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from landscape._version import __version__
+
+if TYPE_CHECKING:
+    from landscape.data import DataSet, ImageData, as_data, load_data
+    from landscape.errors import LandscapeError
+    from landscape.models import build_model, vgg
+    from landscape.numerics.directions import Direction, direction_between, random_direction
+    from landscape.numerics.grids import Axis, Grid
+    from landscape.numerics.parameters import ParameterVector
+    from landscape.numerics.refinement import Refinement
+    from landscape.objective.objective import Evaluation, Gradient, Objective
+    from landscape.objective.subspace import Subspace
+    from landscape.probes.plane import line, plane, surface
+    from landscape.probes.spans import Span, checkpoint_span, random_span
+    from landscape.render import interactive, plot
+    from landscape.store import load_checkpoint, save_checkpoint
+    from landscape.store import load_result as load
+    from landscape.store import save_result as save
+    from landscape.training import TrainingConfig, fit, history_dataset
+
+# public name -> (module, name there)
+_HOMES = {
+    "Objective": ("landscape.objective.objective", "Objective"),
+    "Evaluation": ("landscape.objective.objective", "Evaluation"),
+    "Gradient": ("landscape.objective.objective", "Gradient"),
+    "line": ("landscape.probes.plane", "line"),
+    "plane": ("landscape.probes.plane", "plane"),
+    "surface": ("landscape.probes.plane", "surface"),
+    "Span": ("landscape.probes.spans", "Span"),
+    "random_span": ("landscape.probes.spans", "random_span"),
+    "checkpoint_span": ("landscape.probes.spans", "checkpoint_span"),
+    "Subspace": ("landscape.objective.subspace", "Subspace"),
+    "Refinement": ("landscape.numerics.refinement", "Refinement"),
+    "Axis": ("landscape.numerics.grids", "Axis"),
+    "Grid": ("landscape.numerics.grids", "Grid"),
+    "Direction": ("landscape.numerics.directions", "Direction"),
+    "direction_between": ("landscape.numerics.directions", "direction_between"),
+    "random_direction": ("landscape.numerics.directions", "random_direction"),
+    "ParameterVector": ("landscape.numerics.parameters", "ParameterVector"),
+    "save": ("landscape.store", "save_result"),
+    "load": ("landscape.store", "load_result"),
+    "save_checkpoint": ("landscape.store", "save_checkpoint"),
+    "load_checkpoint": ("landscape.store", "load_checkpoint"),
+    "plot": ("landscape.render", "plot"),
+    "interactive": ("landscape.render", "interactive"),
+    "TrainingConfig": ("landscape.training", "TrainingConfig"),
+    "fit": ("landscape.training", "fit"),
+    "history_dataset": ("landscape.training", "history_dataset"),
+    "load_data": ("landscape.data", "load_data"),
+    "as_data": ("landscape.data", "as_data"),
+    "DataSet": ("landscape.data", "DataSet"),
+    "ImageData": ("landscape.data", "ImageData"),
+    "build_model": ("landscape.models", "build_model"),
+    "vgg": ("landscape.models", "vgg"),
+    "LandscapeError": ("landscape.errors", "LandscapeError"),
+}
+
+__all__ = [
+    # what is measured
+    "Objective", "Evaluation", "Gradient",
+    # probes
+    "line", "plane", "surface", "Span", "random_span", "checkpoint_span", "Refinement",
+    # parameter space
+    "Axis", "Grid", "Direction", "direction_between", "random_direction", "ParameterVector", "Subspace",
+    # files
+    "save", "load", "save_checkpoint", "load_checkpoint",
+    # pictures
+    "plot", "interactive",
+    # training, data and models
+    "TrainingConfig", "fit", "history_dataset", "load_data", "as_data", "DataSet", "ImageData", "build_model", "vgg",
+    "LandscapeError", "__version__",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'landscape' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    value = getattr(importlib.import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,141 @@
+"""One training as a folder: ``history.h5``, ``last.pt``, ``best.pt`` and a checkpoint every k epochs; resumed by content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+from torch import nn
+
+from landscape.data import DataSet, load_data
+from landscape.errors import CheckpointError
+from landscape.models import build_model, fitting_options
+from landscape.store import Checkpoint, ResultFile, load_checkpoint, save_checkpoint
+from landscape.studies.places import Places, short_hash
+from landscape.studies.settings import RunSettings
+from landscape.training import EpochReport, Observer, fit, history_dataset
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """Where a run lies, its history, and whether anything had to be trained."""
+
+    folder: Path
+    history: xr.Dataset
+    trained_epochs: int
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "best.pt"
+
+
+def run_folder(settings: RunSettings, places: Places) -> Path:
+    """The folder that a run of these settings has: the same command finds it again, another never does."""
+    return places.checkpoints / f"{settings.label()}-{short_hash(settings.identity())}"
+
+
+def train_run(settings: RunSettings, places: Places, *, folder: Path | None = None) -> RunOutcome:
+    """Train one network, or continue where a killed run of the same settings stopped, or do nothing if it is complete.
+
+    The last checkpoint is written after the history and the others: it is what a resumed run trusts, and the epoch
+    after it is done again with the same bits.
+
+    Raises:
+        MismatchError: if ``folder`` holds a run of other settings, naming them.
+        LockedError: if another process trains in the same folder.
+    """
+    folder = folder or run_folder(settings, places)
+    with ResultFile(folder / "history.h5", settings.identity()) as file:
+        existing = file.existing()
+        state = _saved_state(folder / "last.pt")
+        if existing is not None and existing.attrs.get("status") in ("complete", "diverged") and state is not None:
+            return RunOutcome(folder, existing, 0)
+        dataset = load_data(settings.data, root=places.data_root, download=places.download, **settings.data_options)
+        spec = with_data({"name": settings.model, "options": settings.builder_options()}, dataset)
+        module = build_model(spec["name"], seed=settings.training.seed, **spec["options"])
+        writer = _Writer(folder, file, settings, spec, dataset)
+        done = 0 if state is None else int(state["epoch"])
+        if done:
+            places.reporter.message(f"resuming {folder} after epoch {done} of {settings.training.epochs}")
+        result = fit(
+            module,
+            dataset,
+            settings.training,
+            loss=settings.loss,
+            device=places.device,
+            observers=(writer, *places.reporter.training_observers(folder.name)),
+            resume=state,
+        )
+        history = history_dataset(result, writer.attributes)
+        file.save(history)
+        return RunOutcome(folder, history, len(result.history) - done)
+
+
+def with_data(spec: Mapping[str, Any], dataset: DataSet) -> dict[str, Any]:
+    """A model's name and options, completed by what its builder takes of the data: classes, channels, image size."""
+    facts = fitting_options(
+        spec["name"], classes=dataset.classes, channels=dataset.channels, image_size=dataset.image_size
+    )
+    return {"name": spec["name"], "options": {**facts, **spec["options"]}}
+
+
+def build_from(checkpoint: Checkpoint) -> nn.Module:
+    """The module that a checkpoint's own description names, holding its weights."""
+    if checkpoint.model is None:
+        raise CheckpointError(
+            f"{checkpoint.path}: does not say which model it belongs to. Name it with --model, such as --model vgg38 "
+            "--norm batch, torchvision:resnet18 or path/to/file.py:function."
+        )
+    return build_model(checkpoint.model["name"], **checkpoint.model["options"])
+
+
+def _saved_state(path: Path) -> Mapping[str, Any] | None:
+    """The training state to continue from; None where nothing has been saved yet."""
+    return load_checkpoint(path).state if path.exists() else None
+
+
+class _Writer(Observer):
+    """An observer of training that keeps its checkpoints and history in the run's folder."""
+
+    def __init__(
+        self, folder: Path, file: ResultFile, settings: RunSettings, spec: dict[str, Any], dataset: DataSet
+    ) -> None:
+        self._folder, self._file, self._settings, self._spec, self._dataset = folder, file, settings, spec, dataset
+        self.attributes: dict[str, str | int | float] = {
+            "title": f"training of {settings.label()} on {dataset.name}",
+            "model": settings.model,
+            **({} if settings.norm is None else {"norm": settings.norm}),
+            "data": dataset.name,
+            "learning_rate": settings.training.learning_rate,
+            "batch_size": settings.training.batch_size,
+            "seed": settings.training.seed,
+            "optimizer": settings.training.optimizer,
+            "loss_name": settings.loss,
+        }
+
+    def on_epoch(self, report: EpochReport) -> None:
+        state = report.state()
+        every = self._settings.checkpoint_every
+        if every and report.epoch % every == 0:
+            self._save(f"epoch-{report.epoch:04d}.pt", state)
+        if report.is_best:
+            self._save("best.pt", state)
+        self._file.save(history_dataset(state["history"], {**self.attributes, "status": "running"}))
+        self._save("last.pt", state)
+
+    def _save(self, name: str, state: Mapping[str, Any]) -> None:
+        save_checkpoint(
+            self._folder / name,
+            state=state,
+            model=self._spec,
+            data=self._dataset.spec,
+            training=self._settings.identity(),
+            loss=self._settings.loss,
+        )

@@ -1,0 +1,80 @@
+"""Study files: lists expand, and what is wrong is named by file and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from landscape.errors import InputError
+from landscape.studies.settings import expand, load_study, probe_settings, run_settings
+
+
+def study_file(folder: Path, text: str) -> str:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_lists_of_settings_are_every_combination() -> None:
+    combinations = expand({"norm": ["none", "batch"], "seed": [0, 1], "model": "vgg08"})
+    assert combinations == [
+        {"model": "vgg08", "norm": norm, "seed": seed} for norm in ("none", "batch") for seed in (0, 1)
+    ]
+
+
+def test_a_setting_shared_by_two_sweeps_is_one_run(tmp_path: Path) -> None:
+    study = load_study(
+        study_file(
+            tmp_path,
+            "[[runs]]\nmodel='vgg08'\nlearning_rate=[1e-3, 5e-2]\n"
+            "[[runs]]\nmodel='vgg08'\nlearning_rate=5e-2\nbatch_size=[50, 100]\n",
+        )
+    )
+    recipes = [(run.training.learning_rate, run.training.batch_size) for run in study.runs]
+    assert recipes == [(1e-3, 100), (5e-2, 100), (5e-2, 50)]
+
+
+def test_the_bundled_study_compares_the_same_network_with_and_without_batch_norm() -> None:
+    study = load_study("quick")
+    assert [run.norm for run in study.runs] == ["none", "batch"]
+    assert study.runs[0].training == study.runs[1].training
+    assert study.runs[0].model == study.runs[1].model == "vgg38"
+
+
+def test_identity_changes_with_every_setting_that_changes_the_weights() -> None:
+    base = run_settings({"model": "vgg08"}).identity()
+    for key, value in {"norm": "none", "learning_rate": 0.1, "batch_size": 7, "seed": 3, "precision": "bf16"}.items():
+        assert run_settings({"model": "vgg08", key: value}).identity() != base
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("runs = 3", r"mine.toml: runs: expected tables written as \[\[runs\]\]"),
+        ("[[runs]]\nmodle='vgg08'", r"mine.toml: runs\[0\]: key: unknown value 'modle'. Did you mean 'model'"),
+        ("[[runs]]\nbatch_size='many'", r"mine.toml: runs\[0\]: batch_size: .*integer.*'many'"),
+        ("[[runs]]\nbatch_size=0", r"mine.toml: runs\[0\]: .*batch_size.*0"),
+        ("[[runs]]\nlearning_rate=-1.0", r"runs\[0\]: .*learning_rate"),
+        ("[[runs]]\ndata='fashion'", r"runs\[0\]: data: unknown value 'fashion'"),
+        ("[[runs]]\nmodel='vgg08'\n[[probes]]\nkind='plain'", r"probes\[0\]: kind: .*'plane' or 'line'.*'plain'"),
+        ("[[runs]]\nmodel='vgg08'\n[[probes]]\nx='1:2'", r"probes\[0\]: .*start:stop:count.*'1:2'"),
+        ("[[runs]]\nmodel='vgg08'\n[[probes]]\nbatch_norm='frozn'", r"Did you mean 'frozen'"),
+        ("[[runs]]\nmodel='vgg08'\n[[pictures]]\nkind='pie'", r"pictures\[0\]: kind: .*'pie'"),
+        ("[[runs]\nmodel='vgg08'", r"mine.toml: not a TOML file: .*line 1"),
+        ("name='empty'", "expected at least one"),
+        ("[study]\nname='x'", "key: unknown value 'study'"),
+    ],
+)
+def test_a_malformed_study_names_file_and_key(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_study(study_file(tmp_path, text))
+
+
+def test_a_study_that_does_not_exist_lists_what_is_bundled() -> None:
+    with pytest.raises(InputError, match="Bundled: quick"):
+        load_study("quik")
+
+
+def test_axes_may_be_written_as_lists() -> None:
+    assert probe_settings({"x": [-1, 1, 5]}).x == "-1:1:5"
