@@ -11,6 +11,10 @@ from typing import Any
 
 import click
 
+# Threads that wait for each other asleep instead of spinning: on a shared machine one busy neighbour otherwise makes
+# every parallel step wait for a whole time slice (nine times slower, measured). Read once, when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # Command name -> the line that --help shows. The modules, and torch with them, are imported when a command runs.
 COMMANDS = {
     "train": "Train a network; continues by itself where a killed run stopped.",
