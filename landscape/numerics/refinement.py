@@ -137,6 +137,7 @@ class _State:
         self.ratios: list[float] = []  # error over disagreement, at audits where the value was open
         self.slips: list[float] = []  # error, at checks of points that both interpolants put above the clip
         self.draws = np.random.default_rng(derive_seed(seed, "refinement"))
+        self.raw = np.zeros(count)  # the finer interpolant, and clipped as it is displayed
         self.fine = np.zeros(count)
         self.disagreement = np.zeros(count)
         self.deadline = math.inf if settings.minutes is None else time.monotonic() + 60 * settings.minutes
@@ -217,7 +218,8 @@ class _State:
         return float(errors[order][min(reached, len(errors) - 1)] / extent)
 
     def outcome(self) -> Refined:
-        values = np.where(self.measured, self.values, self._unscaled(self.fine))
+        # not clipped, so that a point above the clip is seen to lie above it
+        values = np.where(self.measured, self.values, self._unscaled(self.raw))
         return Refined(
             values, self.measured, self.predicted, self.audited, self.error(), "log" if self.log else "linear"
         )
@@ -239,6 +241,7 @@ class _State:
             )
         top = self._ceiling()
         self.open = ~known & (np.minimum(first, second) < top)
+        self.raw = np.minimum(first, ceiling)
         self.fine, self.disagreement = np.minimum(first, top), np.abs(np.minimum(first, top) - np.minimum(second, top))
         self.fine = np.where(known, self._displayed(self.values), self.fine)
         self.disagreement[known] = 0.0

@@ -55,7 +55,8 @@ def _adaptive(attrs: dict[str, Any]) -> str:
     if "picture_error" not in attrs:
         return ""
     error = 100 * float(attrs["picture_error"])
-    return f"{int(attrs['measured_points'])} points measured, 95 % of the picture known to {error:.2g} % of its range"
+    known = f"to {error:.2g} %" if error >= 0.1 else "to better than 0.1 %"
+    return f"{int(attrs['measured_points'])} points measured, 95 % of the picture known {known} of its range"
 
 
 def scale_note(scale: Scale | None, what: str = "colours") -> str:
