@@ -119,6 +119,26 @@ def test_a_line_between_two_checkpoints_runs_from_one_to_the_other(
             assert float(line["loss"].sel(seed=0, x=x)) == pytest.approx(expected, rel=1e-5)
 
 
+def test_directions_of_the_original_tools_layout_give_the_plane_that_they_span(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from landscape.models import build_model
+    from landscape.numerics.directions import random_direction
+    from landscape.objective.objective import Objective
+    from landscape.store import load_checkpoint, load_into, write_directions
+
+    module = build_model("vgg08", norm="batch", classes=10, channels=3)
+    load_into(module, load_checkpoint("run/last.pt"))
+    theta = Objective(module, "cross_entropy", (torch.zeros(2, 3, 32, 32), torch.zeros(2, dtype=torch.int64))).theta
+    drawn = [random_direction(theta, seed=7, axis=axis) for axis in (0, 1)]
+    write_directions("directions.h5", [d.layout.views(d.vector) for d in drawn])
+    probe = ["probe", "--checkpoint", "run/last.pt", *PROBE]
+    assert run(capsys, *probe, "--directions", "directions.h5", "--out", "from-file.h5").status == 0
+    assert run(capsys, *probe, "--seeds", "7", "--out", "drawn.h5").status == 0
+    with xr.open_dataset("from-file.h5") as theirs, xr.open_dataset("drawn.h5") as ours:
+        np.testing.assert_allclose(theirs["loss"].values, ours["loss"].values, rtol=1e-5)
+
+
 def test_info_tells_checkpoints_from_results(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys, "probe", "--checkpoint", "run/last.pt", *PROBE, "--out", "info.h5")
     shown = run(capsys, "info", "run/last.pt", "info.h5", "run/history.h5").out
