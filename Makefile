@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test install lint clean help
+.PHONY: demo test install lint bench clean help
 
 help:
 	@echo "make demo   install, then VGG38 with and without BatchNorm: train, probe, draw (a few minutes)"
 	@echo "make test   install with test extras, then the whole suite"
 	@echo "make lint   lint, types and floors"
+	@echo "make bench  times and memory against plain PyTorch and other libraries (half an hour, on a quiet machine)"
 
 demo: $(VENV)/.installed
 	$(BIN)/landscape study quick
@@ -22,6 +23,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks.run $(BENCH)
+
 install: $(VENV)/.installed
 
 $(VENV)/bin/python:
@@ -34,6 +38,11 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@ $(VENV)/.installed
+
+# The other libraries may not be had everywhere; their rows then say so.
+$(VENV)/.installed-bench: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[bench]' || $(BIN)/python -m pip install --quiet --editable .
 	touch $@ $(VENV)/.installed
 
 clean:

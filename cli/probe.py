@@ -16,7 +16,7 @@ _FILE = click.Path(path_type=Path)
 @chain(
     click.option("--checkpoint", type=_FILE, required=True, help="A run's checkpoint, a state dict, or .safetensors."),
     click.option("--kind", help="plane or line.  [default: plane]"),
-    click.option("--x", help="start:stop:count, or auto:count.  [default: -1:1:51]"),
+    click.option("--x", help="start:stop:count, or auto:count.  [default: -1:1:51; with --to, beyond both ends]"),
     click.option("--y", help="The same for the second axis of a plane."),
     click.option("--seeds", help="Direction seeds, such as 0,1,2: a plane or line for each.  [default: 0]"),
     click.option("--normalization", help="filter, layer or none.  [default: filter]"),

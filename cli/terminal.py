@@ -121,10 +121,10 @@ class Terminal:
             click.echo("Already complete; nothing was measured.")
         loss, error = float(dataset["checkpoint_loss"]), float(dataset["checkpoint_loss_standard_error"])
         if "picture_error" in dataset.attrs:
-            made, error = dataset.attrs, 100 * dataset.attrs["picture_error"]
+            made, percent = dataset.attrs, 100 * dataset.attrs["picture_error"]
             click.echo(
                 f"{made['measured_points']} of {dataset['status'].size} points measured ({made['image_passes']:.0f} passes over "
-                f"the images), the rest interpolated: 95 % of the picture is known to {error:.2g} % of its range. "
+                f"the images), the rest interpolated: 95 % of the picture is known to {percent:.2g} % of its range. "
                 "--full measures every point."
             )
         bad = int((~np.isfinite(dataset["loss"]) & (dataset["status"] == 1)).sum())

@@ -198,3 +198,17 @@ def test_a_diverging_training_is_recorded_and_said(here: Path, capsys: pytest.Ca
     with xr.open_dataset("diverged/history.h5") as history:
         assert history.attrs["status"] == "diverged"
         assert not np.isfinite(history["train_loss"].values[-1])
+
+
+def test_an_adaptive_plane_says_how_well_it_is_known_and_how_sure_its_centre(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = ["--x=-1:1:17", "--y=-1:1:17", "--images", "20", "--device", "cpu"]
+    shown = run(capsys, "probe", "--checkpoint", "run/last.pt", *grid, "--out", "adaptive.h5")
+    with xr.open_dataset("adaptive.h5") as result:
+        error = float(result["checkpoint_loss_standard_error"])
+        assert f"± {error:.2g} over 20 images" in shown.out
+        assert f"{result.attrs['measured_points']} of 289 points measured" in shown.out
+        assert set(np.unique(result["status"].values)) <= {1, 2, 3}
+        assert result.attrs["measured_points"] < 289
+    assert "adaptive, for losses up to 10" in run(capsys, "info", "adaptive.h5").out
