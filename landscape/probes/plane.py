@@ -29,7 +29,7 @@ AxisLike = Axis | tuple[float, float, int] | str
 
 @dataclass(frozen=True)
 class GridProgress:
-    """What an observer hears after every request: how far the grid is, and the data set as it stands, made when asked for."""
+    """What an observer hears: ``done`` of at most ``total`` points, and the data set as it stands, made when asked for."""
 
     done: int
     total: int
@@ -128,7 +128,8 @@ def surface(
     def dataset() -> xr.Dataset:
         return surface_dataset(values, grid, span, checkpoint, attributes, objective.indices.cpu().numpy())
 
-    job = _Job(objective, span, grid, values, dataset, observer)
+    most = len(grid) if refinement is None else min(refinement.max_points or len(grid), len(grid))
+    job = _Job(objective, span, grid, values, dataset, observer, total=most * len(span.seeds))
     if refinement is None:
         job.measure_all()
     else:
@@ -146,6 +147,7 @@ class _Job:
     values: Surface
     dataset: Callable[[], xr.Dataset]
     observer: GridObserver | None
+    total: int  # points to measure, at most
 
     def measure_all(self) -> None:
         """Fill in what is missing. All seeds share a mesh level before any goes finer, so that a stop leaves them alike."""
@@ -162,7 +164,7 @@ class _Job:
             raise InputError(f"refinement: only planes are refined, this grid has {len(self.grid.axes)} axes.")
         errors = [self._refine(number, refinement) for number in range(len(self.span.subspaces))]
         if self.observer is not None:
-            self.observer(GridProgress(self.values.status.size, self.values.status.size, self.dataset))
+            self.observer(GridProgress(self.total, self.total, self.dataset))
         return {
             "picture_error": max(errors),
             "measured_points": int(self.values.known().sum()),
@@ -196,7 +198,7 @@ class _Job:
         found = self.objective.evaluate_points(self.span.subspaces[number], points, ceiling=ceiling)
         part.fill(missing, found, self.objective.n_samples)
         if self.observer is not None:
-            self.observer(GridProgress(int(self.values.known().sum()), self.values.status.size, self.dataset))
+            self.observer(GridProgress(int(self.values.known().sum()), self.total, self.dataset))
 
 
 def _grid(objective: Objective, span: Span, axes: Sequence[AxisLike]) -> tuple[Grid, str]:
