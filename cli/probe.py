@@ -24,7 +24,7 @@ _FILE = click.Path(path_type=Path)
     click.option("--directions", type=_FILE, help="Directions in the original loss-landscape tool's HDF5 layout."),
     click.option("--batch-norm", help="frozen, interpolated, reestimated or batch.  [default: frozen]"),
     click.option("--split", help="train, validation or test.  [default: train]"),
-    click.option("--images", type=int, help="How many images of the split.  [default: 500]"),
+    click.option("--images", type=int, help="How many images of the split.  [default: 400]"),
     click.option("--image-seed", type=int, help="Which images.  [default: 0]"),
     click.option("--precision", help="fp32, fp64 or bf16.  [default: fp32]"),
     click.option("--batch-size", type=int, help="Images a forward pass; part of the result for --batch-norm batch."),

@@ -81,7 +81,7 @@ class ProbeSettings(_Settings):
     normalization: str = "filter"
     batch_norm: str = "frozen"
     split: Literal["train", "validation", "test"] = "train"
-    images: int = Field(default=500, ge=1)
+    images: int = Field(default=400, ge=1)
     image_seed: int = 0
     precision: str = "fp32"
     batch_size: int | None = Field(default=None, ge=1)
