@@ -211,4 +211,6 @@ def test_an_adaptive_plane_says_how_well_it_is_known_and_how_sure_its_centre(
         assert f"{result.attrs['measured_points']} of 289 points measured" in shown.out
         assert set(np.unique(result["status"].values)) <= {1, 2, 3}
         assert result.attrs["measured_points"] < 289
-    assert "adaptive, for losses up to 10" in run(capsys, "info", "adaptive.h5").out
+    described = run(capsys, "info", "adaptive.h5").out
+    assert "adaptive, for losses up to 10" in described
+    assert "loss surface, complete" in described

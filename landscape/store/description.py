@@ -88,7 +88,7 @@ def _result_lines(path: str | os.PathLike[str]) -> list[str]:
 
 
 def _completeness(dataset: xr.Dataset) -> str:
-    missing = int((dataset["status"] != 1).sum())
+    missing = int((dataset["status"] == 0).sum())
     return f"incomplete ({missing} points missing)" if missing else "complete"
 
 
