@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from landscape.errors import InputError
-from landscape.numerics.grids import Axis, Grid
+from landscape.numerics.grids import AXIS_NAMES, Axis, Grid
 from landscape.numerics.refinement import Refinement, interpolate, refine
 from landscape.objective.objective import Evaluation, Objective
 from landscape.probes.health import network_health
@@ -204,11 +204,11 @@ class _Job:
 def _grid(objective: Objective, span: Span, axes: Sequence[AxisLike]) -> tuple[Grid, str]:
     automatic = [isinstance(axis, str) and axis.split(":")[0] == "auto" for axis in axes]
     if not any(automatic):
-        return Grid(tuple(_axis(axis, name) for axis, name in zip(axes, "xyzuvw", strict=False))), "range as given"
+        return Grid(tuple(_axis(axis, name) for axis, name in zip(axes, AXIS_NAMES, strict=False))), "range as given"
     chosen = automatic_range(objective, span)
     r = chosen.half_width
     resolved = [f"{-r}:{r}{str(a)[4:] or ':51'}" if auto else a for a, auto in zip(axes, automatic, strict=True)]
-    return Grid(tuple(_axis(axis, name) for axis, name in zip(resolved, "xyzuvw", strict=False))), chosen.note
+    return Grid(tuple(_axis(axis, name) for axis, name in zip(resolved, AXIS_NAMES, strict=False))), chosen.note
 
 
 def _axis(value: AxisLike, name: str) -> Axis:
