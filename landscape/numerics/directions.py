@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from landscape.numerics.seeds import generator
 
 NORMALIZATIONS = ("filter", "layer", "none")
 _EPSILON = 1e-10  # Li et al.'s own guard against a filter of zeros
+_PARALLEL = 1e-5  # of its length: what is left of a direction in single precision once all of it is taken away
 
 
 @dataclass(frozen=True)
@@ -117,3 +118,82 @@ def direction_between(
         )
     moved = None if statistics is None else statistics[1] - statistics[0]
     return Direction(vector, start.layout, {"kind": "difference", **(provenance or {})}, moved)
+
+
+def given_direction(
+    vector: Tensor | ParameterVector, theta: ParameterVector, *, kind: str, **provenance: Any
+) -> Direction:
+    """A flat vector of θ's layout as a direction: a gradient, an optimiser's update, an eigenvector of the Hessian.
+
+    ``kind`` and ``provenance`` say where it comes from; the vector itself stays as it is.
+
+    Raises:
+        InputError: for a vector of another layout or size, one that is not finite, or the zero vector.
+    """
+    if isinstance(vector, ParameterVector) and vector.layout != theta.layout:
+        raise InputError(f"direction: the {kind} belongs to another model: its parameters differ from θ's.")
+    flat = vector.vector if isinstance(vector, ParameterVector) else vector
+    if flat.shape != theta.vector.shape:
+        raise InputError(
+            f"direction: expected the {kind} as a flat vector of shape {tuple(theta.vector.shape)}, one entry for each of the "
+            f"model's parameters, got {tuple(flat.shape)}."
+        )
+    flat = flat.detach().to(theta.vector)
+    if not bool(flat.isfinite().all()):
+        raise InputError(f"direction: the {kind} holds NaN or infinite entries, so no line can follow it.")
+    if not bool(flat.any()):
+        raise InputError(f"direction: the {kind} is the zero vector, which leads nowhere.")
+    return Direction(flat, theta.layout, {"kind": kind, **provenance})
+
+
+def scale_to_weights(direction: Direction, theta: ParameterVector) -> Direction:
+    """d ← d ‖θ_w‖ / ‖d‖ with θ_w the tensors of more than one dimension: the way stays, 1 becomes a length one knows.
+
+    That is the norm which filter normalisation gives a random direction, so that both axes of a plane have one unit.
+
+    Raises:
+        InputError: where no tensor with more than one dimension has a weight other than zero.
+    """
+    weights = [view.double().norm() for view in theta.views().values() if view.ndim > 1]
+    length = float(torch.stack(weights).norm()) if weights else 0.0
+    if length == 0:
+        raise InputError(
+            "direction: cannot be scaled to the norm of the weights, because no tensor with more than one dimension has a "
+            "weight other than zero. Try normalization='none'."
+        )
+    return _scaled(direction, length / direction.norm, normalization="weights")
+
+
+def orthogonalize(directions: Sequence[Direction]) -> tuple[Direction, ...]:
+    """Gram–Schmidt in float64: each direction without its parts along those before it, brought back to its own length.
+
+    The first stays as it is. Changes of running statistics are combined as the directions themselves are.
+
+    Raises:
+        InputError: for directions that are linearly dependent.
+    """
+    made: list[Direction] = []
+    for number, direction in enumerate(directions):
+        vector, statistics = direction.vector.double(), direction.statistics
+        for _ in range(2):  # once more takes away what rounding left
+            for other in made:
+                along = other.vector.double()
+                part = float(vector @ along / (along @ along))
+                vector = vector - part * along
+                statistics = (
+                    None if statistics is None or other.statistics is None else statistics - part * other.statistics
+                )
+        left = float(vector.norm())
+        if not left > _PARALLEL * direction.norm:
+            raise InputError(
+                f"orthogonalize: direction {number + 1} is a combination of those before it, so nothing of it is left. "
+                "Choose another, such as random."
+            )
+        whole = replace(direction, vector=vector.to(direction.vector), statistics=statistics)
+        made.append(_scaled(whole, direction.norm / left, orthogonalized=1) if made else direction)
+    return tuple(made)
+
+
+def _scaled(direction: Direction, factor: float, **provenance: Any) -> Direction:
+    statistics = None if direction.statistics is None else factor * direction.statistics
+    return Direction(factor * direction.vector, direction.layout, {**direction.provenance, **provenance}, statistics)

@@ -82,15 +82,14 @@ class Refined:
         values: every point of the grid, flat: measured where measured, interpolated elsewhere.
         measured: which points were measured.
         predicted: what was predicted for a point before it was measured; NaN for the others and the coarse mesh.
-        audited: which measured points were drawn at random.
-        error: the estimated 95th percentile of the picture's error, as a fraction of the displayed range.
+        error: the estimated 95th percentile of the picture's error, as a fraction of the displayed range; NaN where it was
+            stopped before any point was checked.
         scale: ``log`` or ``linear``.
     """
 
     values: Floats
     measured: NDArray[np.bool_]
     predicted: Floats
-    audited: NDArray[np.bool_]
     error: float
     scale: str
 
@@ -132,7 +131,6 @@ class _State:
         self.places = _places(shape)
         self.values = np.full(count, np.nan)
         self.measured = np.zeros(count, dtype=bool)
-        self.audited = np.zeros(count, dtype=bool)
         self.predicted = np.full(count, np.nan)
         self.ratios: list[float] = []  # error over disagreement, at audits where the value was open
         self.slips: list[float] = []  # error, at checks of points that both interpolants put above the clip
@@ -163,7 +161,6 @@ class _State:
                 self.ratios.append(error / disagreement if disagreement > 0 else 0.0)
             else:
                 self.slips.append(error)
-        self.audited[self.random] = True
         self._interpolate()
 
     def is_done(self) -> bool:
@@ -220,9 +217,7 @@ class _State:
     def outcome(self) -> Refined:
         # not clipped, so that a point above the clip is seen to lie above it
         values = np.where(self.measured, self.values, self._unscaled(self.raw))
-        return Refined(
-            values, self.measured, self.predicted, self.audited, self.error(), "log" if self.log else "linear"
-        )
+        return Refined(values, self.measured, self.predicted, self.error(), "log" if self.log else "linear")
 
     def _budget(self) -> int:
         limit = self.settings.max_points

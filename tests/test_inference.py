@@ -1,0 +1,211 @@
+"""Intervals, tests, Holm's correction and block bootstrap against scipy, hand-worked numbers and simulation; value(uncertainty)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import signal, stats
+
+from landscape.errors import InputError
+from landscape.numerics.inference import (
+    SHORTEST_SERIES,
+    block_difference,
+    block_interval,
+    block_length,
+    hedges_correction,
+    holm,
+    paired_t,
+    t_interval,
+    welch_t,
+)
+from landscape.numerics.notation import value_with_uncertainty
+
+DRAWS = np.random.default_rng(0)
+A, B = DRAWS.normal(1, 2, 7), DRAWS.normal(0, 1, 7)
+
+
+def autoregression(n: int, phi: float, draws: np.random.Generator) -> np.ndarray:
+    """x_t = φ x_{t−1} + noise, stationary, with mean 0."""
+    return signal.lfilter([1], [1, -phi], draws.standard_normal(n + 200))[200:]
+
+
+def test_the_interval_is_scipys_and_a_worked_one() -> None:
+    made, theirs = t_interval(A), stats.ttest_1samp(A, 0).confidence_interval(0.95)
+    assert (made.low, made.high) == pytest.approx((theirs.low, theirs.high))
+    # 1, 2, 3: mean 2, s = 1, and t of two degrees of freedom is 4.302653.
+    worked = t_interval([1, 2, 3])
+    assert (worked.mean, worked.n) == (2, 3)
+    assert worked.high - 2 == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
+    assert t_interval(A, confidence=0.5).high < made.high
+
+
+def test_the_paired_test_is_scipys() -> None:
+    made, theirs = paired_t(A, B), stats.ttest_rel(A, B)
+    interval = theirs.confidence_interval(0.95)
+    assert made.p == pytest.approx(theirs.pvalue)
+    assert (made.low, made.high) == pytest.approx((interval.low, interval.high))
+    assert made.difference == pytest.approx(A.mean() - B.mean())
+    assert made.n == (7,)
+
+
+def test_welchs_test_is_scipys_for_sizes_that_differ() -> None:
+    made, theirs = welch_t(A, B[:4]), stats.ttest_ind(A, B[:4], equal_var=False)
+    interval = theirs.confidence_interval(0.95)
+    assert made.p == pytest.approx(theirs.pvalue)
+    assert (made.low, made.high) == pytest.approx((interval.low, interval.high))
+    assert made.n == (7, 4)
+
+
+def test_what_is_shared_by_pairs_does_not_widen_their_interval() -> None:
+    shared = 100 * DRAWS.standard_normal(7)
+    alone, together = paired_t(A, B), paired_t(A + shared, B + shared)
+    assert together.high - together.low == pytest.approx(alone.high - alone.low)
+    assert welch_t(A + shared, B + shared).high > 10 * alone.high
+
+
+def test_effect_sizes_are_standardised_and_corrected() -> None:
+    d = A - B
+    assert paired_t(A, B).effect_size == pytest.approx(hedges_correction(6) * d.mean() / d.std(ddof=1))
+    # The usual approximation, to its own accuracy.
+    for freedom in (4, 10, 30):
+        assert hedges_correction(freedom) == pytest.approx(1 - 3 / (4 * freedom - 1), abs=3e-3)
+    equal = welch_t(A, A + 3)
+    freedom = 12.0  # Welch's for equal variances and sizes
+    assert equal.effect_size == pytest.approx(-3 / A.std(ddof=1) * hedges_correction(freedom))
+
+
+def test_the_corrected_effect_size_is_unbiased() -> None:
+    draws = np.random.default_rng(1)
+    found = [paired_t(x, np.zeros(5)).effect_size for x in draws.normal(1, 1, (1000, 5))]
+    assert np.mean(found) == pytest.approx(1, abs=3 * np.std(found) / math.sqrt(1000))
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [2.0, 2.0, 2.0], [1.0, math.nan, 2.0], [1.0, math.inf]])
+def test_what_cannot_tell_its_spread_has_no_interval(values: list[float]) -> None:
+    made = t_interval(values)
+    assert math.isnan(made.low) and math.isnan(made.high)
+    assert math.isnan(paired_t(values, [0.0] * len(values)).p)
+    assert math.isnan(welch_t(values, values).p)
+    assert made.n == len(values)
+
+
+def test_pairs_need_partners() -> None:
+    with pytest.raises(InputError, match="7 and 4"):
+        paired_t(A, B[:4])
+
+
+def test_holm_is_the_worked_example() -> None:
+    # Sorted .005 .01 .03 .04 times 4 3 2 1, kept from falling.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == pytest.approx([1, 1])
+    assert holm([]).size == 0
+
+
+def test_what_was_not_tested_does_not_count() -> None:
+    assert holm([0.01, math.nan, 0.04]) == pytest.approx([0.02, math.nan, 0.04], nan_ok=True)
+    assert holm([[0.01, 0.04], [0.03, 0.005]]) == pytest.approx(np.array([[0.03, 0.06], [0.06, 0.02]]))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_lies_between_the_raw_p_and_bonferroni_and_keeps_their_order(p: list[float]) -> None:
+    raw, adjusted = np.array(p), holm(p)
+    assert (adjusted >= raw).all()
+    assert (adjusted <= np.minimum(len(p) * raw, 1) + 1e-15).all()
+    assert (np.diff(adjusted[np.argsort(raw, kind="stable")]) >= 0).all()
+
+
+def test_blocks_of_one_are_the_usual_interval() -> None:
+    series = DRAWS.standard_normal(40)
+    made, usual = block_interval(series, block=1), t_interval(series)
+    assert (made.low, made.high, made.standard_error) == pytest.approx((usual.low, usual.high, usual.standard_error))
+
+
+def test_the_closed_form_is_the_bootstraps() -> None:
+    n, length = 60, 5
+    series = autoregression(n, 0.6, DRAWS)
+    starts = DRAWS.integers(0, n, (20000, n // length))
+    resampled = series[(starts[..., None] + np.arange(length)) % n].mean(axis=(1, 2))
+    expected = resampled.std() * math.sqrt(n / (n - length))
+    assert block_interval(series, block=length).standard_error == pytest.approx(expected, rel=0.03)
+
+
+def test_the_length_of_blocks_grows_with_correlation_and_is_one_without_spread() -> None:
+    typical = [np.median([block_length(autoregression(300, phi, DRAWS)) for _ in range(30)]) for phi in (0.0, 0.5, 0.9)]
+    assert typical[0] < typical[1] < typical[2] <= 100
+    assert block_length(np.ones(50)) == 1
+
+
+@pytest.mark.parametrize(("phi", "n"), [(0.0, 60), (0.5, 150), (0.8, 300)])
+def test_the_block_interval_covers_the_mean_of_a_correlated_series(phi: float, n: int) -> None:
+    draws = np.random.default_rng(2)
+    intervals = [block_interval(autoregression(n, phi, draws)) for _ in range(300)]
+    covered = np.mean([made.low <= 0 <= made.high for made in intervals])
+    assert 0.90 <= covered <= 0.99
+    if phi == 0.8:  # what an interval for independent values would do
+        naive = [t_interval(autoregression(n, phi, draws)) for _ in range(100)]
+        assert np.mean([made.low <= 0 <= made.high for made in naive]) < 0.7
+
+
+def test_series_that_share_their_ups_and_downs_are_compared_sharply() -> None:
+    common = 10 * autoregression(200, 0.9, DRAWS)
+    x, y = common + DRAWS.standard_normal(200) + 1, common + DRAWS.standard_normal(200)
+    paired, apart = block_difference(x, y, paired=True), block_difference(x, y, paired=False)
+    assert paired.p < 1e-6
+    assert paired.low <= 1 <= paired.high
+    assert apart.high - apart.low > 10 * (paired.high - paired.low)
+    assert apart.low <= 1 <= apart.high
+    assert (paired.n, apart.n) == ((200,), (200, 200))
+
+
+def test_a_short_series_cannot_tell() -> None:
+    made = block_interval(DRAWS.standard_normal(SHORTEST_SERIES - 1))
+    assert math.isnan(made.low)
+    assert math.isnan(block_difference(np.arange(5.0), np.ones(5), paired=True).p)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (0.4791, 0.0042, "0.479(4)"),
+        (0.09994, 0.00096, "0.0999(10)"),
+        (1.6012, 0.0014, "1.6012(14)"),
+        (99.97, 0.4, "100.0(4)"),
+        (9.9996, 0.0004, "9.9996(4)"),
+        (12345, 67, "12340(70)"),
+        (123456789, 4321, "1.23457(4)e8"),
+        (1.234e-7, 3.9e-9, "1.23(4)e-7"),
+        (-0.36841, 0.0012, "-0.3684(12)"),
+        (0.0, 0.01, "0.000(10)"),
+        (3.0, 354.0, "0(350)"),
+        (2.0, 0.0951, "2.00(10)"),
+        (2.5, 0.0, "2.5"),
+        (2.5, math.nan, "2.5"),
+        (2.5, math.inf, "2.5(inf)"),
+        (1e300, 1e-5, "1e+300"),
+        (math.nan, 1.0, "NaN"),
+        (-math.inf, math.nan, "-inf"),
+    ],
+)
+def test_a_value_is_written_to_as_many_digits_as_its_error_is_worth(value: float, error: float, text: str) -> None:
+    assert value_with_uncertainty(value, error) == text
+
+
+def test_an_error_is_not_negative() -> None:
+    with pytest.raises(InputError, match="negative"):
+        value_with_uncertainty(1.0, -0.1)
+
+
+@given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e6))
+def test_what_is_written_reads_back_as_the_value_and_its_error(value: float, error: float) -> None:
+    assume(error > 1e-14 * abs(value))  # below, a float has no digits for it and the value stands alone
+    number, _, rest = value_with_uncertainty(value, error).partition("(")
+    digits, _, power = rest.partition(")")
+    scale = 10.0 ** int(power[1:] or 0)
+    decimals = len(number.partition(".")[2])
+    shown_error = float(digits) * 10.0**-decimals * scale
+    assert shown_error == pytest.approx(error, rel=0.15)
+    assert abs(float(number) * scale - value) <= 0.51 * error + 1e-9 * abs(value)
