@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from benchmarks.report import table
 from landscape.errors import InputError, LandscapeError
 from landscape.numerics.refinement import QUANTILE, Refinement, default_budget, refine
-from landscape.objective.objective import CEILING_ERRORS
+from landscape.objective.values import CEILING_ERRORS
 from landscape.store import atomic_write, load_result
 
 Floats = NDArray[np.float64]

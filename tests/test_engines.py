@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from landscape.models import build_model
 from landscape.numerics.seeds import generator
 from landscape.objective.objective import Objective
-from landscape.objective.sizing import batch_size_for, working_set
+from landscape.objective.sizing import evaluation_batch, footprint
 from landscape.probes.spans import checkpoint_span, random_span
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -230,5 +230,6 @@ def test_the_batch_size_follows_from_the_largest_layer_and_is_remembered() -> No
     inputs = torch.randn(300, 3, 16, 16, generator=generator(0, "images"))
     objective = Objective(net, "cross_entropy", (inputs, torch.arange(300) % 4), device="cpu")
     largest = 2 * 32 * 16 * 16 * 4  # bytes a sample of the input and output of a convolution at full size
-    assert working_set(objective._runner, inputs[:2], 2) == largest
-    assert objective.provenance()["batch_size"] == batch_size_for(largest, torch.device("cpu")) == 128
+    found = footprint(objective._runner, inputs[:2], 2)
+    assert found.layer == largest
+    assert objective.provenance()["batch_size"] == evaluation_batch(found, torch.device("cpu")) == 128

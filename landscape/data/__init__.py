@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from landscape.data.adapters import as_data
-from landscape.data.catalog import DATA_SETS, load_data
+from landscape.data.catalog import DATA_SETS, NAMED_FACTS, TRAIN_IMAGES, load_data
 from landscape.data.images import ImageData
 from landscape.data.indexed import IndexedData
 from landscape.data.splits import Data, DataSet, subset
@@ -11,6 +11,8 @@ from landscape.data.tensors import TensorData
 
 __all__ = [
     "DATA_SETS",
+    "NAMED_FACTS",
+    "TRAIN_IMAGES",
     "Data",
     "DataSet",
     "ImageData",

@@ -28,6 +28,10 @@ DATA_SETS: dict[str, str] = {
 
 _CLASSES = {"fashion-mnist-10k": 10, "fashion-mnist": 10, "cifar10": 10, "cifar100": 100}
 
+# What can be said of them without reading a file: the size of the training split, and what a model's builder takes.
+TRAIN_IMAGES = {"fashion-mnist-10k": 8500, "fashion-mnist": 57000, "cifar10": 47500, "cifar100": 47500}
+NAMED_FACTS = {name: {"classes": count, "channels": 3, "image_size": 32} for name, count in _CLASSES.items()}
+
 # Mean and standard deviation per channel, where 255 is 1. CIFAR's are the coursework's, for both sets. Fashion-MNIST's are those of
 # all pixels of the set's own training images, padded to 32×32, in float64; the three channels are equal.
 _NORMALISATION: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {

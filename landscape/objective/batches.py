@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from landscape.data import Data
+from landscape.data import Data, subset
 from landscape.data.tensors import map_leaves
 from landscape.errors import InputError
 
@@ -93,6 +93,31 @@ def _split(indices: Tensor, batch_size: int) -> list[Tensor]:
     return parts
 
 
+def split_batch(batch: tuple[Any, Any], size: int) -> Iterator[tuple[Any, Any]]:
+    """The batch in parts of ``size`` samples, as views; tensors of another length belong to every part."""
+    count = batch_rows(batch)
+    if count <= size:
+        yield batch
+        return
+    for start in range(0, count, size):
+        part = slice(start, start + size)
+        inputs, targets = map_tensors(lambda t: t[part] if t.ndim and len(t) == count else t, batch)  # noqa: B023
+        yield inputs, targets
+
+
+def batch_rows(batch: tuple[Any, Any]) -> int:
+    """How many samples a batch has: the length of its first tensor."""
+    lengths: list[int] = []
+
+    def look(tensor: Tensor) -> Tensor:
+        if tensor.ndim:
+            lengths.append(len(tensor))
+        return tensor
+
+    map_tensors(look, batch)
+    return lengths[0]
+
+
 def tensor_bytes(value: Any) -> int:
     """The size in memory of every tensor inside ``value``."""
     total = 0
@@ -104,3 +129,15 @@ def tensor_bytes(value: Any) -> int:
 
     map_tensors(count, value)
     return total
+
+
+def chosen_indices(data: Any, samples: int | Tensor | Sequence[int] | None, seed: int) -> Tensor:
+    """Which samples are meant: so many drawn by ``seed``, the indices themselves, or all."""
+    if samples is None or isinstance(samples, int):
+        if samples is not None and samples < 1:
+            raise InputError(f"samples: expected at least 1, got {samples!r}.")
+        return subset(data, samples, seed)
+    indices = torch.as_tensor(samples, dtype=torch.int64)
+    if indices.ndim != 1 or (indices.numel() and (int(indices.min()) < 0 or int(indices.max()) >= len(data))):
+        raise InputError(f"samples: expected indices from 0 to {len(data) - 1} of {data.name}, got {samples!r}.")
+    return indices

@@ -3,91 +3,119 @@
 A Hessian product is taken forward over reverse (the directional derivative of the gradient, in one pass of dual numbers): on
 convolutional networks it costs about three gradients, reverse over reverse about four (see docs/performance.md). Where an
 operation has no forward derivative it falls back to reverse over reverse.
+
+A backward pass keeps what the forward pass made, layer by layer, where an evaluation keeps one layer. So batches are taken in
+parts that are sized by what is kept, see :mod:`landscape.objective.sizing`. (A layer that draws in evaluation mode draws anew for
+each part.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 import torch.autograd.forward_ad as forward_ad
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from landscape.numerics.parameters import Layout
+from landscape.objective.batches import PreparedBatches, batch_rows, split_batch
 from landscape.objective.engines import Engine
-from landscape.objective.runner import Forward, Runner
+from landscape.objective.runner import Functional, Runner
+from landscape.objective.sizing import derivative_batch, kept_bytes
 
 FORWARD, REVERSE = "forward over reverse", "reverse over reverse"
-Batches = Iterable[tuple[Any, Any]]
+Batch = tuple[Any, Any]
+FEW, MORE = 2, 4  # samples whose difference tells what one sample keeps
 
 
 class Derivatives:
-    """Derivatives at a point, of Σ losses / n.
+    """Derivatives at a point, of Σ losses / N.
 
     Args:
         engine: gives the module, and its tensors as a differentiable function of θ.
         runner: the loss, the precision and the way of calling.
         layout: of θ.
-        n_samples: n.
         wide: the type that batches are summed in.
+        whole: never take a batch in parts, because its size is part of the result or was asked for.
     """
 
-    def __init__(self, engine: Engine, runner: Runner, layout: Layout, n_samples: int, wide: torch.dtype) -> None:
+    def __init__(self, engine: Engine, runner: Runner, layout: Layout, *, wide: torch.dtype, whole: bool) -> None:
         self._engine, self._runner, self._layout = engine, runner, layout
-        self._called = _Called(engine.module, runner.forward)
-        self._n, self._wide = n_samples, wide
+        self._function = Functional(runner, engine.flat.module)
+        self._wide = wide
+        self._whole = whole
+        self._size: int | None = None
         self.mode = FORWARD
 
-    def gradient(self, theta: Tensor, batches: Batches) -> tuple[Tensor, Tensor]:
+    def run_by(self, runner: Runner) -> Derivatives:
+        """The same with another loss or precision."""
+        return Derivatives(self._engine, runner, self._layout, wide=self._wide, whole=self._whole)
+
+    def gradient(self, theta: Tensor, batches: PreparedBatches) -> tuple[Tensor, Tensor]:
         """The losses of all samples ``(N,)`` and the gradient ``(n,)`` at θ."""
         leaves = self._leaves(theta)
         total = torch.zeros(self._layout.size, dtype=self._wide, device=theta.device)
         losses = []
         with self._runner.own_randomness():
-            for inputs, targets in batches:
-                values = self._losses(leaves, inputs, targets)
-                total += self._packed(_gradients(values.sum() / self._n, leaves))
+            for part in self._parts(leaves, batches):
+                values = self._losses(leaves, part)
+                self._add(total, _gradients(values.sum() / len(batches), leaves))
                 losses.append(values.detach())
         return torch.cat(losses), total
 
-    def hessian_product(self, theta: Tensor, vector: Tensor, batches: Batches) -> Tensor:
+    def hessian_product(self, theta: Tensor, vector: Tensor, batches: PreparedBatches) -> Tensor:
         """H(θ) v, shape ``(n,)``; :attr:`mode` says afterwards how it was taken."""
         leaves, along = self._leaves(theta), self._layout.views(vector)
         total = torch.zeros(self._layout.size, dtype=self._wide, device=theta.device)
         # The fused attention kernels have no second derivative; the plain one has.
         with sdpa_kernel(SDPBackend.MATH), self._runner.own_randomness():
-            for inputs, targets in batches:
-                total += self._packed(self._product(leaves, along, inputs, targets))
+            for part in self._parts(leaves, batches):
+                self._add(total, self._product(leaves, along, part, len(batches)))
         return total
 
+    def _parts(self, leaves: Mapping[str, Tensor], batches: PreparedBatches) -> Iterator[Batch]:
+        for batch in batches:
+            if self._whole or batch_rows(batch) <= MORE:
+                yield batch
+            else:
+                yield from split_batch(batch, self._part_size(leaves, batch))
+
+    def _part_size(self, leaves: Mapping[str, Tensor], batch: Batch) -> int:
+        if self._size is None:
+            with self._runner.own_randomness():
+                few, more = (
+                    kept_bytes(partial(self._losses, leaves, next(split_batch(batch, count)))) for count in (FEW, MORE)
+                )
+            self._size = derivative_batch((more - few) // (MORE - FEW), self._runner.device)
+        return self._size
+
     def _product(
-        self, leaves: Mapping[str, Tensor], along: Mapping[str, Tensor], inputs: Any, targets: Any
+        self, leaves: Mapping[str, Tensor], along: Mapping[str, Tensor], part: Batch, samples: int
     ) -> list[Tensor]:
         if self.mode == FORWARD:
             try:
-                return self._forward_over_reverse(leaves, along, inputs, targets)
+                return self._forward_over_reverse(leaves, along, part, samples)
             except (NotImplementedError, RuntimeError):
                 # Not every operation has a forward derivative. If the cause was another, it comes up again below.
                 self.mode = REVERSE
-        return self._reverse_over_reverse(leaves, along, inputs, targets)
+        return self._reverse_over_reverse(leaves, along, part, samples)
 
     def _forward_over_reverse(
-        self, leaves: Mapping[str, Tensor], along: Mapping[str, Tensor], inputs: Any, targets: Any
+        self, leaves: Mapping[str, Tensor], along: Mapping[str, Tensor], part: Batch, samples: int
     ) -> list[Tensor]:
         with forward_ad.dual_level():
             duals = {name: forward_ad.make_dual(leaf, along[name]) for name, leaf in leaves.items()}  # type: ignore[no-untyped-call]
-            gradients = _gradients(self._losses(duals, inputs, targets).sum() / self._n, leaves)
+            gradients = _gradients(self._losses(duals, part).sum() / samples, leaves)
             tangents = [forward_ad.unpack_dual(g).tangent for g in gradients]  # type: ignore[no-untyped-call]
         return [torch.zeros_like(g) if t is None else t for g, t in zip(gradients, tangents, strict=True)]
 
     def _reverse_over_reverse(
-        self, leaves: Mapping[str, Tensor], along: Mapping[str, Tensor], inputs: Any, targets: Any
+        self, leaves: Mapping[str, Tensor], along: Mapping[str, Tensor], part: Batch, samples: int
     ) -> list[Tensor]:
-        first = _gradients(self._losses(leaves, inputs, targets).sum() / self._n, leaves, create_graph=True)
+        first = _gradients(self._losses(leaves, part).sum() / samples, leaves, create_graph=True)
         slope = torch.stack([(g * along[name]).sum() for g, name in zip(first, leaves, strict=True)]).sum()
         if not slope.requires_grad:
             return [torch.zeros_like(g) for g in first]
@@ -96,28 +124,13 @@ class Derivatives:
     def _leaves(self, theta: Tensor) -> dict[str, Tensor]:
         return {name: view.detach().requires_grad_() for name, view in self._layout.views(theta).items()}
 
-    def _losses(self, parameters: Mapping[str, Tensor], inputs: Any, targets: Any) -> Tensor:
-        tensors = {f"inner.{name}": tensor for name, tensor in self._engine.tensors(parameters).items()}
+    def _losses(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        return self._function.losses(self._engine.tensors(parameters), *batch)[0]
 
-        def forward(_: Any, inputs: Any) -> Any:
-            return functional_call(self._called, tensors, (inputs,))
-
-        return replace(self._runner, forward=forward).losses(inputs, targets)[0]
-
-    def _packed(self, parts: Iterable[Tensor]) -> Tensor:
-        return self._layout.pack(dict(zip(self._layout.names, parts, strict=True)), dtype=self._wide)
-
-
-class _Called(nn.Module):
-    """A module called in the user's way, so that :func:`torch.func.functional_call` can call it too."""
-
-    def __init__(self, inner: nn.Module, forward: Forward) -> None:
-        super().__init__()
-        self.inner = inner
-        self._call: Callable[[Any, Any], Any] = forward
-
-    def forward(self, inputs: Any) -> Any:
-        return self._call(self.inner, inputs)
+    def _add(self, total: Tensor, parts: Iterable[Tensor]) -> None:
+        """Add in the type of ``total`` without a copy in that type."""
+        for view, part in zip(self._layout.views(total).values(), parts, strict=True):
+            view += part.detach()
 
 
 def _gradients(value: Tensor, leaves: Mapping[str, Tensor], *, create_graph: bool = False) -> list[Tensor]:

@@ -13,23 +13,28 @@ from torch import Tensor, nn
 
 from landscape.objective.batch_norm import RunningStatistics
 from landscape.objective.flat_module import FlatModule
-from landscape.objective.folding import NotFoldable, fold_module, folded_change, folded_tensors
+from landscape.objective.folding import Folding, NotFoldable, fold_module
 from landscape.objective.subspace import AffineMap, Subspace
 
 ENGINES = ("auto", "plain")
 
 
 class Engine(Protocol):
-    """Puts points into :attr:`module`. ``name`` goes into the result's provenance."""
+    """Puts points into the module that is run.
+
+    Attributes:
+        name: goes into the result's provenance.
+        flat: what is run; its vector is the point.
+    """
 
     name: str
-    module: nn.Module
+    flat: FlatModule
 
     def load(self, theta: Tensor, statistics: Tensor) -> None:
         """Set the parameters to θ ``(n,)`` and the running statistics to ``statistics``."""
 
     def tensors(self, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """The parameters of :attr:`module` as a differentiable function of θ's, at the checkpoint's statistics."""
+        """The parameters of the module that is run as a differentiable function of θ's, at the checkpoint's statistics."""
 
     def load_point(self, subspace: Subspace, coefficients: Tensor, statistics: Tensor | None) -> None:
         """Set the point θ + Σ cₖ dₖ; ``statistics`` are those at the point, None for the checkpoint's."""
@@ -41,12 +46,11 @@ class PlainEngine:
     name = "plain"
 
     def __init__(self, flat: FlatModule, statistics: RunningStatistics) -> None:
-        self.module = flat.module
-        self._flat, self._statistics = flat, statistics
+        self.flat, self._statistics = flat, statistics
         self._checkpoint_statistics = statistics.vector.clone()
 
     def load(self, theta: Tensor, statistics: Tensor) -> None:
-        self._flat.load(theta)
+        self.flat.load(theta)
         self._statistics.vector.copy_(statistics)
 
     def tensors(self, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -69,41 +73,43 @@ class FoldedEngine:
     name = "folded"
 
     def __init__(self, flat: FlatModule, statistics: RunningStatistics) -> None:
-        traced, self._folds = fold_module(flat.module)
+        traced, folds = fold_module(flat.module)
         sample = flat.vector
-        self._folded = FlatModule(
+        self.flat = FlatModule(
             traced,
             device=sample.device,
             dtype=sample.dtype,
             channels_last=any(s.channels_last for s in flat.layout.slots),
         )
-        self.module = self._folded.module
-        self._theta = flat.snapshot()
-        self._statistics_layout, self._statistics = statistics.layout, statistics.vector.clone()
         inside = set(flat.layout.names)
-        self._constants = {n: p.detach().clone() for n, p in flat.module.named_parameters() if n not in inside}
+        constants = {n: p.detach().clone() for n, p in flat.module.named_parameters() if n not in inside}
+        self._folding = Folding(folds, self.flat.layout, constants)
+        self._layout = flat.layout
+        self._statistics_layout, self._statistics = statistics.layout, statistics.vector.clone()
         self._prepared: tuple[Subspace, AffineMap | None] | None = None
-        self.load(self._theta.vector, self._statistics)
+        self.load(sample, self._statistics)
+
+    @property
+    def count(self) -> int:
+        """How many BatchNorm layers are folded away."""
+        return len(self._folding.folds)
 
     def load(self, theta: Tensor, statistics: Tensor) -> None:
-        self._folded.load(self._fold(theta, statistics))
+        self.flat.load(self._fold(theta, statistics))
 
     def load_point(self, subspace: Subspace, coefficients: Tensor, statistics: Tensor | None) -> None:
         folded = self._map(subspace) if statistics is None else None
         if folded is not None:
-            self._folded.load(folded.point(coefficients))
+            self.flat.load(folded.point(coefficients))
         else:
             self.load(subspace.point(coefficients), self._statistics if statistics is None else statistics)
 
     def tensors(self, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        return self._folded_tensors(parameters, self._statistics)
+        return self._folding.tensors(parameters, self._statistics_layout.views(self._statistics))
 
     def _fold(self, theta: Tensor, statistics: Tensor) -> Tensor:
-        return self._folded.layout.pack(self._folded_tensors(self._theta.layout.views(theta), statistics))
-
-    def _folded_tensors(self, parameters: Mapping[str, Tensor], statistics: Tensor) -> dict[str, Tensor]:
         known = self._statistics_layout.views(statistics)
-        return folded_tensors(self._folds, self._folded.layout, parameters, known, self._constants)
+        return self.flat.layout.pack(self._folding.tensors(self._layout.views(theta), known))
 
     def _map(self, subspace: Subspace) -> AffineMap | None:
         """Coefficients to folded parameters, remembered for the last one asked for; None where the fold is not affine."""
@@ -112,20 +118,14 @@ class FoldedEngine:
         return self._prepared[1]
 
     def _folded_map(self, subspace: Subspace) -> AffineMap | None:
-        layout, origin = self._folded.layout, subspace.origin
+        origin = subspace.origin
+        known = origin.layout.views(origin.vector), self._statistics_layout.views(self._statistics)
         basis = []
         for direction in subspace.basis:
-            change = folded_change(
-                self._folds,
-                layout,
-                origin.layout.views(origin.vector),
-                self._statistics_layout.views(self._statistics),
-                self._constants,
-                origin.layout.views(direction),
-            )
+            change = self._folding.change(*known, origin.layout.views(direction))
             if change is None:
                 return None
-            basis.append(layout.pack(change))
+            basis.append(self.flat.layout.pack(change))
         return AffineMap(self._fold(origin.vector, self._statistics), torch.stack(basis))
 
 
@@ -145,6 +145,6 @@ def choose_engine(
         folded = FoldedEngine(flat, statistics)
     except NotFoldable as reason:
         return plain, f"plain: {reason}"
-    if not agrees(folded.module):
+    if not agrees(folded.flat.module):
         return plain, "plain: the folded module's outputs differ from the module's"
-    return folded, f"folded: {len(folded._folds)} BatchNorm layers folded into the layer before"
+    return folded, f"folded: {folded.count} BatchNorm layers folded into the layer before"

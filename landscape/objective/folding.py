@@ -36,7 +36,7 @@ class NotFoldable(Exception):
 def fold_module(module: nn.Module) -> tuple[fx.GraphModule, tuple[Fold, ...]]:
     """A traced copy of ``module`` without the BatchNorms that directly follow a convolution or linear layer.
 
-    The folded layers have a bias; their values are set by :func:`folded_tensors`. Activations that follow work in place
+    The folded layers have a bias; their values are set by :class:`Folding`. Activations that follow work in place
     where nothing else reads their input.
 
     Raises:
@@ -70,54 +70,53 @@ def fold_module(module: nn.Module) -> tuple[fx.GraphModule, tuple[Fold, ...]]:
     return traced, tuple(folds)
 
 
-def folded_tensors(
-    folds: tuple[Fold, ...],
-    layout: Layout,
-    parameters: Mapping[str, Tensor],
-    statistics: Mapping[str, Tensor],
-    constants: Mapping[str, Tensor],
-) -> dict[str, Tensor]:
-    """The folded module's parameters from θ and the running statistics.
+@dataclass(frozen=True)
+class Folding:
+    """The folded module's parameters as a function of θ and of the running statistics.
 
-    ``layout`` is the folded module's; ``constants`` are parameters that are not part of θ.
+    Attributes:
+        folds: the pairs.
+        layout: of the folded module.
+        constants: parameters that are not part of θ.
     """
-    known = {**constants, **parameters}
-    made: dict[str, Tensor] = {}
-    for fold in folds:
-        mean, scale = statistics[f"{fold.norm}.running_mean"], _scale(fold, known, statistics)
-        weight = known[f"{fold.layer}.weight"]
-        bias = known[f"{fold.layer}.bias"] if fold.had_bias else 0.0
-        shift = known.get(f"{fold.norm}.bias", torch.zeros_like(mean))
-        made[f"{fold.layer}.weight"] = weight * _over_outputs(scale, weight)
-        made[f"{fold.layer}.bias"] = (bias - mean) * scale + shift
-    return {name: made[name] if name in made else known[name] for name in layout.names}
 
+    folds: tuple[Fold, ...]
+    layout: Layout
+    constants: Mapping[str, Tensor]
 
-def folded_change(
-    folds: tuple[Fold, ...],
-    layout: Layout,
-    parameters: Mapping[str, Tensor],
-    statistics: Mapping[str, Tensor],
-    constants: Mapping[str, Tensor],
-    change: Mapping[str, Tensor],
-) -> dict[str, Tensor] | None:
-    """How the folded parameters change along a direction; None where the direction moves a γ and the fold is not linear.
+    def tensors(self, parameters: Mapping[str, Tensor], statistics: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The folded parameters, differentiable in ``parameters``."""
+        known = {**self.constants, **parameters}
+        made: dict[str, Tensor] = {}
+        for fold in self.folds:
+            mean, scale = statistics[f"{fold.norm}.running_mean"], _scale(fold, known, statistics)
+            weight = known[f"{fold.layer}.weight"]
+            bias = known[f"{fold.layer}.bias"] if fold.had_bias else 0.0
+            shift = known.get(f"{fold.norm}.bias", torch.zeros_like(mean))
+            made[f"{fold.layer}.weight"] = weight * _over_outputs(scale, weight)
+            made[f"{fold.layer}.bias"] = (bias - mean) * scale + shift
+        return {name: made[name] if name in made else known[name] for name in self.layout.names}
 
-    With γ fixed, s is, and the fold is affine in W, b and β: the change is s W', s b' + β'.
-    """
-    known = {**constants, **parameters}
-    made: dict[str, Tensor] = {}
-    for fold in folds:
-        moved_scale = change.get(f"{fold.norm}.weight")
-        if moved_scale is not None and bool(moved_scale.any()):
-            return None
-        scale = _scale(fold, known, statistics)
-        weight = change.get(f"{fold.layer}.weight", torch.zeros_like(known[f"{fold.layer}.weight"]))
-        zero = torch.zeros_like(scale)
-        bias = change.get(f"{fold.layer}.bias", zero) if fold.had_bias else zero
-        made[f"{fold.layer}.weight"] = weight * _over_outputs(scale, weight)
-        made[f"{fold.layer}.bias"] = bias * scale + change.get(f"{fold.norm}.bias", zero)
-    return {n: made[n] if n in made else change.get(n, torch.zeros_like(known[n])) for n in layout.names}
+    def change(
+        self, parameters: Mapping[str, Tensor], statistics: Mapping[str, Tensor], change: Mapping[str, Tensor]
+    ) -> dict[str, Tensor] | None:
+        """How the folded parameters change along a direction; None where it moves a γ and the fold is not linear.
+
+        With γ fixed, s is, and the fold is affine in W, b and β: the change is s W', s b' + β'.
+        """
+        known = {**self.constants, **parameters}
+        made: dict[str, Tensor] = {}
+        for fold in self.folds:
+            moved_scale = change.get(f"{fold.norm}.weight")
+            if moved_scale is not None and bool(moved_scale.any()):
+                return None
+            scale = _scale(fold, known, statistics)
+            weight = change.get(f"{fold.layer}.weight", torch.zeros_like(known[f"{fold.layer}.weight"]))
+            zero = torch.zeros_like(scale)
+            bias = change.get(f"{fold.layer}.bias", zero) if fold.had_bias else zero
+            made[f"{fold.layer}.weight"] = weight * _over_outputs(scale, weight)
+            made[f"{fold.layer}.bias"] = bias * scale + change.get(f"{fold.norm}.bias", zero)
+        return {n: made[n] if n in made else change.get(n, torch.zeros_like(known[n])) for n in self.layout.names}
 
 
 def _scale(fold: Fold, parameters: Mapping[str, Tensor], statistics: Mapping[str, Tensor]) -> Tensor:

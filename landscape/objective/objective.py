@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from landscape.data import as_data, subset
+from landscape.data import as_data
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.devices import resolve_device
 from landscape.numerics.parameters import ParameterVector
@@ -24,33 +25,23 @@ from landscape.objective.batch_norm import (
     moved_statistics,
     use_batch_statistics,
 )
-from landscape.objective.batches import PreparedBatches
+from landscape.objective.batches import PreparedBatches, chosen_indices
 from landscape.objective.derivatives import Derivatives
 from landscape.objective.engines import ENGINES, choose_engine
 from landscape.objective.flat_module import FlatModule, has_convolutions
 from landscape.objective.labels import are_labels, check_label_range, ignored_label
 from landscape.objective.losses import loss_name, per_sample_accuracy, per_sample_loss
 from landscape.objective.runner import PRECISIONS, Runner, call
-from landscape.objective.sizing import batch_size_for, working_set
+from landscape.objective.sizing import Footprint, evaluation_batch, footprint
+from landscape.objective.stacked import POINTS, Stacked, may_stack, try_stacked
 from landscape.objective.subspace import Subspace
+from landscape.objective.values import Evaluation, PointValues, lies_above
 
 # Batch statistics are part of the result, so this does not follow the machine.
 BATCH_STATISTICS = 128
 # update_bn weighs batches equally, so the calibration batch is part of the result and is not tied to the evaluation batch.
 CALIBRATION_BATCH = 128
 SMALLEST_HEAD = 32
-# One-sided: by chance, a point below a ceiling is given up once in 740 times at most.
-CEILING_ERRORS = 3.0
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The mean loss over the samples, its standard error s/√N, the accuracy (fraction; None where there is none), and N."""
-
-    loss: float
-    standard_error: float
-    accuracy: float | None
-    n_samples: int
 
 
 @dataclass(frozen=True)
@@ -59,20 +50,6 @@ class Gradient:
 
     loss: float
     vector: ParameterVector
-
-
-@dataclass(frozen=True)
-class PointValues:
-    """Values at P points, each of shape ``(P,)``.
-
-    ``loss``, ``standard_error`` and ``accuracy`` (NaN where there is none) over ``n_samples`` samples: all of them, or the first
-    part where that was enough to tell that the loss lies above a ceiling.
-    """
-
-    loss: NDArray[np.float64]
-    standard_error: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
-    n_samples: NDArray[np.int64]
 
 
 class Objective:
@@ -142,9 +119,10 @@ class Objective:
         self.loss_name = loss_name(loss)
         self._dtype = PRECISIONS[self.precision]
         self._wide = torch.float32 if self.device.type == "mps" else torch.float64  # MPS has no float64
+        sized = batch_size is not None
         self.batch_size = BATCH_STATISTICS if batch_size is None and batch_norm == "batch" else batch_size or 0
         self.data = as_data(data).to(self.device)
-        self._indices = _chosen(self.data, samples, sample_seed)
+        self._indices = chosen_indices(self.data, samples, sample_seed)
         # What a ceiling is judged by. Batch statistics depend on the batches, which are then left as they are.
         head = max(SMALLEST_HEAD, len(self._indices) // 8)
         self._head = head if batch_norm != "batch" and head < len(self._indices) else 0
@@ -154,9 +132,14 @@ class Objective:
         self._calibration = self._calibration_batches(calibration) if batch_norm == "reestimated" else None
         wanted = "plain" if batch_norm in ("reestimated", "batch") else engine
         self._engine, self.engine_note = choose_engine(wanted, self._flat, self._statistics, self._agrees_with(outputs))
+        if self._engine.flat is not self._flat:
+            self._theta = ParameterVector(self._flat.vector, self._flat.layout)  # which nothing is loaded into then
         self.compiled = compile
-        self._fast = self._runner.of(torch.compile(self._engine.module) if compile else self._engine.module)
-        self._derivatives = Derivatives(self._engine, self._runner, self._theta.layout, self.n_samples, self._wide)
+        self._fast = self._runner.of(torch.compile(self._engine.flat.module) if compile else self._engine.flat.module)
+        self._derivatives = Derivatives(
+            self._engine, self._runner, self._theta.layout, wide=self._wide, whole=sized or batch_norm == "batch"
+        )
+        self._stacked = self._try_stacked()
 
     def _prepare(self, module: nn.Module, parameters: Sequence[str] | None, run: Runner) -> Any:
         """Build the private copy and the batches, channels-last where the module has convolutions and takes it."""
@@ -169,7 +152,8 @@ class Objective:
                 use_batch_statistics(self._flat.module)
             self._runner = run.of(self._flat.module)
             try:
-                self.batch_size = self.batch_size or self._fitting_batch_size()
+                self._footprint = self._measured_footprint()
+                self.batch_size = self.batch_size or evaluation_batch(self._footprint, self.device)
                 self._batches = self._prepared(self.data, self._indices, self.batch_size, self._head)
                 outputs = self._first_outputs(self._runner)
                 break
@@ -184,11 +168,23 @@ class Objective:
         self._theta = self._flat.snapshot()
         return outputs
 
-    def _fitting_batch_size(self) -> int:
-        """From the working set of two samples; two, because batch statistics need them."""
+    def _measured_footprint(self) -> Footprint:
+        """From two samples; two, because batch statistics need them."""
         few = self._indices[:2]
         inputs, _ = next(iter(self._prepared(self.data, few, 2)))
-        return batch_size_for(working_set(self._runner, inputs, len(few)), self.device)
+        return footprint(self._runner, inputs, len(few))
+
+    def _try_stacked(self) -> Stacked | None:
+        simple = self.batch_norm == "frozen" and not self.compiled and self.precision != "bf16"
+        if not simple or self.n_samples > self.batch_size:
+            return None
+        flat = self._engine.flat
+        if not may_stack(flat, self._footprint, self.n_samples, self.device):
+            return None
+        whole = next(iter(self._prepared(self.data, self._indices, self.n_samples)))
+        stacked, note = try_stacked(flat, self._fast, whole)
+        self.engine_note = f"{self.engine_note}; {note}"
+        return stacked
 
     def _first_outputs(self, runner: Runner) -> Any:
         with torch.no_grad(), runner.own_randomness():
@@ -236,13 +232,51 @@ class Objective:
         return self._theta
 
     @property
+    def structure(self) -> nn.Module:
+        """The private copy of the module, for what it is made of: its weights are those of whichever point came last."""
+        return self._flat.module
+
+    @property
     def n_samples(self) -> int:
         return len(self._batches)
+
+    @property
+    def points_at_once(self) -> int:
+        """How many points :meth:`evaluate_points` measures in one pass: 1, or for very small modules more."""
+        return 1 if self._stacked is None else POINTS
 
     @property
     def indices(self) -> Tensor:
         """Which samples of the data are used, in order."""
         return self._batches.indices
+
+    def part(self, places: Tensor) -> Objective:
+        """The same loss over some of its samples, named by their places ``(M,)`` in :attr:`indices`; shares the module's copy.
+
+        Under ``reestimated`` the statistics stay those of the whole calibration set; under ``batch`` the part has batches of
+        its own, one if it holds no more than :attr:`batch_size` samples.
+        """
+        part = copy.copy(self)
+        part._indices, part._head, part._stacked = self._indices[places], 0, None
+        part._batches = part._prepared(self.data, part._indices, self.batch_size)
+        return part
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether values are those of the parameters' own precision: neither bf16 nor compiled."""
+        return self.precision != "bf16" and not self.compiled
+
+    def reference(self) -> Objective:
+        """The same in fp32 where this is in bf16, and without ``torch.compile``; shares the samples and the module's copy.
+
+        Two objectives that share a copy of the module may be asked in turns, not by two threads at once.
+        """
+        other = copy.copy(self)
+        other.precision, other.compiled = "fp32" if self.precision == "bf16" else self.precision, False
+        other._runner = replace(self._runner, precision=other.precision)
+        other._fast = other._runner.of(self._engine.flat.module)
+        other._derivatives = self._derivatives.run_by(other._runner)
+        return other
 
     def parameters_of(self, module: nn.Module | Mapping[str, Tensor]) -> ParameterVector:
         """θ of another checkpoint of the same architecture, given as a module or a state dict.
@@ -262,15 +296,21 @@ class Objective:
         """The BatchNorm running statistics of the checkpoint, flat; empty under the policy ``batch``."""
         return self._checkpoint_statistics
 
-    def evaluate(self, theta: ParameterVector | Tensor | None = None) -> Evaluation:
-        """The mean loss at θ (the checkpoint's by default) with its standard error over the samples, and the accuracy."""
-        self._load(theta)
+    def evaluate(
+        self, theta: ParameterVector | Tensor | None = None, *, statistics: Tensor | None = None
+    ) -> Evaluation:
+        """The mean loss at θ (the checkpoint's by default) with its standard error over the samples, and the accuracy.
+
+        ``statistics`` are running statistics to use instead of the checkpoint's, such as :meth:`statistics_of` another one;
+        under ``reestimated`` and ``batch`` they make no difference.
+        """
+        self._load(theta, statistics)
         return self._evaluation()
 
-    def per_sample(self, theta: ParameterVector | Tensor | None = None) -> Tensor:
-        """The loss of every sample at θ, float64, shape ``(N,)``, in the order of :attr:`indices`."""
-        self._load(theta)
-        return self._fast.measure(self._batches)[0]
+    def per_sample(self, theta: ParameterVector | Tensor | None = None, *, statistics: Tensor | None = None) -> Tensor:
+        """The loss of every sample at θ, float64, shape ``(N,)``, in the order of :attr:`indices`; else as :meth:`evaluate`."""
+        self._load(theta, statistics)
+        return self._measured()[0]
 
     def evaluate_points(
         self, subspace: Subspace, coefficients: NDArray[np.float64], *, ceiling: float | None = None
@@ -280,19 +320,23 @@ class Objective:
         This is the one way in which probes ask for points: coefficients in, values with their uncertainty out.
 
         With ``ceiling``, a point is given up after the first eighth of the samples (32 at least) if their mean loss lies more
-        than :data:`CEILING_ERRORS` standard errors above it.
+        than :data:`~landscape.objective.values.CEILING_ERRORS` standard errors above it.
 
         Raises:
             InputError: under ``interpolated``, for directions that carry no running statistics.
         """
         self._check_subspace(subspace)
-        found = [self._evaluate_at(subspace, torch.from_numpy(row), ceiling) for row in coefficients]
-        return PointValues(
-            loss=np.array([e.loss for e in found]),
-            standard_error=np.array([e.standard_error for e in found]),
-            accuracy=np.array([math.nan if e.accuracy is None else e.accuracy for e in found]),
-            n_samples=np.array([e.n_samples for e in found]),
-        )
+        if self._stacked is None:
+            found = [self._evaluate_at(subspace, torch.from_numpy(row), ceiling) for row in coefficients]
+            return PointValues.of(found)
+        found = []
+        for start in range(0, len(coefficients), POINTS):
+            vectors = []
+            for row in coefficients[start : start + POINTS]:
+                self._engine.load_point(subspace, torch.from_numpy(row), None)
+                vectors.append(self._engine.flat.vector.clone())
+            found += [self._judged(losses, right, ceiling) for losses, right in self._stacked.measure(vectors)]
+        return PointValues.of(found)
 
     def gradient(self, theta: ParameterVector | Tensor | None = None) -> Gradient:
         """∇L(θ) of the mean loss over the samples, batch gradients summed in float64.
@@ -351,19 +395,26 @@ class Objective:
 
     def _evaluation(self, ceiling: float | None = None) -> Evaluation:
         """The values at the point that is loaded."""
+        return Evaluation.of(*self._measured(ceiling))
 
-        def above(losses: Tensor) -> bool:
-            mean, error = mean_and_standard_error(losses)
-            return ceiling is not None and not mean - CEILING_ERRORS * error <= ceiling
+    def _measured(self, ceiling: float | None = None) -> tuple[Tensor, Tensor | None]:
+        """Loss and metric of every sample at the point that is loaded; with ``ceiling``, of the first part where that is enough."""
+        if self._stacked is not None:
+            return self._stacked.measure([self._engine.flat.vector])[0]
+        above = None if ceiling is None else partial(lies_above, ceiling=ceiling)
+        return self._fast.measure(self._batches, above, self._head)
 
-        losses, right = self._fast.measure(self._batches, None if ceiling is None else above, self._head)
-        loss, error = mean_and_standard_error(losses)
-        return Evaluation(loss, error, None if right is None else float(right.mean()), losses.numel())
+    def _judged(self, losses: Tensor, right: Tensor | None, ceiling: float | None) -> Evaluation:
+        """The values that an evaluation of this point alone would give, from those of all samples."""
+        head = losses[: self._head]
+        if ceiling is not None and self._head and lies_above(head, ceiling):
+            return Evaluation.of(head, None if right is None else right[: self._head])
+        return Evaluation.of(losses, right)
 
-    def _load(self, theta: ParameterVector | Tensor | None) -> Tensor:
+    def _load(self, theta: ParameterVector | Tensor | None, statistics: Tensor | None = None) -> Tensor:
         """Put θ into the engine's module, under ``reestimated`` recompute the statistics there, and give θ's vector."""
         vector = self._vector(theta)
-        self._engine.load(vector, self._checkpoint_statistics)
+        self._engine.load(vector, self._checkpoint_statistics if statistics is None else statistics)
         self._reestimate()
         return vector
 
@@ -388,14 +439,3 @@ def _own_precision(module: nn.Module) -> str:
 
 def _state(module: nn.Module | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     return {**dict(module.named_parameters()), **module.state_dict()} if isinstance(module, nn.Module) else module
-
-
-def _chosen(data: Any, samples: int | Tensor | Sequence[int] | None, seed: int) -> Tensor:
-    if samples is None or isinstance(samples, int):
-        if samples is not None and samples < 1:
-            raise InputError(f"samples: expected at least 1, got {samples!r}.")
-        return subset(data, samples, seed)
-    indices = torch.as_tensor(samples, dtype=torch.int64)
-    if indices.ndim != 1 or (indices.numel() and (int(indices.min()) < 0 or int(indices.max()) >= len(data))):
-        raise InputError(f"samples: expected indices from 0 to {len(data) - 1} of {data.name}, got {samples!r}.")
-    return indices

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from landscape.numerics.isolation import isolated, seed_modules
 from landscape.numerics.seeds import derive_seed
@@ -81,3 +82,31 @@ class Runner:
         with isolated(self.device):
             seed_modules(self.device, derive_seed(0, "evaluation"))
             yield
+
+
+class Functional:
+    """A runner's losses as a function of the tensors of its module, for derivatives and several points at once."""
+
+    def __init__(self, runner: Runner, module: nn.Module) -> None:
+        self._runner, self._called = runner, _Called(module, runner.forward)
+
+    def losses(self, tensors: Mapping[str, Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Tensor | None]:
+        """The loss and the metric of every sample of a batch, each ``(B,)``, with the module's named tensors replaced."""
+        replaced = {f"inner.{name}": tensor for name, tensor in tensors.items()}
+
+        def forward(_: Any, inputs: Any) -> Any:
+            return functional_call(self._called, replaced, (inputs,))
+
+        return replace(self._runner, forward=forward).losses(inputs, targets)
+
+
+class _Called(nn.Module):
+    """A module called in the user's way, so that :func:`torch.func.functional_call` can call it too."""
+
+    def __init__(self, inner: nn.Module, forward: Forward) -> None:
+        super().__init__()
+        self.inner = inner
+        self._call: Callable[[Any, Any], Any] = forward
+
+    def forward(self, inputs: Any) -> Any:
+        return self._call(self.inner, inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ class Subspace:
 
     Attributes:
         origin: θ.
-        directions: the K directions.
+        directions: the K directions; their vectors are the rows of :attr:`basis`.
         basis: their vectors, shape ``(K, n)``.
         statistics: the changes of the BatchNorm running statistics, shape ``(K, s)``; ``None`` where a direction has none.
 
@@ -45,8 +46,8 @@ class Subspace:
                     f"directions: number {number} belongs to another model: its parameters differ from θ's."
                 )
         self.origin = origin
-        self.directions = tuple(directions)
         self.basis = torch.stack([d.vector for d in directions]).to(origin.vector)
+        self.directions = tuple(replace(d, vector=row) for d, row in zip(directions, self.basis, strict=True))
         self._map = AffineMap(origin.vector, self.basis)
         changes = [d.statistics for d in directions]
         self.statistics = torch.stack([c for c in changes if c is not None]) if None not in changes else None

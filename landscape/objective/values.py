@@ -1,0 +1,62 @@
+"""What is measured at a point: the mean loss with its uncertainty, and when part of the samples is enough."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from landscape.numerics.statistics import mean_and_standard_error
+
+# One-sided: by chance, a point below a ceiling is given up once in 740 times at most.
+CEILING_ERRORS = 3.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The mean loss over the samples, its standard error s/√N, the accuracy (fraction; None where there is none), and N."""
+
+    loss: float
+    standard_error: float
+    accuracy: float | None
+    n_samples: int
+
+    @classmethod
+    def of(cls, losses: Tensor, right: Tensor | None) -> Evaluation:
+        """From the loss and the metric of every sample, each ``(N,)``."""
+        loss, error = mean_and_standard_error(losses)
+        return cls(loss, error, None if right is None else float(right.mean()), losses.numel())
+
+
+@dataclass(frozen=True)
+class PointValues:
+    """Values at P points, each of shape ``(P,)``.
+
+    ``loss``, ``standard_error`` and ``accuracy`` (NaN where there is none) over ``n_samples`` samples: all of them, or the first
+    part where that was enough to tell that the loss lies above a ceiling.
+    """
+
+    loss: NDArray[np.float64]
+    standard_error: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    n_samples: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, found: Sequence[Evaluation]) -> PointValues:
+        """From one evaluation a point."""
+        return cls(
+            loss=np.array([e.loss for e in found]),
+            standard_error=np.array([e.standard_error for e in found]),
+            accuracy=np.array([math.nan if e.accuracy is None else e.accuracy for e in found]),
+            n_samples=np.array([e.n_samples for e in found]),
+        )
+
+
+def lies_above(losses: Tensor, ceiling: float) -> bool:
+    """Whether the mean of ``losses`` is more than :data:`CEILING_ERRORS` standard errors above the ceiling, or not finite."""
+    mean, error = mean_and_standard_error(losses)
+    return not mean - CEILING_ERRORS * error <= ceiling
