@@ -145,7 +145,7 @@ def test_quantities_that_do_not_exist_are_no_variables_and_other_losses_have_no_
 
 def test_a_diverged_run_keeps_its_nan() -> None:
     data = history_dataset(
-        TrainingResult(CONFIG, "diverged", ({"train_loss": 1.0}, {"train_loss": math.nan}), {}, "mse", "mine")
+        TrainingResult(CONFIG, "diverged", ({"train_loss": 1.0}, {"train_loss": math.nan}), {}, "mse", "mine", 2)
     )
     assert (data.attrs["status"], data.attrs["diverged_epoch"]) == ("diverged", 2)
     assert np.isnan(data["train_loss"].values).tolist() == [False, True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,21 +26,33 @@ class Health:
 def network_health(objective: Objective, loss: float) -> Health:
     """Recognise a dead network, whose landscape looks perfectly smooth because nothing in it does anything.
 
-    Dead means both: the loss is within 1 % of ln(classes), the cross-entropy of guessing; and half of the weight tensors (more
-    than one dimension) have a mean |∂L/∂w| below 1e-8. A network at its initialisation meets the first alone.
+    ``loss`` is the checkpoint's; for what counts as dead see :func:`judge_health`.
     """
     gradient = objective.gradient().vector
     means = [float(g.abs().mean(dtype=torch.float64)) for g in gradient.views().values() if g.ndim > 1]
-    typical = float(torch.tensor(means, dtype=torch.float64).median()) if means else math.nan
-    classes = objective.data.classes
-    if objective.loss_name.rsplit(".")[-1] not in ("cross_entropy", "CrossEntropyLoss") or not classes or classes < 2:
-        return Health(False, "", typical)
+    return judge_health(loss, classes=objective.data.classes, loss_name=objective.loss_name, gradient=typical(means))
+
+
+def judge_health(loss: float, *, classes: int | None, loss_name: str, gradient: float) -> Health:
+    """Whether a network is dead, from its mean loss and ``gradient``, the median over weight tensors of mean |∂L/∂w|.
+
+    Dead means both: the loss is within 1 % of ln(classes), the cross-entropy of guessing; and half of the weight tensors (more
+    than one dimension) have a mean |∂L/∂w| below 1e-8. A network at its initialisation meets the first alone. Where the loss
+    is no cross-entropy, or the classes are not known, nothing is called dead.
+    """
+    if loss_name.rsplit(".")[-1] not in ("cross_entropy", "CrossEntropyLoss") or not classes or classes < 2:
+        return Health(False, "", gradient)
     chance = math.log(classes)
-    dead = abs(loss - chance) <= CHANCE_TOLERANCE * chance and typical < DEAD_GRADIENT
+    dead = abs(loss - chance) <= CHANCE_TOLERANCE * chance and gradient < DEAD_GRADIENT
     if not dead:
-        return Health(False, "", typical)
+        return Health(False, "", gradient)
     reason = (
         f"loss {loss:.5g} is that of guessing, ln {classes} = {chance:.5g}, "
-        f"and the median weight tensor has mean |gradient| {typical:.0e}"
+        f"and the median weight tensor has mean |gradient| {gradient:.0e}"
     )
-    return Health(True, reason, typical)
+    return Health(True, reason, gradient)
+
+
+def typical(means: Sequence[float]) -> float:
+    """The median, of an even number the lower of the middle two; NaN where there is none, or any is NaN."""
+    return float(torch.tensor(means, dtype=torch.float64).median()) if len(means) else math.nan

@@ -5,8 +5,10 @@ f(c₁, …, c_K) = L(θ + Σ c_k d_k) for every point of a grid and every set o
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from landscape.errors import InputError
+from landscape.numerics.directions import Direction
 from landscape.numerics.grids import AXIS_NAMES, Axis, Grid
 from landscape.numerics.refinement import Refinement, interpolate, refine
-from landscape.objective.objective import Evaluation, Objective
+from landscape.objective.objective import Objective
+from landscape.objective.values import Evaluation
+from landscape.probes.deviation import checked
 from landscape.probes.health import network_health
-from landscape.probes.spans import Span, automatic_range, checkpoint_span, random_span
+from landscape.probes.spans import Span, along_span, automatic_range, checkpoint_span, random_span
 from landscape.probes.surface import INTERPOLATED, Surface, surface_dataset
 
 POINTS_A_REQUEST = 4
@@ -46,14 +51,25 @@ def line(
     seeds: Sequence[int] = (0, 1, 2),
     normalization: str = "filter",
     to: nn.Module | Mapping[str, Tensor] | None = None,
+    along: Direction | str | None = None,
     resume: xr.Dataset | None = None,
     observer: GridObserver | None = None,
 ) -> xr.Dataset:
     """The loss along lines: random directions (x = −1:1:51), or from the checkpoint (0) ``to`` another (1; x = −0.5:1.5:401).
 
+    ``along`` is one direction to follow instead, as in :func:`plane`.
+
     Returns, and raises, what :func:`surface` does, with the dimensions ``(seed, x)``.
     """
-    span = random_span(objective, seeds, 1, normalization) if to is None else checkpoint_span(objective, [to])
+    if to is not None and along is not None:
+        raise InputError("along: give either a direction to follow or a checkpoint to lead to, not both.")
+    if to is not None:
+        span = checkpoint_span(objective, [to])
+    elif along is None:
+        span = random_span(objective, seeds, 1, normalization)
+    else:
+        drawn = seeds if along == "random" else (0,)
+        span = along_span(objective, [along], seeds=drawn, normalization=normalization)
     default = (-1.0, 1.0, 51) if to is None else (-0.5, 1.5, 401)
     return surface(objective, span, [default if x is None else x], resume=resume, observer=observer)
 
@@ -66,6 +82,8 @@ def plane(
     seeds: Sequence[int] = (0,),
     normalization: str = "filter",
     through: Sequence[nn.Module | Mapping[str, Tensor]] = (),
+    along: Sequence[Direction | str] = (),
+    orthogonalize: bool = False,
     refinement: Refinement | None = None,
     resume: xr.Dataset | None = None,
     observer: GridObserver | None = None,
@@ -78,6 +96,9 @@ def plane(
         seeds: direction seeds; each gives its own plane. Use the same ones across runs that are compared.
         normalization: ``filter``, ``layer`` or ``none``; see :func:`landscape.numerics.directions.normalize`.
         through: two checkpoints, at (1, 0) and (0, 1); replaces the seeds.
+        along: what the axes follow instead of random directions, such as ``["gradient", "random"]`` or two
+            :class:`~landscape.numerics.directions.Direction`; see :func:`landscape.probes.spans.along_span`.
+        orthogonalize: take from the second direction its part along the first.
         refinement: measure only where the picture needs it (:class:`landscape.numerics.refinement.Refinement`); every point
             where None.
         resume: an earlier, partial result of the same call: its measured points are not measured again.
@@ -87,7 +108,19 @@ def plane(
     """
     if through and len(through) != 2:
         raise InputError(f"through: expected two checkpoints besides the objective's own, got {len(through)}.")
-    span = checkpoint_span(objective, through) if through else random_span(objective, seeds, 2, normalization)
+    if through and (along or orthogonalize):
+        raise InputError("through: the checkpoints decide both directions; leave out along and orthogonalize.")
+    span = (
+        checkpoint_span(objective, through)
+        if through
+        else along_span(
+            objective,
+            along or ("random", "random"),
+            seeds=seeds,
+            normalization=normalization,
+            orthogonalize=orthogonalize,
+        )
+    )
     return surface(objective, span, [x, y], refinement=refinement, resume=resume, observer=observer)
 
 
@@ -108,7 +141,8 @@ def surface(
         checkpoint's own loss; norms of the directions and the cosine between the first two; and its provenance as
         attributes. A loss that is NaN or infinite is a result and stays. With ``refinement``, see
         :mod:`landscape.numerics.refinement`, also ``predicted_loss`` and the attributes ``picture_error`` (estimated 95th
-        percentile of the error on the displayed scale, a fraction of its range), ``measured_points``, ``image_passes``.
+        percentile of the error on the displayed scale, a fraction of its range), ``measured_points``, ``image_passes``. In bf16,
+        or compiled, also how far that is from fp32 at a few points, see :func:`landscape.probes.deviation.checked`.
 
     Raises:
         InputError: for a malformed axis, a number of axes other than the span's directions, or refinement of a grid that is
@@ -134,7 +168,10 @@ def surface(
         job.measure_all()
     else:
         attributes |= job.measure_adaptively(refinement)
-    return dataset()
+    if objective.is_reference:
+        return dataset()
+    displayed = Refinement().around(checkpoint.loss) if refinement is None else refinement
+    return checked(dataset(), objective, span, grid, values, displayed.value_max or math.inf)
 
 
 @dataclass(frozen=True)
@@ -151,7 +188,7 @@ class _Job:
 
     def measure_all(self) -> None:
         """Fill in what is missing. All seeds share a mesh level before any goes finer, so that a stop leaves them alike."""
-        for wanted in np.array_split(self.grid.coarse_to_fine, -(-len(self.grid) // POINTS_A_REQUEST)):
+        for wanted in np.array_split(self.grid.coarse_to_fine, self._requests(len(self.grid))):
             for number in range(len(self.span.subspaces)):
                 self._measure(number, wanted, None)
 
@@ -162,20 +199,25 @@ class _Job:
         """
         if len(self.grid.axes) != 2:
             raise InputError(f"refinement: only planes are refined, this grid has {len(self.grid.axes)} axes.")
-        errors = [self._refine(number, refinement) for number in range(len(self.span.subspaces))]
+        start, count = time.monotonic(), len(self.span.subspaces)
+        errors = [self._refine(number, _share(refinement, start, count - number)) for number in range(count)]
         if self.observer is not None:
             self.observer(GridProgress(self.total, self.total, self.dataset))
         return {
-            "picture_error": max(errors),
+            "picture_error": float(np.max(errors)),  # NaN where that of any is not known
             "measured_points": int(self.values.known().sum()),
             "image_passes": float(self.values.samples.sum() / self.objective.n_samples),
         }
+
+    def _requests(self, points: int) -> int:
+        """In how many parts to ask for so many points."""
+        return -(-points // max(POINTS_A_REQUEST, self.objective.points_at_once))
 
     def _refine(self, number: int, refinement: Refinement) -> float:
         part = self.values.part(number)
 
         def ask(points: NDArray[np.int64]) -> NDArray[np.float64]:
-            for request in np.array_split(points, -(-len(points) // POINTS_A_REQUEST)):
+            for request in np.array_split(points, self._requests(len(points))):
                 self._measure(number, request, refinement.value_max)
             return part.loss.ravel()[points]
 
@@ -201,13 +243,23 @@ class _Job:
             self.observer(GridProgress(int(self.values.known().sum()), self.total, self.dataset))
 
 
+def _share(refinement: Refinement, start: float, planes: int) -> Refinement:
+    """The same with what one of ``planes`` planes still has of the time since ``start``."""
+    if refinement.minutes is None:
+        return refinement
+    left = refinement.minutes - (time.monotonic() - start) / 60
+    return replace(refinement, minutes=max(left / planes, 1e-9))
+
+
 def _grid(objective: Objective, span: Span, axes: Sequence[AxisLike]) -> tuple[Grid, str]:
     automatic = [isinstance(axis, str) and axis.split(":")[0] == "auto" for axis in axes]
     if not any(automatic):
         return Grid(tuple(_axis(axis, name) for axis, name in zip(axes, AXIS_NAMES, strict=False))), "range as given"
     chosen = automatic_range(objective, span)
-    r = chosen.half_width
-    resolved = [f"{-r}:{r}{str(a)[4:] or ':51'}" if auto else a for a, auto in zip(axes, automatic, strict=True)]
+    resolved = [
+        f"{-r}:{r}{str(axis)[4:] or ':51'}" if auto else axis
+        for axis, auto, r in zip(axes, automatic, chosen.half_widths, strict=True)
+    ]
     return Grid(tuple(_axis(axis, name) for axis, name in zip(resolved, AXIS_NAMES, strict=False))), chosen.note
 
 
@@ -229,6 +281,7 @@ def _attributes(objective: Objective, span: Span, checkpoint: Evaluation) -> dic
         **objective.provenance(),
         "directions": span.kind,
         "normalization": span.normalization,
+        "direction_origins": [[dict(d.provenance) for d in subspace.directions] for subspace in span.subspaces],
         "checkpoint_gradient": health.gradient,
         "dead": int(health.dead),
         "dead_reason": health.reason,

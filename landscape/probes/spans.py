@@ -1,4 +1,4 @@
-"""Where a plane lies: sets of directions from seeds or between checkpoints, and how far to go along them."""
+"""Where a plane lies: sets of directions from seeds, between checkpoints or as given, and how far to go along them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,22 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
-from landscape.errors import InputError
-from landscape.numerics.directions import direction_between, random_direction
+from landscape.errors import InputError, unknown_choice
+from landscape.numerics.directions import (
+    Direction,
+    direction_between,
+    random_direction,
+    scale_to_weights,
+)
+from landscape.numerics.directions import orthogonalize as orthogonalized
+from landscape.numerics.parameters import ParameterVector
 from landscape.objective.objective import Objective
 from landscape.objective.subspace import Subspace
+from landscape.probes.along import gradient_direction
 
-HALF_WIDTHS = tuple(2.0**k for k in range(-4, 3))
+NAMED = ("gradient", "random")  # directions that an objective and a seed are enough for
+# Half-widths that an automatic range tries: the smallest of axes that are alike, of axes that are not, and the widest.
+SHARED_FROM, OWN_FROM, WIDEST = 2.0**-4, 2.0**-12, 4.0
 
 
 @dataclass(frozen=True)
@@ -22,7 +32,7 @@ class Span:
     """One subspace for each seed, with what the result says of it.
 
     Attributes:
-        kind: ``random``, ``checkpoints`` or ``file``.
+        kind: ``random``, ``checkpoints``, ``file``, or the kinds of its directions, such as ``gradient, random``.
         normalization: ``filter``, ``layer``, ``none``, or how the file or the checkpoints were scaled.
         seeds: a number for each subspace; coordinates of the result's dimension ``seed``.
         axis_labels: what each coefficient multiplies, in words.
@@ -52,8 +62,7 @@ def random_span(objective: Objective, seeds: Sequence[int], axes: int, normaliza
         )
         for seed in seeds
     )
-    scale = {"filter": "filter norms", "layer": "layer norms", "none": "unit Gaussians"}[normalization]
-    labels = tuple(f"random direction {axis + 1} ({scale})" for axis in range(axes))
+    labels = tuple(_label(direction, axis) for axis, direction in enumerate(subspaces[0].directions))
     return Span("random", normalization, tuple(seeds), subspaces, labels)
 
 
@@ -68,49 +77,165 @@ def checkpoint_span(
         InputError: for checkpoints of another architecture, or with the same parameters as the first.
     """
     theta = objective.theta
-    directions = [
-        direction_between(
-            theta,
-            objective.parameters_of(end),
-            statistics=(objective.statistics, objective.statistics_of(end)),
-        )
-        for end in ends
-    ]
     called = [names[k] if k < len(names) else f"checkpoint {k + 2}" for k in range(len(ends))]
-    labels = tuple(f"from the first checkpoint (0) to {name} (1)" for name in called)
+    directions = [direction_to(objective, end, name) for end, name in zip(ends, called, strict=True)]
+    labels = tuple(_label(direction, axis) for axis, direction in enumerate(directions))
     return Span("checkpoints", "none", (0,), (Subspace(theta, directions),), labels)
+
+
+def direction_to(objective: Objective, end: nn.Module | Mapping[str, Tensor], name: str) -> Direction:
+    """From the objective's checkpoint to the one called ``name``, with the change of the running statistics.
+
+    Raises:
+        InputError: for a checkpoint of another architecture, or with the same parameters.
+    """
+    there, statistics = point_of(objective, end, name)
+    between = (objective.statistics, statistics)
+    return direction_between(objective.theta, there, statistics=between, provenance={"to": name})
+
+
+def point_of(objective: Objective, end: nn.Module | Mapping[str, Tensor], name: str) -> tuple[ParameterVector, Tensor]:
+    """θ and the flat running statistics of another checkpoint of the objective's architecture, called ``name``.
+
+    Raises:
+        InputError: naming it, for a checkpoint of another architecture.
+    """
+    try:
+        return objective.parameters_of(end), objective.statistics_of(end)
+    except InputError as error:
+        raise InputError(f"{name}: is of another architecture than the first checkpoint: {error}") from None
+
+
+def along_span(
+    objective: Objective,
+    along: Sequence[Direction | str],
+    *,
+    seeds: Sequence[int] = (0,),
+    normalization: str = "filter",
+    orthogonalize: bool = False,
+) -> Span:
+    """The subspace along given directions, one for each axis; one for each seed where some of them are random.
+
+    Random directions are normalised as :func:`random_span` does it, and the one on axis k is that span's on axis k. The others keep
+    their way: unless ``normalization`` is ``none``, the whole vector is scaled to the norm of θ's weights, which is also that of
+    a filter-normalised direction; a difference of checkpoints keeps its length too, so that 1 is the other checkpoint.
+
+    Args:
+        objective: gives θ, and the gradient.
+        along: each a :class:`~landscape.numerics.directions.Direction` of θ's layout, ``"gradient"`` or ``"random"``.
+        seeds: of the random directions.
+        normalization: ``filter``, ``layer`` or ``none``.
+        orthogonalize: take from each direction its parts along those before it; see
+            :func:`landscape.numerics.directions.orthogonalize`.
+
+    Raises:
+        InputError: for no directions, a name that does not exist, several seeds without a random direction, directions of
+            another model, and, where they are to be orthogonal, for directions that depend on each other.
+    """
+    if not along or isinstance(along, str):
+        raise InputError(f"along: expected a list of directions, such as ['gradient', 'random'], got {along!r}.")
+    if len(seeds) != 1 and "random" not in along:
+        raise InputError(f"seeds: none of the directions is random, so there is one plane alone; got {list(seeds)!r}.")
+    theta = objective.theta
+    fixed = [None if one == "random" else _fixed(objective, one, normalization) for one in along]
+    drawn = None if None not in fixed else random_span(objective, seeds, len(along), normalization)
+    subspaces = []
+    for number in range(len(seeds)):
+        chosen = [
+            drawn.subspaces[number].directions[axis] if drawn is not None and one is None else one
+            for axis, one in enumerate(fixed)
+        ]
+        directions = [direction for direction in chosen if direction is not None]
+        subspaces.append(Subspace(theta, orthogonalized(directions) if orthogonalize else directions))
+    first = subspaces[0].directions
+    kinds = [str(direction.provenance.get("kind", "given")) for direction in first]
+    labels = tuple(_label(direction, axis) for axis, direction in enumerate(first))
+    kind = "random" if set(kinds) == {"random"} else ", ".join(kinds)
+    return Span(kind, normalization, tuple(seeds), tuple(subspaces), labels)
+
+
+def _fixed(objective: Objective, one: Direction | str, normalization: str) -> Direction:
+    """A direction that no seed decides, at the length that it has on an axis."""
+    if isinstance(one, str):
+        if one not in NAMED:
+            raise unknown_choice("along", one, NAMED)
+        one = gradient_direction(objective)
+    keeps = normalization == "none" or one.provenance.get("kind") in ("difference", "random")
+    return one if keeps else scale_to_weights(one, objective.theta)
+
+
+def _label(direction: Direction, axis: int) -> str:
+    """What an axis is, and what 1 on it is, in words."""
+    said = direction.provenance
+    kind = said.get("kind")
+    others = ", orthogonalised" if said.get("orthogonalized") else ""
+    if kind == "random":
+        scale = {"filter": "filter norms", "layer": "layer norms", "none": "unit Gaussians"}[said["normalization"]]
+        return f"random direction {axis + 1} ({scale}{others})"
+    if kind == "difference":
+        return f"from the first checkpoint (0) to {said.get('to', 'another')} (1{others})"
+    scale = "norms of the weights" if said.get("normalization") == "weights" else "as it is"
+    names = {
+        "gradient": "gradient of the loss",
+        "update": f"next update of {said.get('optimizer', 'the optimiser')}",
+        "eigenvector": f"eigenvector {said.get('number', '')} of the Hessian",
+        "component": f"principal component {said.get('number', '')}",
+        "file": f"direction {axis + 1} of the file",
+    }
+    return f"{names.get(str(kind), 'given direction')} ({scale}{others})"
 
 
 @dataclass(frozen=True)
 class AutomaticRange:
-    """The half-width chosen for every axis, and the sentence that says how."""
+    """The half-width chosen for each axis, and the sentence that says how."""
 
-    half_width: float
+    half_widths: tuple[float, ...]
     note: str
 
 
 def automatic_range(objective: Objective, span: Span) -> AutomaticRange:
-    """The smallest half-width r of 1/16, 1/8, …, 4 whose ends have left the basin.
+    """The smallest half-widths r, powers of two up to 4, whose ends have left the basin.
 
-    The ends are ±r along each direction of the first subspace. They have left the basin when their median loss is at least
-    the loss of guessing, ln(classes), or, where there are no classes or the checkpoint is no better than guessing, at
-    least L + max(2 |L|, 20 standard errors) for the checkpoint's L. If none is, r = 1, the default of Li et al. 2018.
+    Random directions are alike, so their axes share one r from 1/16 on; those of other spans, such as the gradient and a
+    random one, have each its own from 1/4096 on. The ends are ±r along the directions of the first subspace. They have left the
+    basin when their median loss is at least the loss of guessing, ln(classes), or, where there are no classes or the
+    checkpoint is no better than guessing, at least L + max(2 |L|, 20 standard errors) for the checkpoint's L. If none is, r = 1,
+    the default of Li et al. 2018.
     """
+    target, what = _outside(objective)
+    subspace = span.subspaces[0]
+    axes = range(len(subspace.directions))
+    if span.kind == "random":
+        shared = _half_width(objective, subspace, axes, SHARED_FROM, target)
+        chosen = [shared for _ in axes]
+    else:
+        chosen = [_half_width(objective, subspace, (axis,), OWN_FROM, target) for axis in axes]
+    said = " and ".join(f"±{1.0 if r is None else r:g}" for r in dict.fromkeys(chosen))
+    note = f"range {said} chosen automatically: the first power of two where the median loss at the ends reaches {what}"
+    if None in chosen:
+        note = f"range {said}; ±1 by default where the median loss at the ends stays below {what} up to ±{WIDEST:g}"
+    return AutomaticRange(tuple(1.0 if r is None else r for r in chosen), note)
+
+
+def _outside(objective: Objective) -> tuple[float, str]:
+    """The loss at which a basin is left, and what it is in words."""
     centre = objective.evaluate()
     classes = objective.data.classes
     by_guessing = math.log(classes) if classes and classes > 1 and objective.loss_name == "cross_entropy" else math.nan
+    if centre.loss < 0.9 * by_guessing:
+        return by_guessing, f"the loss of guessing, {by_guessing:.3g}"
     error = 0.0 if math.isnan(centre.standard_error) else centre.standard_error
     risen = centre.loss + max(2 * abs(centre.loss), 20 * error)
-    guessing = centre.loss < 0.9 * by_guessing
-    target = by_guessing if guessing else risen
-    subspace = span.subspaces[0]
-    count = len(subspace.directions)
-    for r in HALF_WIDTHS:
-        ends = objective.evaluate_points(subspace, np.concatenate([r * np.eye(count), -r * np.eye(count)]))
+    return risen, f"{risen:.3g}"
+
+
+def _half_width(
+    objective: Objective, subspace: Subspace, axes: Sequence[int], first: float, target: float
+) -> float | None:
+    """The first of ``first``, 2 ``first``, … at whose ends along ``axes`` the median loss reaches ``target``, if any does."""
+    steps = np.eye(len(subspace.directions))[list(axes)]
+    for r in first * 2.0 ** np.arange(math.log2(WIDEST / first) + 1):
+        ends = objective.evaluate_points(subspace, np.concatenate([r * steps, -r * steps]))
         if not np.median(np.nan_to_num(ends.loss, nan=np.inf)) < target:
-            what = f"the loss of guessing, {target:.3g}" if guessing else f"{target:.3g}"
-            return AutomaticRange(
-                r,
-                f"range ±{r:g} chosen automatically: the first of 1/16 … 4 where the median loss at the ends reaches {what}",
-            )
-    return AutomaticRange(1.0, f"range ±1 by default: up to ±4 the median loss at the ends stays below {target:.3g}")
+            return float(r)
+    return None

@@ -14,7 +14,7 @@ from landscape._version import __version__
 from landscape.errors import MismatchError
 from landscape.numerics.directions import cosine
 from landscape.numerics.grids import Grid
-from landscape.objective.objective import Evaluation, PointValues
+from landscape.objective.values import Evaluation, PointValues
 from landscape.probes.spans import Span
 
 MISSING, MEASURED, INTERPOLATED, ABOVE = 0, 1, 2, 3
@@ -85,72 +85,81 @@ def surface_dataset(
     indices: NDArray[np.int64],
 ) -> xr.Dataset:
     """The labelled data set of kind ``plane``; every variable and coordinate has units and a long name."""
-    dims = ("seed", *grid.dims)
     unit = "nat" if "cross" in attributes["loss_name"].lower() else "1"
+    refined, accurate = "tolerance" in attributes, checkpoint.accuracy is not None
     dataset = xr.Dataset(
         {
-            "loss": (dims, values.loss.copy(), _labels("mean loss over the samples", unit)),
-            "loss_standard_error": (
-                dims,
-                values.loss_standard_error.copy(),
-                _labels("standard error of the mean loss over the samples", unit),
-            ),
-            "status": (
-                dims,
-                values.status.copy(),
-                {
-                    **_labels("how the value at the point came to be", "1"),
-                    "flag_values": np.array([MISSING, MEASURED, INTERPOLATED, ABOVE], dtype=np.int8),
-                    "flag_meanings": _MEANINGS,
-                },
-            ),
-            "direction_norm": (
-                ("seed", "direction"),
-                np.array([[d.norm for d in s.directions] for s in span.subspaces]),
-                _labels("Euclidean norm of the direction", "1"),
-            ),
-            "parameter_norm": (
-                (),
-                span.subspaces[0].origin.norm,
-                _labels("Euclidean norm of the checkpoint's parameters", "1"),
-            ),
-            "checkpoint_loss": ((), checkpoint.loss, _labels("mean loss of the checkpoint itself", unit)),
-            "checkpoint_loss_standard_error": (
-                (),
-                checkpoint.standard_error,
-                _labels("standard error of the checkpoint's mean loss", unit),
-            ),
-            "index": (("sample",), indices.astype(np.int64), _labels("index of each sample in the data", "1")),
+            **_measured(values, ("seed", *grid.dims), unit, refined=refined, accurate=accurate),
+            **_checkpoint(checkpoint, span, unit),
+            **_directions(span),
+            "index": ("sample", indices.astype(np.int64), labels("index of each sample in the data", "1")),
         },
         coords={
-            "seed": ("seed", np.array(span.seeds, dtype=np.int64), _labels("direction seed", "1")),
-            "direction": ("direction", list(grid.names), _labels("axis that the direction belongs to", "1")),
+            "seed": ("seed", np.array(span.seeds, dtype=np.int64), labels("direction seed", "1")),
+            "direction": ("direction", list(grid.names), labels("axis that the direction belongs to", "1")),
             **{
-                name: (name, axis.coordinates, _labels(label, "1"))
+                name: (name, axis.coordinates, labels(label, "1"))
                 for name, axis, label in zip(grid.names, grid.axes, span.axis_labels, strict=True)
             },
         },
+        attrs={
+            "kind": "plane",
+            "title": "loss surface",
+            **{key: value for key, value in attributes.items() if value is not None},
+            "landscape_version": __version__,
+            "torch_version": str(torch.__version__),
+        },
     )
-    if "tolerance" in attributes:
-        predicted = "loss that was predicted before the point was measured"
-        dataset["predicted_loss"] = (dims, values.predicted_loss.copy(), _labels(predicted, unit))
-        dataset["samples"] = (dims, values.samples.copy(), _labels("number of samples behind the value", "1"))
-    if checkpoint.accuracy is not None:
-        dataset["accuracy"] = (dims, values.accuracy.copy(), _labels("fraction of samples classified rightly", "1"))
-        dataset["checkpoint_accuracy"] = ((), checkpoint.accuracy, _labels("accuracy of the checkpoint itself", "1"))
-    if len(grid.axes) > 1:
-        between = [cosine(s.directions[0], s.directions[1]) for s in span.subspaces]
-        dataset["direction_cosine"] = (("seed",), np.array(between), _labels("cosine between directions x and y", "1"))
-    if len(span.seeds) > 1:
-        dataset = dataset.assign(_over_seeds(dataset))
-    dataset.attrs = {
-        "kind": "plane",
-        "title": "loss surface",
-        **{key: value for key, value in attributes.items() if value is not None},
-        "landscape_version": __version__,
-        "torch_version": str(torch.__version__),
+    return dataset.assign(_over_seeds(dataset)) if len(span.seeds) > 1 else dataset
+
+
+def _measured(
+    values: Surface, dims: tuple[str, ...], unit: str, *, refined: bool, accurate: bool
+) -> dict[str, xr.Variable]:
+    """What there is at every point of the grid."""
+    flags = {
+        "flag_values": np.array([MISSING, MEASURED, INTERPOLATED, ABOVE], dtype=np.int8),
+        "flag_meanings": _MEANINGS,
     }
-    return dataset
+    error = "standard error of the mean loss over the samples"
+    found: dict[str, tuple[np.ndarray[Any, Any], dict[str, Any]]] = {
+        "loss": (values.loss, labels("mean loss over the samples", unit)),
+        "loss_standard_error": (values.loss_standard_error, labels(error, unit)),
+        "status": (values.status, {**labels("how the value at the point came to be", "1"), **flags}),
+    }
+    if refined:
+        predicted = "loss that was predicted before the point was measured"
+        found["predicted_loss"] = (values.predicted_loss, labels(predicted, unit))
+        found["samples"] = (values.samples, labels("number of samples behind the value", "1"))
+    if accurate:
+        found["accuracy"] = (values.accuracy, labels("fraction of samples classified rightly", "1"))
+    return {name: xr.Variable(dims, array.copy(), said) for name, (array, said) in found.items()}
+
+
+def _checkpoint(checkpoint: Evaluation, span: Span, unit: str) -> dict[str, xr.Variable]:
+    """The origin of every plane: the checkpoint itself."""
+    error = "standard error of the checkpoint's mean loss"
+    found = {
+        "parameter_norm": (span.subspaces[0].origin.norm, "Euclidean norm of the checkpoint's parameters", "1"),
+        "checkpoint_loss": (checkpoint.loss, "mean loss of the checkpoint itself", unit),
+        "checkpoint_loss_standard_error": (checkpoint.standard_error, error, unit),
+    }
+    if checkpoint.accuracy is not None:
+        found["checkpoint_accuracy"] = (checkpoint.accuracy, "accuracy of the checkpoint itself", "1")
+    return {name: xr.Variable((), value, labels(words, units)) for name, (value, words, units) in found.items()}
+
+
+def _directions(span: Span) -> dict[str, xr.Variable]:
+    """How long the directions are, and the cosine between the first two."""
+    norms = np.array([[d.norm for d in subspace.directions] for subspace in span.subspaces])
+    found = {
+        "direction_norm": xr.Variable(("seed", "direction"), norms, labels("Euclidean norm of the direction", "1"))
+    }
+    if norms.shape[1] > 1:
+        between = np.array([cosine(s.directions[0], s.directions[1]) for s in span.subspaces])
+        words = labels("cosine between directions x and y", "1")
+        found["direction_cosine"] = xr.Variable("seed", between, words)
+    return found
 
 
 def _over_seeds(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
@@ -160,10 +169,11 @@ def _over_seeds(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
     mean = loss.mean("seed", skipna=False).where(everywhere)
     spread = loss.std("seed", ddof=1, skipna=False).where(everywhere)
     return {
-        "loss_mean": mean.assign_attrs(_labels("mean over direction seeds of the mean loss", unit)),
-        "loss_spread": spread.assign_attrs(_labels("standard deviation over direction seeds of the mean loss", unit)),
+        "loss_mean": mean.assign_attrs(labels("mean over direction seeds of the mean loss", unit)),
+        "loss_spread": spread.assign_attrs(labels("standard deviation over direction seeds of the mean loss", unit)),
     }
 
 
-def _labels(long_name: str, units: str) -> dict[str, Any]:
+def labels(long_name: str, units: str) -> dict[str, Any]:
+    """The attributes that every variable has."""
     return {"long_name": long_name, "units": units}

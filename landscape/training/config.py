@@ -25,6 +25,8 @@ class TrainingConfig:
         batch_size: images an update. The last, smaller batch of an epoch is kept; a last batch of a single image joins the one
             before it, because batch statistics need two (a ``batch_size`` of 1 is left as it is).
         epochs: passes over the training images.
+        updates: make exactly so many updates instead: as many epochs as that takes, the last one cut short. ``fit`` then sets
+            ``epochs`` to their number, whatever it was. None: ``epochs`` decides.
         optimizer: ``adam``, ``adamw`` (β 0.9/0.999, ε 1e-8) or ``sgd``, as in ``torch.optim``.
         momentum: of ``sgd``, in [0, 1); the others do not read it.
         weight_decay: added to the gradient as λθ (``adam``, ``sgd``) or decoupled (``adamw``).
@@ -53,6 +55,7 @@ class TrainingConfig:
     compile: bool = False
     augment: bool = True
     train_images: int | None = None
+    updates: int | None = None
 
     def __post_init__(self) -> None:
         for field, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
@@ -61,8 +64,9 @@ class TrainingConfig:
         for field in ("batch_size", "epochs"):
             self._set(field, _whole(field, getattr(self, field), least=1))
         self._set("seed", _whole("seed", self.seed))
-        if self.train_images is not None:
-            self._set("train_images", _whole("train_images", self.train_images, least=1))
+        for field in ("train_images", "updates"):
+            if getattr(self, field) is not None:
+                self._set(field, _whole(field, getattr(self, field), least=1))
         for field in ("learning_rate", "momentum", "weight_decay", "min_learning_rate"):
             self._set(field, _number(field, getattr(self, field)))
         if self.learning_rate == 0:
@@ -72,6 +76,22 @@ class TrainingConfig:
         for field in ("augment", "compile"):
             if not isinstance(getattr(self, field), bool):
                 raise InputError(f"{field}: expected True or False, got {getattr(self, field)!r}.")
+
+    def steps_per_epoch(self, images: int) -> int:
+        """How many minibatches a pass over ``images`` makes: a last one of a single image joins the one before it."""
+        full, rest = divmod(images, self.batch_size)
+        return full + (1 if rest > 1 or (rest == 1 and full == 0) else 0)
+
+    def for_steps(self, steps_per_epoch: int) -> TrainingConfig:
+        """The same with ``epochs`` as ``updates`` makes it for so many steps an epoch."""
+        if self.updates is None:
+            return self
+        return dataclasses.replace(self, epochs=math.ceil(self.updates / steps_per_epoch))
+
+    def updates_after(self, epoch: int, steps_per_epoch: int) -> int:
+        """The updates made by the end of ``epoch`` (1-based; 0 before the first)."""
+        made = epoch * steps_per_epoch
+        return made if self.updates is None else min(made, self.updates)
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as plain Python, fit for JSON and for a checkpoint."""

@@ -33,9 +33,9 @@ def history_dataset(
     unit), ``train_accuracy``, ``validation_accuracy`` (fractions), ``learning_rate``; without a dimension ``test_loss``,
     ``test_accuracy``. NaN and ±inf are values that were measured.
 
-    Attributes: ``title``, ``status`` (``complete``, ``diverged``, ``running``), ``loss_name``, ``data``, ``settings`` (the
-    recipe as JSON) and, where they exist, ``best_epoch`` and ``diverged_epoch``, as far as ``history`` tells them; then
-    ``attrs``, which prevail.
+    Attributes: ``title``, ``status`` (``complete``, ``diverged``, ``running``), ``loss_name``, ``data``, ``updates`` (made in all),
+    ``settings`` (the recipe as JSON) and, where they exist, ``best_epoch`` and ``diverged_epoch``, as far as ``history`` tells
+    them; then ``attrs``, which prevail.
 
     Args:
         history: what ``fit`` returned, or the records of a run that is not over (status ``running``).
@@ -91,6 +91,7 @@ def _known(history: TrainingResult | Sequence[Record]) -> dict[str, Any]:
         "status": history.status,
         "loss_name": history.loss_name,
         "data": history.data,
+        "updates": history.updates,
         "settings": json.dumps(history.config.to_dict()),
         **{name: epoch for name, epoch in epochs.items() if epoch is not None},
     }

@@ -33,7 +33,7 @@ class Learner:
         self.device = device
         self.runner = Runner(module, loss, per_sample_accuracy, forward, config.precision, device)
         self._steps = self.runner.of(torch.compile(module)) if config.compile else self.runner
-        self.optimizer = _optimizer(module, config)
+        self.optimizer = make_optimizer(module, config)
         self.updates = 0
         self.channels_last = has_convolutions(module)
 
@@ -126,7 +126,12 @@ def means(losses: Tensor, right: Tensor | None) -> tuple[float, float | None]:
     return loss, None if right is None else mean_and_standard_error(right.cpu())[0]
 
 
-def _optimizer(module: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+def make_optimizer(module: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """The optimiser of a recipe over the parameters that require a gradient, at its beginning.
+
+    Raises:
+        InputError: for a module that has none.
+    """
     parameters = [p for p in module.parameters() if p.requires_grad]
     if not parameters:
         raise InputError(

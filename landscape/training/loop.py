@@ -86,6 +86,7 @@ def fit(
     with isolated(place), training_mode(module), ExitStack() as stack:
         learner = Learner(module, config, per_sample_loss(loss, place), forward, place)
         indices = subset(data.train, config.train_images)
+        config = config.for_steps(config.steps_per_epoch(len(indices)))
         check_first_batch(learner, data, indices[: config.batch_size], loss)
         run = _Run(learner, data, indices.to(place), config, tuple(observers))
         history = [] if resume is None else restore(resume, learner, config, run.steps_per_epoch)
@@ -107,7 +108,7 @@ class _Run:
 
     @property
     def steps_per_epoch(self) -> int:
-        return len(_batches(self.indices, self.config.batch_size))
+        return self.config.steps_per_epoch(len(self.indices))
 
     @cached_property
     def _validation(self) -> PreparedBatches | None:
@@ -124,7 +125,8 @@ class _Run:
         test = {} if self.data.test is None else _record("test", learner.evaluate(self._prepared(self.data.test)))
         learner.optimizer.zero_grad(set_to_none=True)
         status = "diverged" if diverged(history) else "complete"
-        result = TrainingResult(config, status, tuple(history), test, loss, self.data.train.name)
+        name, updates = self.data.train.name, learner.updates
+        result = TrainingResult(config, status, tuple(history), test, loss, name, updates)
         for observer in self.observers:
             observer.on_end(result)
         return result
@@ -146,13 +148,18 @@ class _Run:
         """The epoch's minibatches in its order, the generators of augmentation and dropout set for each step."""
         config, train, learner = self.config, self.data.train, self.learner
         order = torch.randperm(len(self.indices), generator=generator(config.seed, "shuffle", epoch))
-        for part in _batches(self.indices[order.to(self.indices.device)], config.batch_size):
+        steps = config.updates_after(epoch, self.steps_per_epoch) - learner.updates
+        for part in _batches(self.indices[order.to(self.indices.device)], config.batch_size)[:steps]:
             if config.augment:
                 batch = train.training_batch(part, generator(config.seed, "augment", learner.updates))
             else:
                 batch = train.batch(part)
-            seed_modules(learner.device, derive_seed(config.seed, "dropout", learner.updates))
+            seed_modules(learner.device, self._step_seed())
             yield learner.place(batch[0]), learner.place(batch[1])
+
+    def _step_seed(self) -> int:
+        """What the module's own draws (dropout) at the coming step come from."""
+        return derive_seed(self.config.seed, "dropout", self.learner.updates)
 
     def _prepared(self, data: Data) -> PreparedBatches:
         learner = self.learner
@@ -190,6 +197,7 @@ class _Run:
                 StepReport(
                     epoch=epoch,
                     step=learner.updates,
+                    seed=self._step_seed(),
                     batch_size=len(losses),
                     learning_rate=rate,
                     module=learner.module,

@@ -48,11 +48,12 @@ class StepReport:
     host wait for it. ``step`` counts the updates made before this one over the whole training, ``epoch`` is 1-based.
     ``losses`` are the minibatch's per-sample losses ``(B,)``, detached; the gradients are those of their mean. They came from
     ``runner.losses(inputs, targets)``; ``runner.of(copy)`` computes the same of a copy of the module, which an observer makes
-    to look at other parameters.
+    to look at other parameters, and draws what the step drew (dropout) after ``seed_modules(device, seed)``.
     """
 
     epoch: int
     step: int
+    seed: int
     batch_size: int
     learning_rate: float
     module: nn.Module
@@ -99,7 +100,7 @@ class TrainingResult:
     """What training came to. The trained weights are in the module that was given.
 
     ``status`` is ``complete``, or ``diverged`` where the mean training loss of the last epoch in ``history`` is NaN or infinite.
-    ``test`` has ``test_loss`` and ``test_accuracy`` of the final weights, as far as they exist.
+    ``test`` has ``test_loss`` and ``test_accuracy`` of the final weights, as far as they exist; ``updates`` were made in all.
     """
 
     config: TrainingConfig
@@ -108,6 +109,7 @@ class TrainingResult:
     test: Record
     loss_name: str
     data: str
+    updates: int
 
     @property
     def best_epoch(self) -> int | None:

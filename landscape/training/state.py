@@ -48,7 +48,7 @@ def restore(state: Mapping[str, Any], learner: Learner, config: TrainingConfig, 
         )
     _check_settings(state["config"], config)
     history: list[Record] = [dict(record) for record in state["history"]]
-    if not state["step"] == steps_per_epoch * state["epoch"] == steps_per_epoch * len(history):
+    if len(history) != state["epoch"] or state["step"] != config.updates_after(state["epoch"], steps_per_epoch):
         raise MismatchError(
             f"resume: the saved run made {state['step']} updates in {state['epoch']} epochs, but this data gives "
             f"{steps_per_epoch} an epoch. Resume on the data that the run was started on."

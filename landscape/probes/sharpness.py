@@ -1,0 +1,126 @@
+"""Sharpness of a checkpoint: every measure of :mod:`landscape.probes.sharpness_measures` over a range of ρ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from landscape._version import __version__
+from landscape.errors import InputError
+from landscape.objective.objective import Objective
+from landscape.probes.health import network_health
+from landscape.probes.sharpness_config import SharpnessConfig
+from landscape.probes.sharpness_measures import Origin, estimate
+from landscape.probes.sharpness_table import SharpnessTable
+from landscape.probes.steps import loss_unit
+
+
+@dataclass(frozen=True)
+class SharpnessProgress:
+    """What an observer hears: ``done`` of ``total`` values, and the data set as it stands, made when asked for."""
+
+    done: int
+    total: int
+    dataset: Callable[[], xr.Dataset]
+
+
+def sharpness(
+    objective: Objective,
+    config: SharpnessConfig | None = None,
+    *,
+    resume: xr.Dataset | None = None,
+    observer: Callable[[SharpnessProgress], None] | None = None,
+) -> xr.Dataset:
+    """How far the mean loss rises around the checkpoint, by every measure that ``config`` names.
+
+    Args:
+        objective: what is evaluated; its own parameters are θ. Its BN policy is part of every value.
+        config: measures, radii and effort; the defaults of :class:`SharpnessConfig` where None.
+        resume: an earlier, partial result of the same call: what it has is not measured again.
+        observer: told after every value, that is, a measure at a ρ.
+
+    Returns:
+        A data set of kind ``sharpness`` with the dimensions ``(measure, radius)``:
+
+        - ``rho``, a coordinate of both, since measures may have radii of their own;
+        - ``sharpness`` in ``measure_units``, with its ``standard_error`` over ``error_over`` (samples, batches or draws) and its
+          ``sample_standard_error``;
+        - ``status``: 0 missing, 1 measured, 2 the ascent had not ended, 3 the gradient is zero, 4 not finite; ``gap``, how much
+          more the linearised loss would rise; ``lower_bound``, whether the measure stands for a maximum, of which an ascent
+          finds a lower bound;
+        - ``perturbation_norm``; and of the checkpoint ``checkpoint_loss``, ``parameter_norm`` ‖θ‖₂ and ``gradient_norm`` ‖∇L(θ)‖₂.
+
+        A value that is NaN or infinite is a result and stays; the attribute ``notes`` says why.
+
+    Raises:
+        InputError: for a policy that moves the statistics between checkpoints, or m larger than the number of samples.
+        MismatchError: for a ``resume`` of other measures or radii.
+    """
+    config = SharpnessConfig() if config is None else config
+    _check(objective, config)
+    table = SharpnessTable.empty(config) if resume is None else SharpnessTable.of(resume, config)
+    origin = Origin(objective)
+    unit = loss_unit(objective.loss_name)
+    checkpoint = _checkpoint(origin, unit)
+    attributes = _attributes(objective, config, float(checkpoint["checkpoint_loss"]))
+
+    def dataset() -> xr.Dataset:
+        return table.dataset(unit).assign(checkpoint.data_vars).assign_attrs(attributes)
+
+    total = table.status.size
+    for place, measure, rho in table.missing():
+        table.fill(place, estimate(origin, measure, rho, config))
+        if observer is not None:
+            observer(SharpnessProgress(table.done, total, dataset))
+    return dataset()
+
+
+def _check(objective: Objective, config: SharpnessConfig) -> None:
+    if objective.batch_norm == "interpolated" and objective.bn_layers:
+        raise InputError(
+            "batch_norm: 'interpolated' moves the running statistics between checkpoints, and a perturbation leads to none. "
+            "Choose frozen, batch or reestimated."
+        )
+    if "m_sharpness" in config.measures:
+        config.batch(objective.n_samples)
+
+
+def _checkpoint(origin: Origin, unit: str) -> xr.Dataset:
+    """What the result says of the checkpoint itself, and on which samples."""
+    here = origin.objective.evaluate()
+    indices = origin.objective.indices.cpu().numpy().astype(np.int64)
+    error = "standard error of the checkpoint's mean loss"
+    norms = "Euclidean norm of the checkpoint's parameters", "Euclidean norm of the gradient at the checkpoint"
+    return xr.Dataset(
+        {
+            "checkpoint_loss": ((), here.loss, {"long_name": "mean loss of the checkpoint itself", "units": unit}),
+            "checkpoint_loss_standard_error": ((), here.standard_error, {"long_name": error, "units": unit}),
+            "parameter_norm": ((), origin.theta.norm, {"long_name": norms[0], "units": "1"}),
+            "gradient_norm": ((), origin.gradient.vector.norm, {"long_name": norms[1], "units": unit}),
+            "index": (("sample",), indices, {"long_name": "index of each sample in the data", "units": "1"}),
+        }
+    )
+
+
+def _attributes(objective: Objective, config: SharpnessConfig, loss: float) -> dict[str, Any]:
+    health = network_health(objective, loss)
+    return {
+        "kind": "sharpness",
+        "title": "sharpness",
+        **objective.provenance(),
+        "draw_seed": config.draw_seed,
+        "ascent_steps": config.ascent_steps,
+        "restarts": config.restarts,
+        "ascent_tolerance": config.ascent_tolerance,
+        "draws": config.draws,
+        **({"m": config.batch(objective.n_samples)} if "m_sharpness" in config.measures else {}),
+        "dead": int(health.dead),
+        "dead_reason": health.reason,
+        "landscape_version": __version__,
+        "torch_version": str(torch.__version__),
+    }
