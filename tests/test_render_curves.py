@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import render_samples as samples
+import render_step_samples as steps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from test_render_planes import caption_of, legend_words
 
@@ -149,3 +151,66 @@ def test_a_single_epoch_is_visible() -> None:
     assert all(line.get_marker() not in ("", "None") for line in axes.lines)
     low, high = axes.get_xlim()
     assert low < 1 < high
+
+
+def test_histories_that_differ_in_their_seed_alone_are_one_curve_their_mean_in_their_range() -> None:
+    histories = steps.sweep(values=[1e-3], seeds=(0, 1, 4), epochs=10)
+    figure = plot(histories)
+    axes = figure.axes[0]
+    every = np.stack([history["train_loss"].values for history in histories])
+    assert (
+        drawn(figure, every.mean(axis=0)) and len(curves(axes)) == 2 + 1
+    )  # training, validation, and the test's range
+    edges = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (edges.min(), edges.max()) == pytest.approx((every.min(), every.max()))
+    assert axes.get_title(loc="left") == "vgg38, BatchNorm (3 seeds)"
+    assert "seeds 0, 1, 4" in caption_of(figure)
+
+
+def test_a_swept_setting_colours_and_orders_the_curves() -> None:
+    axes = plot(steps.sweep("learning_rate", (1e-2, 1e-4, 5e-4), (0, 1))).axes[0]
+    assert legend_words(axes)[:3] == [f"learning rate {rate} (2 seeds)" for rate in ("1e-4", "5e-4", "1e-2")]
+    colours = [line.get_color() for line in axes.get_legend().get_lines()[:3]]
+    lightness = [np.dot(to_rgb(colour), [0.2126, 0.7152, 0.0722]) for colour in colours]
+    assert lightness == sorted(lightness) and len(set(lightness)) == 3
+    assert axes.get_title(loc="left") == "vgg38, BatchNorm"
+
+
+def test_a_sweep_of_batch_sizes_may_differ_in_epochs_and_nothing_else() -> None:
+    runs = [samples.history(4, batch_size=size, settings=f'{{"epochs": {size}}}') for size in (200, 50)]
+    assert legend_words(plot(runs).axes[0])[:2] == ["batch size 50", "batch size 200"]
+    runs[0].attrs["settings"] = '{"weight_decay": 0.1}'
+    assert legend_words(plot(runs).axes[0])[:2] == [
+        "vgg38, BatchNorm, batch size 200",
+        "vgg38, BatchNorm, batch size 50",
+    ]
+
+
+def test_runs_of_one_seed_or_with_names_of_the_users_own_are_not_pooled() -> None:
+    same = [samples.history(3), samples.history(3)]
+    assert legend_words(plot(same).axes[0])[:2] == ["vgg38, BatchNorm (1)", "vgg38, BatchNorm (2)"]
+    seeds = steps.sweep(values=[1e-3], seeds=(0, 1), epochs=3)
+    assert legend_words(plot(seeds, labels=["A", "B"]).axes[0])[:2] == ["A", "B"]
+
+
+def test_a_pooled_run_that_diverged_is_named_and_keeps_its_gap() -> None:
+    histories = steps.sweep(values=(1e-3, 1e-2), seeds=(0, 1, 2), epochs=8)
+    histories[4]["train_loss"][5:] = np.nan
+    histories[4].attrs["status"] = "diverged"
+    figure = plot(histories)
+    axes = figure.axes[0]
+    assert "learning rate 1e-2 (3 seeds, 1 of them diverged)" in legend_words(axes)
+    cross = next(line for line in axes.lines if line.get_marker() == "x")
+    assert cross.get_xdata().tolist() == [6, 7, 8]
+    assert "State: diverged (seed 1) [learning rate 1e-2]" in caption_of(figure)
+
+
+def test_seeds_of_unequal_length_are_compared_over_the_epochs_that_all_have() -> None:
+    long, short = steps.sweep(values=[1e-3], seeds=(0, 1), epochs=9)
+    axes = plot([long, short.isel(epoch=slice(6))]).axes[0]
+    assert max(curve.size for curve in curves(axes)) == 6
+
+
+def test_more_runs_than_colours_still_have_a_colour_each() -> None:
+    axes = plot([samples.history(3, optimizer=f"optimiser {k}") for k in range(10)]).axes[0]
+    assert len({line.get_color() for line in axes.lines}) == 10

@@ -25,9 +25,12 @@ SETS: dict[str, tuple[Callable[[], Any], str]] = {
     "an array": (lambda: [samples.plane(3, 3)["loss"]], "got a sequence of DataArray"),
     "a line and a history": (
         lambda: [samples.line(3), samples.history(3)],
-        "datasets: these cannot share one picture: a line, a training history",
+        "datasets: these cannot share one picture: a 1-D plane, a training history",
     ),
-    "a line and a plane": (lambda: [samples.line(3), samples.plane(3, 3)], "cannot share one picture: a line, a plane"),
+    "a line and a plane": (
+        lambda: [samples.line(3), samples.plane(3, 3)],
+        "cannot share one picture: a 1-D plane, a 2-D plane",
+    ),
     "another kind": (other_kind, "attribute kind: unknown value 'planes'. Did you mean 'plane'"),
     "a cube": (
         lambda: samples.plane(3, 3).expand_dims(z=[0.0, 1.0]),

@@ -21,7 +21,7 @@ from mpl_toolkits.mplot3d import Axes3D
 from test_render_planes import caption_of
 
 from landscape.render import plot
-from landscape.render.reading import labels_of
+from landscape.render.labels import labels_of
 from landscape.render.style import number
 
 LONG = "a/very/long/path/without/any/space/" + "x" * 150 + "/last.pt"

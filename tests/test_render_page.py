@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import render_samples as samples
+import render_step_samples as steps
 
 from landscape.errors import InputError
 from landscape.render import interactive
@@ -168,3 +169,34 @@ def test_a_seed_that_not_every_plane_has_is_refused() -> None:
     assert Page(interactive(planes)).data["seeds"] == ["mean over seeds", "1"]
     with pytest.raises(InputError, match=r"seed: expected 'mean' or one of the measured seeds 1, 2, got 0"):
         interactive(planes, seed=0)
+
+
+def test_no_end_of_the_scale_goes_beyond_what_an_adaptive_plane_knows() -> None:
+    dataset = steps.adaptive(samples.plane(11, 11), loss_max=6.0)
+    scale = Page(interactive(dataset)).data["scale"]
+    assert scale["known"] == 6.0 and scale["clip"] is None
+    assert scale["limits"]["linear"][1] == scale["limits"]["log"][1] == 6.0
+    assert Page(interactive(dataset, loss_max=2.5)).data["scale"]["clip"] == 2.5
+    assert Page(interactive(samples.plane(11, 11))).data["scale"]["known"] is None
+
+
+def test_every_point_of_a_plane_says_how_it_came_to_be() -> None:
+    dataset = steps.adaptive(samples.plane(9, 7))
+    data = Page(interactive(dataset, points=True)).data
+    status = data["panels"][0]["layers"][0]["status"]
+    assert data["points"] is True
+    assert [["-mia".index(letter) for letter in row] for row in status] == dataset["status"].values[0].tolist()
+
+
+def test_a_sweep_on_the_page_is_one_curve_a_setting_with_the_range_of_its_seeds() -> None:
+    histories = steps.sweep(values=(1e-2, 1e-4), seeds=(0, 1), epochs=5)
+    data = Page(interactive(histories)).data
+    assert [group["name"] for group in data["groups"]] == [
+        "learning rate 1e-4 (2 seeds)",
+        "learning rate 1e-2 (2 seeds)",
+    ]
+    line = data["charts"][0]["lines"][0]
+    every = np.stack([history["train_loss"].values for history in histories[2:]])
+    assert line["y"] == pytest.approx(every.mean(axis=0))
+    assert line["bands"][0]["lower"] == pytest.approx(every.min(axis=0))
+    assert line["bands"][0]["upper"] == pytest.approx(every.max(axis=0))

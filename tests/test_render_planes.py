@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import render_samples as samples
+import render_step_samples as steps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
@@ -306,3 +307,44 @@ def test_levels_are_round_few_and_inside_and_the_bands_reach_from_end_to_end(end
 def test_a_log_scale_of_negative_values_is_refused_with_the_lowest() -> None:
     with pytest.raises(InputError, match=r"scale: 'log' needs positive values, and the lowest is -2"):
         plot(samples.plane(5, 5, surface=lambda x, y, seed: x - y), scale="log")
+
+
+def test_measured_points_are_marked_and_told_from_those_known_to_lie_above_the_clip() -> None:
+    dataset = steps.adaptive(samples.plane(21, 17))
+    status = dataset["status"].values[0]
+    for kind in ("contour", "surface"):
+        axes = panel(plot(dataset, kind=kind, points=True))
+        words = legend_words(axes)
+        assert f"measured: {(status == 1).sum()} of 357 points; unmarked: interpolated" in words
+        assert f"above the clip by part of the samples: {(status == 3).sum()} points" in words
+    axes = panel(plot(dataset, points=True))
+    x, y = np.meshgrid(dataset["x"].values, dataset["y"].values)
+    for marker, mask in ((".", status == 1), ("^", status == 3)):
+        drawn = np.concatenate([np.stack(line.get_data(), -1) for line in axes.lines if line.get_marker() == marker])
+        assert {tuple(p) for p in drawn} == {tuple(p) for p in np.stack([x[mask], y[mask]], -1)}
+
+
+def test_points_are_marked_only_when_asked_or_on_a_coarse_grid() -> None:
+    fine, coarse = steps.adaptive(samples.plane(21, 17)), steps.adaptive(samples.plane(9, 9))
+    assert not any(words.startswith("measured: ") for words in legend_words(panel(plot(fine))))
+    assert any(words.startswith("measured: ") for words in legend_words(panel(plot(coarse))))
+
+
+def test_over_several_seeds_a_point_is_measured_where_every_seed_was() -> None:
+    dataset = samples.plane(17, 17, seeds=(0, 1), surface=tilted)
+    dataset["status"][0, 3, 4] = 2
+    dataset["status"][1, 5, 6] = 3
+    words = legend_words(panel(plot(dataset, points=True)))
+    assert "measured: 287 of 289 points; unmarked: interpolated" in words
+    assert "above the clip by part of the samples: 1 point" in words
+
+
+def test_points_are_refused_where_nothing_is_interpolated() -> None:
+    with pytest.raises(InputError, match="points: a 1-D plane has no interpolated points"):
+        plot(samples.line(5), points=True)
+
+
+def test_powers_of_ten_far_below_the_top_have_lines_and_labels() -> None:
+    scale = choose_scale([np.array([1e-20, 1.0])])
+    assert scale is not None
+    assert min(scale.lines()) < 1e-17 and all(words.startswith("10") for words in scale.labels(scale.lines()))

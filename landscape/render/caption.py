@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from landscape.render.labels import plain, setting_words, state_words
 from landscape.render.reading import QUANTITIES, Field, PlaneData
 from landscape.render.scale import Scale
 from landscape.render.style import number
@@ -23,31 +24,54 @@ def plane_caption(
     labels = [plane.label for plane in planes]
     pairs = list(zip(planes, fields, strict=True))
     sentences = [
-        _once(labels, [_where(plane) for plane in planes], ""),
+        once(labels, [_where(plane) for plane in planes], ""),
         note,
-        _once(labels, [_policy(plane.attrs) for plane in planes], "BN policy: "),
-        _once(labels, [_data(plane.attrs) for plane in planes], "Data: "),
-        _once(labels, [_seeds(plane, field, drawn) for plane, field in pairs], "Direction seeds: "),
-        _once(labels, [_cosines(plane, field) for plane, field in pairs], "cos(d₁,\u00a0d₂): "),
-        _once(labels, [str(plane.attrs.get("checkpoint", "")) for plane in planes], "Checkpoint: "),
-        _once(labels, [_error(plane, field) for plane, field in pairs], "Standard error over the samples: "),
-        _once(labels, [_adaptive(plane.attrs) for plane in planes], "Adaptive: "),
-        _once(labels, [plane.mesh_note for plane in planes], "Unfinished: "),
+        once(labels, [policy_words(plane.attrs) for plane in planes], "BN policy: "),
+        once(labels, [data_words(plane.attrs) for plane in planes], "Data: "),
+        once(labels, [_seeds(plane, field, drawn) for plane, field in pairs], "Direction seeds: "),
+        once(labels, [_cosines(plane, field) for plane, field in pairs], "cos(d₁,\u00a0d₂): "),
+        once(labels, [str(plane.attrs.get("checkpoint", "")) for plane in planes], "Checkpoint: "),
+        once(labels, [_error(plane, field) for plane, field in pairs], "Standard error over the samples: "),
+        once(labels, [_adaptive(plane.attrs) for plane in planes], "Adaptive: "),
+        once(labels, [plane.mesh_note for plane in planes], "Unfinished: "),
     ]
-    return _joined(sentences)
+    return joined(sentences)
 
 
-def history_caption(labels: Sequence[str], histories: Sequence[xr.Dataset], note: str = "") -> str:
-    """The data and the recipe of each run, and whether one has not ended well."""
-    attrs = [dict(history.attrs) for history in histories]
-    states = [str(a["status"]) if a.get("status") not in (None, "complete") else "" for a in attrs]
+def history_caption(
+    labels: Sequence[str], groups: Sequence[Sequence[xr.Dataset]], note: str = "", setting: str | None = None
+) -> str:
+    """The data and the recipe of each run, and whether one has not ended well; ``setting`` is what its label says already."""
+    firsts = [dict(group[0].attrs) for group in groups]
     sentences = [
         note,
-        _once(labels, [str(a.get("data", "")) for a in attrs], "Data: "),
-        _once(labels, [_recipe(a) for a in attrs], "Recipe: "),
-        _once(labels, states, "State: "),
+        "Lines: means over seeds; bands: from the lowest to the highest" if any(len(g) > 1 for g in groups) else "",
+        *run_sentences(labels, groups, setting),
+        once(labels, [_ends(group) for group in groups], "State: "),
+        once(labels, [str(a.get("dead_reason", "")) if a.get("dead") else "" for a in firsts], "Dead: "),
     ]
-    return _joined(sentences)
+    return joined(sentences)
+
+
+def run_sentences(
+    labels: Sequence[str], groups: Sequence[Sequence[xr.Dataset]], setting: str | None = None
+) -> list[str]:
+    """Data and recipe of trained runs; a group of them differs in nothing but the seed."""
+    firsts = [dict(group[0].attrs) for group in groups]
+    return [
+        once(labels, [str(a.get("data", "")) for a in firsts], "Data: "),
+        once(labels, [_recipe(*each, setting) for each in zip(labels, groups, strict=True)], "Recipe: "),
+    ]
+
+
+def _ends(group: Sequence[xr.Dataset]) -> str:
+    """How the runs of a group ended, where one did not end well, with their seeds where some did."""
+    states = [state_words(history) for history in group]
+    words = []
+    for state in dict.fromkeys(filter(None, states)):
+        seeds = [str(h.attrs.get("seed")) for h, own in zip(group, states, strict=True) if own == state]
+        words.append(state + (f" (seed {', '.join(seeds)})" if len(seeds) < len(group) else ""))
+    return ", ".join(words)
 
 
 def _adaptive(attrs: dict[str, Any]) -> str:
@@ -72,11 +96,12 @@ def scale_note(scale: Scale | None, what: str = "colours") -> str:
     return text[:1].upper() + text[1:]
 
 
-def _joined(sentences: Sequence[str]) -> str:
+def joined(sentences: Sequence[str]) -> str:
+    """Sentences, as far as there are any."""
     return " ".join(f"{sentence}." for sentence in sentences if sentence)
 
 
-def _once(labels: Sequence[str], texts: Sequence[str], head: str) -> str:
+def once(labels: Sequence[str], texts: Sequence[str], head: str) -> str:
     """The text that all share, or each with the panels it belongs to; nothing where there is none."""
     if not any(texts):
         return ""
@@ -98,25 +123,29 @@ def _where(plane: PlaneData) -> str:
     scaling = {"none": "not normalised", "filter": "filter-normalised", "layer": "layer-normalised"}.get(
         str(plane.attrs.get("normalization", "")), str(plane.attrs.get("normalization", ""))
     )
-    kind = f"{directions} directions" if directions == "random" else "directions from a file" if directions else ""
-    how = ", ".join(part for part in (kind, scaling) if part)
+    kinds = {None: "", "random": "random directions", "file": "directions from a file"}
+    others = {"components": "principal components of the path"}  # the axes say how each of these is scaled
+    known = ", ".join(part for part in (kinds.get(directions, ""), scaling) if part)
+    how = known if directions in kinds else others.get(str(directions), f"along {directions}")
     return f"{what} at {shape} around the checkpoint θ" + (f"; {how}" if how else "")
 
 
-def _policy(attrs: dict[str, Any]) -> str:
+def policy_words(attrs: dict[str, Any]) -> str:
+    """The BN policy, and of how many layers."""
     policy = str(attrs.get("bn_policy", ""))
     layers = attrs.get("bn_layers")
     return f"{policy}, {layers} BN layer{'s' if layers != 1 else ''}" if policy and layers else policy
 
 
-def _data(attrs: dict[str, Any]) -> str:
+def data_words(attrs: dict[str, Any]) -> str:
+    """The data, and how many samples of it."""
     name, count = str(attrs.get("data", "")), attrs.get("n_samples")
     samples = "" if count is None else f"{int(count):,} sample{'s' if int(count) != 1 else ''}"
     return ", ".join(part for part in (name, samples) if part)
 
 
 def _seeds(plane: PlaneData, field: Field, drawn: str) -> str:
-    if plane.attrs.get("directions") != "random":
+    if "random" not in str(plane.attrs.get("directions")):
         return ""
     return ", ".join(map(str, field.seeds)) + (f" ({drawn})" if field.spread is not None else "")
 
@@ -139,12 +168,13 @@ def _error(plane: PlaneData, field: Field) -> str:
     return ", ".join(parts)
 
 
-def _recipe(attrs: dict[str, Any]) -> str:
-    words = {"learning_rate": "learning rate", "batch_size": "batch size", "seed": "seed"}
+def _recipe(label: str, group: Sequence[xr.Dataset], setting: str | None) -> str:
+    """Without what the label or the swept setting says already."""
+    attrs = group[0].attrs
     parts = [str(attrs["optimizer"])] if "optimizer" in attrs else []
-    parts += [f"{word} {_plain(attrs[name])}" for name, word in words.items() if name in attrs]
+    named = [setting_words(n, attrs[n]) for n in ("learning_rate", "batch_size") if n in attrs and n != setting]
+    parts += [words for words in named if words not in label]
+    seeds = [plain(run.attrs["seed"]) for run in group if "seed" in run.attrs]
+    if seeds:
+        parts.append(f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}")
     return ", ".join(parts)
-
-
-def _plain(value: Any) -> str:
-    return number(float(value)) if isinstance(value, float | np.floating) else str(value)

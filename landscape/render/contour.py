@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.contour import ContourSet
 from matplotlib.text import Text
 
 from landscape.render import layout, markers
 from landscape.render.caption import plane_caption, scale_note
+from landscape.render.options import Options
 from landscape.render.panels import (
     Panel,
     best_of,
@@ -26,7 +28,7 @@ from landscape.render.panels import (
     scales_of,
     value_words,
 )
-from landscape.render.reading import PlaneData
+from landscape.render.reading import read_planes
 from landscape.render.scale import Scale
 from landscape.render.style import (
     COLUMN,
@@ -45,26 +47,19 @@ NARROW = 1.5  # inches of a panel under which five tick labels would run into ea
 COARSE = 15  # up to so many points an axis, the measured points themselves are shown
 
 
-def contour_figure(
-    planes: Sequence[PlaneData],
-    *,
-    scale: str = "auto",
-    loss_max: float | None = None,
-    share: bool = True,
-    seed: int | str | None = None,
-    width: float | str | None = None,
-) -> PaperFigure:
-    """Filled contours; see :func:`landscape.render.plot` for the arguments."""
-    values, spreads = panels_of(planes, seed)
+def contour_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
+    """Filled contours; see :func:`landscape.render.plot`."""
+    planes = read_planes(datasets, options.quantity, options.labels)
+    values, spreads = panels_of(planes, options.seed)
     rows = _rows(values, spreads)
     columns = max(len(row) for row in rows)
-    figure = layout.new_figure(width_of(width, COLUMN if columns == 1 else PAGE))
-    scales = scales_of(values, spreads, scale, loss_max, share)
-    cells = [_cells(figure, row, scales, share) for row in rows]
-    note = scale_note(scales[id(values[0])]) if share else ""
+    figure = layout.new_figure(width_of(options.width, COLUMN if columns == 1 else PAGE))
+    scales = scales_of(values, spreads, options)
+    cells = [_cells(figure, row, scales, options) for row in rows]
+    note = scale_note(scales[id(values[0])]) if options.share else ""
     layout.finish(figure, cells, plane_caption([p.plane for p in values], [p.field for p in values], note))
     for axes in figure.axes:
-        _label_levels(figure, axes)
+        label_levels(figure, axes)
     return figure
 
 
@@ -83,7 +78,9 @@ def _rows(values: list[Panel], spreads: list[Panel]) -> list[list[Panel]]:
     return rows
 
 
-def _cells(figure: PaperFigure, row: list[Panel], scales: dict[int, Scale | None], share: bool) -> list[layout.Cell]:
+def _cells(
+    figure: PaperFigure, row: list[Panel], scales: dict[int, Scale | None], options: Options
+) -> list[layout.Cell]:
     """The panels of one row; a colour bar where the next panel has another scale."""
     cells = []
     for position, panel in enumerate(row):
@@ -91,9 +88,9 @@ def _cells(figure: PaperFigure, row: list[Panel], scales: dict[int, Scale | None
         alone = position + 1 == len(row) or scales[id(row[position + 1])] is not scale
         first = position == 0 or _axis_words(panel) != _axis_words(row[position - 1])
         axes = figure.add_subplot()
-        dress = _draw(axes, panel, scale, first=first)
+        dress = draw_panel(axes, panel, scale, first=first, points=options.points)
         bar = None
-        if scale is not None and (alone or not share):
+        if scale is not None and (alone or not options.share):
             bar = colour_bar(figure, axes, scale, panel.quantity, value_words(panel))
         cells.append(layout.Cell(axes, ratio_of(panel.plane), dress, bar))
     return cells
@@ -103,15 +100,26 @@ def _axis_words(panel: Panel) -> tuple[str, str]:
     return panel.plane.x.label, panel.plane.y.label if panel.plane.y is not None else ""
 
 
-def _draw(axes: Axes, panel: Panel, scale: Scale | None, *, first: bool) -> Callable[[float], None]:
-    """Everything inside one pair of axes; returns what dresses it in words once its width is known."""
+def draw_panel(
+    axes: Axes,
+    panel: Panel,
+    scale: Scale | None,
+    *,
+    first: bool,
+    points: bool,
+    more: Sequence[markers.Entry] = (),
+) -> Callable[[float], None]:
+    """Everything inside one pair of axes; returns what dresses it in words once its width is known.
+
+    ``more`` are legend entries for what else is drawn there.
+    """
     plane = panel.plane
     assert plane.y is not None
     ratio, (x_words, y_words) = ratio_of(plane), _axis_words(panel)
     axes.set_facecolor(MISSING_GREY)
     if scale is not None:
         _fill(axes, panel, scale)
-    entries = _mark(axes, panel)
+    entries = [*more, *_mark(axes, panel, scale, points=points)]
     axes.set_xlim(*limits(plane.x))
     axes.set_ylim(*limits(plane.y))
     note = _explanation(axes)
@@ -160,12 +168,15 @@ def _opened(scale: Scale) -> list[float]:
     return bands
 
 
-def _mark(axes: Axes, panel: Panel) -> list[markers.Entry]:
+def _mark(axes: Axes, panel: Panel, scale: Scale | None, *, points: bool) -> list[markers.Entry]:
     """Draw the markers; returns their legend."""
     plane, field = panel.plane, panel.field
     assert plane.y is not None
     entries: list[markers.Entry] = []
-    _mark_points(axes, panel)
+    points = points or max(field.values.shape) <= COARSE
+    _mark_gaps(axes, panel)
+    if points and scale is not None:
+        _mark_points(axes, panel, scale)
     if inside(plane.x, 0.0) and inside(plane.y, 0.0):
         axes.plot(0, 0, **markers.ORIGIN_RIM, zorder=5)
         axes.plot(0, 0, **markers.ORIGIN, zorder=5)
@@ -184,13 +195,13 @@ def _mark(axes: Axes, panel: Panel) -> list[markers.Entry]:
         at, entry = best
         axes.plot(*at, **markers.LOWEST, zorder=6, clip_on=False)
         entries.append(entry)
-    if max(field.values.shape) <= COARSE:
-        entries.append((markers.handle(markers.MEASURED), "measured point"))
+    if points:
+        entries += markers.point_entries(field)
     return entries + markers.nonfinite_entries(field)
 
 
-def _mark_points(axes: Axes, panel: Panel) -> None:
-    """Crosses where the value is no number, rings where there is none yet, dots at the points of a coarse grid."""
+def _mark_gaps(axes: Axes, panel: Panel) -> None:
+    """Crosses where the value is no number, rings where there is none yet."""
     plane, field = panel.plane, panel.field
     assert plane.y is not None
     x, y = np.meshgrid(plane.x.values, plane.y.values)
@@ -198,10 +209,25 @@ def _mark_points(axes: Axes, panel: Panel) -> None:
     for mask, look in ((field.nonfinite, markers.NONFINITE), (field.missing, markers.MISSING)):
         if mask.any():
             axes.plot(x[mask], y[mask], **{**look, "markersize": size}, zorder=3, clip_on=False)
-    if max(x.shape) <= COARSE:
-        finite = ~field.nonfinite & ~field.missing
-        if finite.any():
-            axes.plot(x[finite], y[finite], **markers.MEASURED, zorder=2.5, clip_on=False)
+
+
+def _mark_points(axes: Axes, panel: Panel, scale: Scale) -> None:
+    """Dots at measured points, in the ink that reads on the colour there; triangles at those known to lie above the clip."""
+    plane, field = panel.plane, panel.field
+    assert plane.y is not None
+    x, y = np.meshgrid(plane.x.values, plane.y.values)
+    size = float(np.clip(40.0 / max(x.shape), 0.9, 2.2))
+    cmap, norm = colour_map(panel.quantity), scale.norm()
+    under = np.ma.masked_invalid(np.maximum(field.values, scale.low))
+    inks = np.array([on_colour(colour) for colour in cmap(norm(under)).reshape(-1, 4)]).reshape(x.shape)
+    for ink in (INK, "white"):
+        mask = field.measured & ~field.nonfinite & (inks == ink)
+        if mask.any():
+            look = {**markers.MEASURED, "color": ink, "markersize": size}
+            axes.plot(x[mask], y[mask], **look, markeredgewidth=0, zorder=2.5, clip_on=False)
+    if field.above.any():
+        look = {**markers.ABOVE_CLIP, "markersize": 1.2 * size}
+        axes.plot(x[field.above], y[field.above], **look, zorder=2.5, clip_on=False)
 
 
 def _explanation(axes: Axes) -> Text:
@@ -211,7 +237,7 @@ def _explanation(axes: Axes) -> Text:
     return axes.text(0.5, 0.84, "", fontsize=SMALL, bbox=box, zorder=7, parse_math=False, **place)
 
 
-def _label_levels(figure: PaperFigure, axes: Axes) -> None:
+def label_levels(figure: PaperFigure, axes: Axes) -> None:
     """Write each level on its line, where it covers nothing."""
     for contours in [c for c in axes.collections if isinstance(c, ContourSet) and not c.filled]:
         keep = [line for line in axes.get_lines() if line.get_zorder() >= 5]

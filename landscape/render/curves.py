@@ -10,14 +10,18 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from landscape.errors import InputError, unknown_choice
 from landscape.render import layout, markers
 from landscape.render.caption import history_caption, scale_note
-from landscape.render.reading import Floats, labels_of
+from landscape.render.labels import state_words
+from landscape.render.options import Options
+from landscape.render.reading import Floats
 from landscape.render.scale import Scale, choose_scale
-from landscape.render.style import COLOURS, COLUMN, INK, PAGE, PaperFigure, width_of
+from landscape.render.style import COLUMN, INK, PAGE, PaperFigure, line_colours, ordered_colours, width_of
+from landscape.render.sweeps import Sweep, sweep_of
 from landscape.render.value_axis import RATIO, mark_at_edge, set_value_axis
 
 # what a quantity shows: the panels, from left to right
@@ -29,39 +33,61 @@ PANELS = {
 }
 SPLITS: dict[str, Any] = {"train": "-", "validation": (0, (4, 1.6))}
 TEST: dict[str, Any] = {"marker": "D", "markersize": 3.5, "linestyle": "none", "markerfacecolor": "white"}
+BAND_ALPHA = 0.18
 FEW_EPOCHS = 12  # up to so many, the epochs themselves are shown as dots
 
 
 @dataclass(frozen=True)
 class Run:
-    """One history in its colour."""
+    """One curve in its colour: a history, or several that differ in their seed alone."""
 
     label: str
-    history: xr.Dataset
+    histories: tuple[xr.Dataset, ...]
     colour: str
 
     @property
     def epochs(self) -> Floats:
-        return np.asarray(self.history["epoch"].values, dtype=float)
+        """Those that all its histories have."""
+        common = self.histories[0]["epoch"].values
+        for history in self.histories[1:]:
+            common = np.intersect1d(common, history["epoch"].values)
+        return np.asarray(common, dtype=float)
+
+    @property
+    def pooled(self) -> bool:
+        return len(self.histories) > 1
+
+    def every(self, name: str) -> Floats:
+        """The values of each history, ``(seed, epoch)``, or ``(seed,)`` for what is no curve."""
+        own = [history[name] for history in self.histories]
+        return np.stack([np.asarray(v.sel(epoch=self.epochs) if "epoch" in v.dims else v, dtype=float) for v in own])
 
     def values(self, name: str) -> Floats:
-        return np.asarray(self.history[name].values, dtype=float)
+        """Their mean over the seeds."""
+        with np.errstate(invalid="ignore"):  # inf − inf is NaN, which is the truth about it
+            return np.asarray(self.every(name).mean(axis=0))
 
     def title(self) -> str:
-        """The label, and how the training ended where it did not end well."""
-        state = self.history.attrs.get("status")
-        return self.label + (f" ({state})" if state not in (None, "complete") else "")
+        """The label, over how many seeds, and how the training ended where it did not end well."""
+        states = [state for history in self.histories if (state := state_words(history))]
+        words = ", ".join(dict.fromkeys(states))
+        if self.pooled:
+            of = f", {len(states)} of them {words}" if states else ""
+            return f"{self.label} ({len(self.histories)} seeds{of})"
+        return f"{self.label} ({words})" if words else self.label
 
 
-def runs_of(histories: Sequence[xr.Dataset], labels: Sequence[str] | None) -> list[Run]:
-    """The histories with their labels and colours.
+def runs_of(sweep: Sweep) -> list[Run]:
+    """The curves with their colours, which follow a swept setting's order.
 
     Raises:
         InputError: for a history without epochs.
     """
-    runs = [Run(*each) for each in zip(labels_of(histories, labels), histories, _colours(len(histories)), strict=True)]
+    count = len(sweep.groups)
+    colours = line_colours(count) if sweep.setting is None else ordered_colours(count)
+    runs = [Run(*each) for each in zip(sweep.labels, sweep.groups, colours, strict=True)]
     for run in runs:
-        if run.history.sizes.get("epoch", 0) == 0:
+        if run.epochs.size == 0:
             raise InputError(f"datasets: the history {run.label!r} has no epoch yet.")
     return runs
 
@@ -83,37 +109,35 @@ def panels_of(runs: Sequence[Run], quantity: str) -> list[str]:
 def names_in(run: Run, panel: str) -> dict[str, str]:
     """The variables of a panel that a run has, by split."""
     if panel == "learning_rate":
-        return {"train": panel} if panel in run.history else {}
-    return {split: f"{split}_{panel}" for split in SPLITS if f"{split}_{panel}" in run.history}
+        return {"train": panel} if has(run, panel) else {}
+    return {split: f"{split}_{panel}" for split in SPLITS if has(run, f"{split}_{panel}")}
 
 
-def curves_figure(
-    histories: Sequence[xr.Dataset],
-    *,
-    quantity: str = "loss",
-    scale: str = "auto",
-    loss_max: float | None = None,
-    labels: Sequence[str] | None = None,
-    share: bool = True,
-    width: float | str | None = None,
-) -> PaperFigure:
+def has(run: Run, name: str) -> bool:
+    """Whether all its histories have the variable."""
+    return all(name in history for history in run.histories)
+
+
+def curves_figure(histories: Sequence[xr.Dataset], options: Options) -> PaperFigure:
     """Curves over each other, or a row of panels for each run; see :func:`landscape.render.plot`."""
-    runs = runs_of(histories, labels)
-    panels = panels_of(runs, quantity)
-    figure = layout.new_figure(width_of(width, COLUMN if len(panels) == 1 else PAGE))
-    groups = [runs] if share else [[run] for run in runs]
-    scales = _scales(runs, panels, scale, loss_max)
+    sweep = sweep_of(histories, options.labels)
+    runs = runs_of(sweep)
+    panels = panels_of(runs, options.quantity)
+    figure = layout.new_figure(width_of(options.width, COLUMN if len(panels) == 1 else PAGE))
+    groups = [runs] if options.share else [[run] for run in runs]
+    scales = _scales(runs, panels, options)
     rows = []
     for group in groups:
-        own = scales if share else _scales(group, panels, scale, loss_max)
-        rows.append([_cell(figure.add_subplot(), group, panel, own[panel], panels) for panel in panels])
-    note = scale_note(scales.get("loss"), "loss axis") if share else ""
-    return layout.finish(figure, rows, history_caption([run.label for run in runs], histories, note))
+        own = scales if options.share else _scales(group, panels, options)
+        common = sweep.common if options.share else ""
+        rows.append([_cell(figure.add_subplot(), group, panel, own[panel], panels, common) for panel in panels])
+    note = scale_note(scales.get("loss"), "loss axis") if options.share else ""
+    return layout.finish(figure, rows, history_caption(sweep.labels, sweep.groups, note, sweep.setting))
 
 
-def _scales(runs: Sequence[Run], panels: Sequence[str], scale: str, loss_max: float | None) -> dict[str, Scale | None]:
+def _scales(runs: Sequence[Run], panels: Sequence[str], options: Options) -> dict[str, Scale | None]:
     """What was asked for is for the first panel, which is the loss where there is one."""
-    return {panel: panel_scale(runs, panel, scale if panel == panels[0] else "auto", loss_max) for panel in panels}
+    return {p: panel_scale(runs, p, options.scale if p == panels[0] else "auto", options.loss_max) for p in panels}
 
 
 def panel_scale(runs: Sequence[Run], panel: str, scale: str, loss_max: float | None) -> Scale | None:
@@ -124,11 +148,13 @@ def panel_scale(runs: Sequence[Run], panel: str, scale: str, loss_max: float | N
 
 def panel_values(runs: Sequence[Run], panel: str) -> list[Floats]:
     """Everything that a panel draws."""
-    drawn = [run.values(name) for run in runs for name in names_in(run, panel).values()]
-    return drawn + [np.atleast_1d(run.values(f"test_{panel}")) for run in runs if f"test_{panel}" in run.history]
+    names = [(run, name) for run in runs for name in (*names_in(run, panel).values(), f"test_{panel}")]
+    return [run.every(name) for run, name in names if has(run, name)]
 
 
-def _cell(axes: Axes, runs: Sequence[Run], panel: str, scale: Scale | None, panels: Sequence[str]) -> layout.Cell:
+def _cell(
+    axes: Axes, runs: Sequence[Run], panel: str, scale: Scale | None, panels: Sequence[str], common: str
+) -> layout.Cell:
     set_value_axis(axes, scale)
     entries: list[markers.Entry] = []
     for run in runs:
@@ -143,9 +169,10 @@ def _cell(axes: Axes, runs: Sequence[Run], panel: str, scale: Scale | None, pane
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     entries = _legend(runs, panel, panels) + entries
-    units = {run.history[name].attrs.get("units", "1") for run in runs for name in names_in(run, panel).values()}
+    units = {run.histories[0][name].attrs.get("units", "1") for run in runs for name in names_in(run, panel).values()}
     unit = f" ({units.pop()})" if len(units) == 1 and units != {"1"} else ""
-    heading = runs[0].title() if len(runs) == 1 and panel == panels[0] else ""
+    alone = runs[0].title() if len(runs) == 1 else common
+    heading = alone if panel == panels[0] else ""
 
     def dress(width: float) -> None:
         layout.title(axes, heading, width)
@@ -156,20 +183,30 @@ def _cell(axes: Axes, runs: Sequence[Run], panel: str, scale: Scale | None, pane
 
 
 def _draw(axes: Axes, run: Run, panel: str) -> int:
-    """A run's curves; returns in how many epochs a value was not finite."""
+    """A run's curves and the range over its seeds; returns in how many epochs a value was not finite."""
     gaps = np.zeros(run.epochs.size, dtype=bool)
     for split, name in names_in(run, panel).items():
-        values = run.values(name)
+        values, every = run.values(name), run.every(name)
         gaps |= ~np.isfinite(values)
         marker = "o" if values.size <= FEW_EPOCHS else ""
         options: dict[str, Any] = {"color": run.colour, "linestyle": SPLITS[split], "marker": marker, "markersize": 2.2}
         axes.plot(run.epochs, np.where(np.isfinite(values), values, np.nan), **options)
+        if run.pooled:
+            shaded: dict[str, Any] = {"color": run.colour, "alpha": BAND_ALPHA, "linewidth": 0, "zorder": 1}
+            axes.fill_between(run.epochs, every.min(axis=0), every.max(axis=0), where=np.isfinite(values), **shaded)
     mark_at_edge(axes, run.epochs, gaps, {**markers.NONFINITE, "color": run.colour, "markersize": 3.5}, top=True)
-    if f"test_{panel}" in run.history:
-        value = run.values(f"test_{panel}")
-        options = {**TEST, "color": run.colour, "markeredgecolor": run.colour}
-        axes.plot([run.epochs[-1]], np.atleast_1d(value), **options, zorder=5)
+    if has(run, f"test_{panel}"):
+        _draw_test(axes, run, f"test_{panel}")
     return int(gaps.sum())
+
+
+def _draw_test(axes: Axes, run: Run, name: str) -> None:
+    """The value after the last epoch, with a bar over the range of seeds."""
+    last, every = run.epochs[-1], run.every(name)
+    if run.pooled:
+        axes.plot([last, last], [every.min(), every.max()], color=run.colour, linewidth=0.8, zorder=4)
+    options = {**TEST, "color": run.colour, "markeredgecolor": run.colour}
+    axes.plot([last], np.atleast_1d(run.values(name)), **options, zorder=5)
 
 
 def _legend(runs: Sequence[Run], panel: str, panels: Sequence[str]) -> list[markers.Entry]:
@@ -180,10 +217,8 @@ def _legend(runs: Sequence[Run], panel: str, panels: Sequence[str]) -> list[mark
     if panel == panels[min(1, len(panels) - 1)] and panel != "learning_rate":
         words = [split for split in SPLITS if any(split in names_in(run, panel) for run in runs)]
         entries += [(Line2D([], [], color=INK, linestyle=SPLITS[split]), split) for split in words]
-        if any(f"test_{panel}" in run.history for run in runs):
+        if any(run.pooled for run in runs):
+            entries.append((Patch(color=INK, alpha=BAND_ALPHA, linewidth=0), "range over seeds; line: their mean"))
+        if any(has(run, f"test_{panel}") for run in runs):
             entries.append((Line2D([], [], color=INK, markeredgecolor=INK, **TEST), "test, after the last epoch"))
     return entries
-
-
-def _colours(count: int) -> list[str]:
-    return [COLOURS[i % len(COLOURS)] for i in range(count)]

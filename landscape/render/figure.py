@@ -7,29 +7,23 @@ from collections.abc import Sequence
 import xarray as xr
 from matplotlib.figure import Figure
 
-from landscape.errors import InputError, unknown_choice
-from landscape.render.contour import contour_figure
-from landscape.render.curves import curves_figure
-from landscape.render.line import line_figure
-from landscape.render.reading import checked, loss_clip, read_planes
+from landscape.render.kinds import checked, fitting, picture_of
+from landscape.render.options import Options
 from landscape.render.style import paper_style
-from landscape.render.surface import surface_figure
-
-KINDS = ("auto", "line", "contour", "surface", "curves")
-_PLANE_FIGURES = {"line": line_figure, "contour": contour_figure, "surface": surface_figure}
-_NEEDS = {"line": "a 1-D plane", "contour": "a 2-D plane", "surface": "a 2-D plane", "curves": "a training history"}
 
 
 def plot(
     datasets: xr.Dataset | Sequence[xr.Dataset],
     *,
     kind: str = "auto",
-    quantity: str = "loss",
+    quantity: str | None = None,
     scale: str = "auto",
     loss_max: float | None = None,
     labels: Sequence[str] | None = None,
     share: bool = True,
     seed: int | str | None = None,
+    along: str | None = None,
+    points: bool = False,
     width: float | str | None = None,
 ) -> Figure:
     """A picture of one data set, or of several side by side on one scale, with a caption that says what was measured.
@@ -38,17 +32,29 @@ def plot(
     points not measured are rings, and the legend counts both.
 
     Args:
-        datasets: of kind ``plane`` (over x, or over y and x) or ``history``; all of the same shape.
-        kind: ``line`` for a 1-D plane; ``contour`` or ``surface`` for a 2-D plane; ``curves`` for a history; ``auto``: by
-            the data, a contour for a 2-D plane.
+        datasets: of kind ``plane`` (over x, or over y and x), ``trajectory``, ``history``, ``gradient_flow``, ``steps``,
+            ``run_range``, ``sharpness``, ``stability`` or ``comparison``; all of one kind. Histories that differ in nothing
+            but their seed are one curve, their mean, in the range over the seeds; those that differ in the learning rate or
+            the batch size alone are coloured in its order.
+        kind: ``line`` for a 1-D plane; ``contour`` or ``surface`` for a 2-D plane; ``curves``, ``flow``, ``steps``,
+            ``run-range``, ``trajectory``, ``sharpness``, ``stability`` and ``comparison`` for the others; ``auto``: by the
+            data, a contour for a 2-D plane.
         quantity: of a plane ``loss``, ``accuracy`` or ``loss_standard_error``. Of a history ``loss`` (with the accuracy
-            beside it), ``accuracy``, ``learning_rate`` or ``all``.
-        scale: of the loss: ``linear``, ``log``, or ``auto``: log where positive values span more than 1.5 decades.
+            beside it), ``accuracy``, ``learning_rate`` or ``all``. Of a gradient flow ``mean_abs_gradient`` or
+            ``gradient_norm``. Of steps ``all`` (loss, predictiveness and β), ``loss``, ``predictiveness``, ``beta``,
+            ``lipschitz``, or ``normalized``: those that do not change where weights are rescaled before BatchNorm. Of a range
+            over runs ``all``, ``loss`` or ``gradient_norm``. Of sharpness and comparisons ``all``, or one measure. Of stability
+            ``all``, ``ratio``, ``sharpness`` or ``loss``. None: the first named.
+        scale: ``linear``, ``log``, or ``auto``: log where positive values span more than 1.5 decades; a gradient flow is
+            then always log, and a comparison says it for each measure.
         loss_max: larger losses are drawn clipped to it, and the picture says so.
-        labels: a title for each data set; otherwise model and norm from its attributes.
-        share: one scale for all panels; False gives each its own.
+        labels: a name for each data set; otherwise model, norm and what else differs, from its attributes.
+        share: one scale, or one panel, for all; False gives each data set its own.
         seed: which direction seed of a plane; None or ``"mean"``: the mean where there are several, with their spread
             beside it.
+        along: the direction in which steps were probed, ``gradient`` (None) or ``update``, the optimiser's own.
+        points: mark on a plane which of its points were measured, and which only as far as to know that they lie above what
+            an adaptive plane shows.
         width: ``"column"`` (3.5 in), ``"page"`` (7 in) or inches; None: what the panels need. The height follows.
 
     Returns:
@@ -58,32 +64,13 @@ def plot(
         InputError: naming the argument, for data sets that cannot be drawn or not together, and for unknown choices.
 
     References:
-        Li et al. 2018 (arXiv 1712.09913) for the pictures of planes; Okabe and Ito 2008 for the colours of lines.
+        Li et al. 2018 (arXiv 1712.09913) for the pictures of planes; Santurkar et al. 2018 (arXiv 1805.11604), Fig. 4, for
+        those of steps; Okabe and Ito 2008 for the colours of lines.
     """
-    if kind not in KINDS:
-        raise unknown_choice("kind", kind, KINDS)
-    sets = checked(datasets, labels)
-    possible = _possible(sets[0])
-    if kind != "auto" and kind not in possible:
-        raise InputError(
-            f"kind: {kind!r} draws {_NEEDS[kind]}, and this is {_NEEDS[possible[0]]}. Try {possible[0]!r}."
-        )
-    chosen = possible[0] if kind == "auto" else kind
-    loss_max = loss_clip(sets, quantity, loss_max)
+    sets, drawn = checked(datasets, labels)
+    draw = picture_of(drawn, kind)
+    named = None if labels is None else tuple(map(str, labels))
+    chosen = drawn.quantity if quantity is None else quantity
+    options = Options(chosen, scale, loss_max, named, share, seed, along, points, width)
     with paper_style():
-        if chosen == "curves":
-            if seed is not None:
-                raise InputError(f"seed: a training history has no direction seeds, got {seed!r}. Leave it out.")
-            return curves_figure(
-                sets, quantity=quantity, scale=scale, loss_max=loss_max, labels=labels, share=share, width=width
-            )
-        planes = read_planes(sets, quantity, labels)
-        draw = _PLANE_FIGURES[chosen]
-        return draw(planes, scale=scale, loss_max=loss_max, share=share, seed=seed, width=width)
-
-
-def _possible(dataset: xr.Dataset) -> tuple[str, ...]:
-    """The kinds of picture that a checked data set allows, the usual one first."""
-    if dataset.attrs["kind"] == "history":
-        return ("curves",)
-    return ("contour", "surface") if "y" in dataset["loss"].dims else ("line",)
+        return draw(sets, fitting(options, drawn, sets))

@@ -38,9 +38,12 @@ def canvas(figure: PaperFigure) -> Any:
 
 
 def text_width(figure: PaperFigure, text: str, size: float) -> float:
-    """Inches that a line of text takes at a size in points."""
-    font = FontProperties(family=FONT, size=size)
-    return float(canvas(figure).get_text_width_height_descent(text, font, False)[0]) / figure.dpi
+    """Inches that a line of text takes at a size in points; measured once a figure, as panels are dressed several times."""
+    if (text, size) not in figure.widths:
+        font = FontProperties(family=FONT, size=size)
+        pixels = canvas(figure).get_text_width_height_descent(text, font, False)[0]
+        figure.widths[text, size] = float(pixels) / figure.dpi
+    return figure.widths[text, size]
 
 
 def wrap(figure: PaperFigure, text: str, width: float, size: float) -> list[str]:
@@ -87,7 +90,8 @@ def legend_below(axes: Axes, entries: Sequence[tuple[Any, str]], *, width: float
         return
     figure = cast(PaperFigure, axes.figure)
     across = max(width / columns - 0.32, LEGEND)  # under a very narrow panel it may stand out
-    shift = ScaledTranslation(0, -(18 + lines * TEXT * 1.4) / 72 if lines else -0.12, figure.dpi_scale_trans)
+    drop = max((18 + lines * TEXT * 1.4) / 72, _under(axes)) if lines else 0.12
+    shift = ScaledTranslation(0, -drop, figure.dpi_scale_trans)
     legend = axes.legend(
         [handle for handle, _ in entries],
         [str(n) for n in range(len(entries))],  # real words below: matplotlib would drop one that starts with _
@@ -105,6 +109,14 @@ def legend_below(axes: Axes, entries: Sequence[tuple[Any, str]], *, width: float
     for text, (_, words) in zip(legend.get_texts(), entries, strict=True):
         text.set_parse_math(False)
         text.set_text("\n".join(wrap(figure, words, across, SMALL)))
+
+
+def _under(axes: Axes) -> float:
+    """Inches that an axis's numbers and label reach below its panel, and a little more."""
+    renderer = canvas(cast(PaperFigure, axes.figure))
+    words = axes.xaxis.get_tightbbox(renderer)
+    reach = 0.0 if words is None else axes.get_window_extent(renderer).y0 - words.y0
+    return float(reach) / axes.figure.dpi + 0.04
 
 
 @dataclass

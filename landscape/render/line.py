@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from landscape.render import layout, markers
 from landscape.render.caption import plane_caption, scale_note
+from landscape.render.options import Options
 from landscape.render.panels import flat_words
-from landscape.render.reading import QUANTITIES, Field, Mask, PlaneData
+from landscape.render.reading import QUANTITIES, Field, Mask, PlaneData, read_planes
 from landscape.render.scale import Scale, choose_scale
 from landscape.render.style import COLOURS, COLUMN, PAGE, PaperFigure, width_of
 from landscape.render.value_axis import RATIO, mark_at_edge, set_value_axis
@@ -34,27 +36,20 @@ class Member:
     colour: str
 
 
-def line_figure(
-    lines: Sequence[PlaneData],
-    *,
-    scale: str = "auto",
-    loss_max: float | None = None,
-    share: bool = True,
-    seed: int | str | None = None,
-    width: float | str | None = None,
-) -> PaperFigure:
+def line_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
     """Lines over each other where their axes mean the same, else in panels; see :func:`landscape.render.plot`."""
-    members = members_of(lines, seed)
-    together = share and len({line.x.label for line in lines}) == 1
+    lines = read_planes(datasets, options.quantity, options.labels)
+    members = members_of(lines, options.seed)
+    together = options.share and len({line.x.label for line in lines}) == 1
     groups = [members] if together else [[member] for member in members]
     across = min(len(groups), 3)
-    figure = layout.new_figure(width_of(width, COLUMN if across == 1 else PAGE))
-    shared = _scale(members, scale, loss_max)
+    figure = layout.new_figure(width_of(options.width, COLUMN if across == 1 else PAGE))
+    shared = _scale(members, options)
     cells = []
     for group in groups:
-        cells.append(_cell(figure.add_subplot(), group, shared if share else _scale(group, scale, loss_max)))
+        cells.append(_cell(figure.add_subplot(), group, shared if options.share else _scale(group, options)))
     rows = [cells[start : start + across] for start in range(0, len(cells), across)]
-    note = scale_note(shared, "axis") if share else ""
+    note = scale_note(shared, "axis") if options.share else ""
     return layout.finish(figure, rows, plane_caption(lines, [member.field for member in members], note))
 
 
@@ -63,12 +58,12 @@ def members_of(lines: Sequence[PlaneData], seed: int | str | None) -> list[Membe
     return [Member(line, line.field(seed), COLOURS[i % len(COLOURS)]) for i, line in enumerate(lines)]
 
 
-def _scale(members: Sequence[Member], scale: str, loss_max: float | None) -> Scale | None:
+def _scale(members: Sequence[Member], options: Options) -> Scale | None:
     """One scale for every value that is drawn: of all seeds where a mean is."""
-    kind = "linear" if scale == "auto" and members[0].line.quantity == "accuracy" else scale
+    linear = options.scale == "auto" and members[0].line.quantity == "accuracy"
     values = [m.line.values if m.field.spread is not None else m.field.values for m in members]
     still = all(m.line.dead or m.field.flat for m in members)
-    return choose_scale(values, scale=kind, maximum=loss_max, still=still)
+    return choose_scale(values, scale="linear" if linear else options.scale, maximum=options.loss_max, still=still)
 
 
 def _cell(axes: Axes, members: Sequence[Member], scale: Scale | None) -> layout.Cell:
@@ -147,7 +142,7 @@ def _mark_gaps(axes: Axes, member: Member) -> list[markers.Entry]:
     mark_at_edge(axes, line.x.values, nonfinite, cross, top=True)
     mark_at_edge(axes, line.x.values, missing, ring, top=False)
     seeds = [line.seeds.index(seed) for seed in member.field.seeds]
-    every = Field(line.values[seeds], line.missing[seeds], None, None, member.field.seeds)
+    every = Field(line.values[seeds], line.status[seeds], None, None, member.field.seeds)
     return markers.nonfinite_entries(every, colour)
 
 

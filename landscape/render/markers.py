@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from matplotlib.lines import Line2D
 
-from landscape.render.reading import Field, PlaneData, counts
+from landscape.render.reading import INTERPOLATED, Field, PlaneData, counts
 from landscape.render.style import INK, number
 
 ORIGIN: dict[str, Any] = {"marker": "+", "color": "white", "markersize": 8, "markeredgewidth": 1.3, "linestyle": "none"}
@@ -37,6 +38,13 @@ MISSING: dict[str, Any] = {
     "markeredgewidth": 0.5,
 }
 MEASURED: dict[str, Any] = {"marker": ".", "color": INK, "markersize": 1.8, "alpha": 0.6, "linestyle": "none"}
+ABOVE_CLIP: dict[str, Any] = {
+    "marker": "^",
+    "color": "none",
+    "markeredgecolor": "#7a4a00",
+    "markeredgewidth": 0.4,
+    "linestyle": "none",
+}
 
 Entry = tuple[Any, str]
 
@@ -72,7 +80,7 @@ def lowest(field: Field) -> tuple[int, ...] | None:
 
 def highest(field: Field) -> tuple[int, ...] | None:
     """As :func:`lowest`, for a quantity of which more is better."""
-    return lowest(Field(-field.values, field.missing, None, None, field.seeds))
+    return lowest(replace(field, values=-field.values))
 
 
 def extreme_entry(value: float, at: tuple[float, ...], what: str) -> Entry:
@@ -91,6 +99,18 @@ def nonfinite_entries(field: Field, colour: str | None = None) -> list[Entry]:
         entries.append((handle(cross, 4), "not finite: " + ", ".join(f"{k} at {_points(n)}" for k, n in found.items())))
     if field.missing.any():
         entries.append((handle(ring, 3), f"not measured: {_points(int(field.missing.sum()))}"))
+    return entries
+
+
+def point_entries(field: Field) -> list[Entry]:
+    """What dots and triangles stand for, with their numbers, and what a point without either is."""
+    measured, above = int(field.measured.sum()), int(field.above.sum())
+    words = f"measured: {measured:,} of {_points(field.status.size)}"
+    if (field.status == INTERPOLATED).any():
+        words += "; unmarked: interpolated"
+    entries: list[Entry] = [(handle(MEASURED, 4), words)]
+    if above:
+        entries.append((handle(ABOVE_CLIP, 3), f"above the clip by part of the samples: {_points(above)}"))
     return entries
 
 

@@ -1,6 +1,8 @@
 // What all pages share: the data, what the controls say, how numbers are written.
 const page = JSON.parse(document.getElementById("page-data").textContent);
-const state = { log: page.scale.log, clip: page.scale.clip, seed: page.seed };
+const state = {
+  log: page.scale !== null && page.scale.log, clip: page.scale && page.scale.clip, seed: page.seed, points: Boolean(page.points), record: null,
+};
 // Buttons are named one by one: plotly's own choice has one that uploads the chart.
 const BUTTONS = {
   flat: [["toImage"], ["zoom2d", "pan2d", "resetScale2d"]],
@@ -38,6 +40,11 @@ function height(value) {
   return state.log ? Math.log10(Math.max(value, page.scale.limits.log[0])) : value;
 }
 
+// Above what values are drawn clipped: where the reader says, else where adaptively measured planes end; null: nowhere.
+function clippedAt() {
+  return state.clip === null ? page.scale.known : state.clip;
+}
+
 // Ends of the scale as values: of all that is drawn, or down from where it is clipped.
 function ends() {
   const [low, high] = state.log ? page.scale.limits.log : page.scale.limits.linear;
@@ -51,7 +58,9 @@ function roundValues() {
   if (state.log && high / low > 10) {
     const decades = Math.log10(high / low);
     const steps = decades <= 2.2 ? [1, 2, 5] : decades <= 4.5 ? [1, 3] : [1];
+    const stride = Math.ceil(decades / 9);
     for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
+      if (power % stride !== 0) continue;
       for (const step of steps) values.push(step * 10 ** power);
     }
   } else {
@@ -97,7 +106,8 @@ function clipControl(redraw) {
   const show = () => {
     const [low, high] = (state.log ? page.scale.limits.log : page.scale.limits.linear).map(height);
     slider.value = state.clip === null ? 100 : Math.round((100 * (height(state.clip) - low)) / (high - low));
-    output.textContent = state.clip === null ? "no clip" : number(state.clip, 3);
+    const at = clippedAt();
+    output.textContent = at === null ? "no clip" : number(at, 3);
   };
   slider.addEventListener("input", () => {
     const [low, high] = (state.log ? page.scale.limits.log : page.scale.limits.linear).map(height);
@@ -118,12 +128,38 @@ function seedControl(redraw) {
   return element("label", {}, element("span", { className: "name", textContent: "direction seed" }), select);
 }
 
+function pointsControl(redraw) {
+  const box = element("input", { type: "checkbox", id: "points", checked: state.points });
+  box.addEventListener("change", () => { state.points = box.checked; redraw(); });
+  return element("label", {}, box, "measured points");
+}
+
+// Singles out one record of many: the slider's left end shows all.
+function recordControl(redraw) {
+  const { name, values } = page.records;
+  const slider = element("input", { type: "range", min: 0, max: values.length, step: 1, value: 0, id: "record" });
+  const output = element("output", { htmlFor: "record", textContent: "all" });
+  slider.addEventListener("input", () => {
+    const chosen = Number(slider.value);
+    state.record = chosen === 0 ? null : chosen - 1;
+    output.textContent = state.record === null ? "all" : String(values[state.record]);
+    redraw();
+  });
+  return element("label", {}, element("span", { className: "name", textContent: name }), slider, output);
+}
+
 function start() {
   const host = document.getElementById("panels");
   const redraw = page.kind === "planes" ? startPlanes(host) : startCharts(host);
   const controls = document.getElementById("controls");
   controls.addEventListener("submit", (event) => event.preventDefault());
-  const [clip, showClip] = clipControl(redraw);
-  controls.append(scaleControl(() => { showClip(); redraw(); }), clip);
+  if (page.scale) {
+    const [clip, showClip] = clipControl(redraw);
+    controls.append(scaleControl(() => { showClip(); redraw(); }));
+    if (!page.records) controls.append(clip);
+  }
   if (page.seeds.length > 1) controls.append(seedControl(redraw));
+  if (page.kind === "planes") controls.append(pointsControl(redraw));
+  if (page.records && page.records.values.length > 1) controls.append(recordControl(redraw));
+  controls.hidden = controls.childElementCount === 0;
 }

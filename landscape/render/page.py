@@ -11,10 +11,9 @@ from typing import Any
 
 import xarray as xr
 
-from landscape.errors import InputError
-from landscape.render.page_charts import curves_content, lines_content
-from landscape.render.page_planes import planes_content
-from landscape.render.reading import checked, labels_of, loss_clip, read_planes
+from landscape.render.kinds import checked, fitting
+from landscape.render.labels import labels_of, name_of
+from landscape.render.options import Options
 
 MOST_NAMES = 3  # that a title spells out
 _SCRIPTS = ("page.js", "planes.js", "charts.js")
@@ -23,26 +22,31 @@ _SCRIPTS = ("page.js", "planes.js", "charts.js")
 def interactive(
     datasets: xr.Dataset | Sequence[xr.Dataset],
     *,
-    quantity: str = "loss",
+    quantity: str | None = None,
     scale: str = "auto",
     loss_max: float | None = None,
     labels: Sequence[str] | None = None,
     seed: int | str | None = None,
+    along: str | None = None,
+    points: bool = False,
     title: str | None = None,
 ) -> str:
     """One HTML page, about 5 MB, that needs no network: plotly.js is inside.
 
     A 2-D plane is a surface that can be turned beside its contours: the point under the pointer in one is marked in the
-    other, and in every other plane, and read out with its standard error and accuracy. Lines and histories are curves.
-    The reader can switch the scale, clip high values and choose the direction seed.
+    other, and in every other plane, and read out with its standard error and accuracy. Everything else is curves, which say
+    under the pointer what they are. The reader can switch the scale, clip high values, choose the direction seed, see which
+    points were measured, single out a record of a gradient flow, and hide runs.
 
     Args:
-        datasets: of kind ``plane`` or ``history``, all of the same shape; they share one scale.
+        datasets: as for :func:`landscape.render.plot`, all of one kind; they share one scale.
         quantity: as for :func:`landscape.render.plot`.
         scale: the scale it opens with: ``auto``, ``linear`` or ``log``.
         loss_max: the loss above which values are clipped when it opens.
-        labels: a title for each data set; otherwise model and norm from its attributes.
+        labels: a name for each data set; otherwise model, norm and what else differs, from its attributes.
         seed: the direction seed it opens with; None or ``"mean"``: the mean where there are several.
+        along: the direction in which steps were probed, as for :func:`landscape.render.plot`.
+        points: whether it opens with the measured points of planes marked.
         title: of the page; None: from the data sets' attribute ``title`` and the labels.
 
     Returns:
@@ -51,23 +55,21 @@ def interactive(
     Raises:
         InputError: as :func:`landscape.render.plot` does.
     """
-    sets = checked(datasets, labels)
-    loss_max = loss_clip(sets, quantity, loss_max)
-    if sets[0].attrs["kind"] == "history":
-        if seed is not None:
-            raise InputError(f"seed: a training history has no direction seeds, got {seed!r}. Leave it out.")
-        content = curves_content(sets, quantity=quantity, scale=scale, loss_max=loss_max, labels=labels)
-    else:
-        planes = read_planes(sets, quantity, labels)
-        build = lines_content if planes[0].y is None else planes_content
-        content = build(planes, scale=scale, loss_max=loss_max, seed=seed)
-    return _page(_title(sets[0], labels_of(sets, labels)) if title is None else title, content)
+    sets, drawn = checked(datasets, labels)
+    named = None if labels is None else tuple(map(str, labels))
+    chosen = drawn.quantity if quantity is None else quantity
+    options = Options(chosen, scale, loss_max, named, seed=seed, along=along, points=points)
+    content = drawn.page(sets, fitting(options, drawn, sets))
+    names = {name_of(dataset) for dataset in sets}
+    common = names.pop() if len(names) == 1 else ""
+    return _page(_title(sets[0], labels_of(sets, labels), common) if title is None else title, content)
 
 
-def _title(dataset: xr.Dataset, labels: Sequence[str]) -> str:
+def _title(dataset: xr.Dataset, labels: Sequence[str], common: str) -> str:
     what = str(dataset.attrs.get("title") or "loss landscape")
     names = " | ".join(labels) if len(labels) <= MOST_NAMES else f"{len(labels)} data sets"
-    return f"{what[:1].upper()}{what[1:]}: {names}"
+    of = f"{common}, {names}" if common and len(labels) > MOST_NAMES else names
+    return f"{what[:1].upper()}{what[1:]}" + (f": {of}" if of != what else "")
 
 
 def _page(title: str, content: dict[str, Any]) -> str:

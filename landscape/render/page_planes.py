@@ -6,25 +6,26 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from matplotlib.colors import to_hex
 
 from landscape.render import markers
 from landscape.render.caption import plane_caption
+from landscape.render.options import Options
+from landscape.render.page_parts import grid, scale_content
 from landscape.render.panels import Panel, best_of, equal_scale, flat_words, ratio_of, value_words
-from landscape.render.reading import QUANTITIES, Field, Floats, PlaneData
-from landscape.render.scale import can_be_log, choose_scale
+from landscape.render.reading import QUANTITIES, Field, Floats, PlaneData, known_up_to, read_planes
 from landscape.render.style import colour_map
 
-DIGITS = 9  # significant, of every value on the page
+MARKS = "-mia"  # a point's status as a letter: missing, measured, interpolated, above the clip by part of the samples
 STOPS = 33  # of the colour map, between which plotly interpolates
 
 
-def planes_content(
-    planes: Sequence[PlaneData], *, scale: str, loss_max: float | None, seed: int | str | None
-) -> dict[str, Any]:
+def planes_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str, Any]:
     """Every layer (the mean, and each seed) of every plane, the scale, the caption."""
+    planes = read_planes(datasets, options.quantity, options.labels)
     choices = seed_choices(planes)
-    opened = _opened_at(planes, choices, seed)
+    opened = _opened_at(planes, choices, options.seed)
     fields = [plane.field(choices[opened]) for plane in planes]
     every = [plane.field(choice) for plane in planes for choice in choices]
     still = all(plane.dead or field.flat for plane, field in zip(planes, fields, strict=True))
@@ -34,12 +35,16 @@ def planes_content(
         "caption": plane_caption(planes, fields, drawn="their mean is shown first"),
         "quantity": QUANTITIES[planes[0].quantity],
         "unit": value_words(Panel(planes[0], fields[0], planes[0].quantity, "")),
-        "scale": scale_content([field.values for field in every], planes[0].quantity, scale, loss_max, still=still),
+        "scale": scale_content(
+            [field.values for field in every], options.quantity, options.scale, options.loss_max, still=still,
+            known=known_up_to(datasets, options.quantity),
+        ),
         "colours": [[k / (STOPS - 1), to_hex(colour_map(planes[0].quantity)(k / (STOPS - 1)))] for k in range(STOPS)],
         "seeds": ["mean over seeds" if choice == "mean" else str(choice) for choice in choices],
         "seed": opened,
+        "points": options.points,
         "panels": panels,
-    }
+    }  # fmt: skip
 
 
 def seed_choices(planes: Sequence[PlaneData]) -> list[int | str]:
@@ -60,23 +65,6 @@ def _opened_at(planes: Sequence[PlaneData], choices: Sequence[int | str], seed: 
     return next((index for index, choice in enumerate(choices) if choice == seed), 0)
 
 
-def scale_content(
-    values: Sequence[Floats], quantity: str, scale: str, loss_max: float | None, *, still: bool
-) -> dict[str, Any]:
-    """Which scale the page opens with, and the ends of both that a reader can choose."""
-    kind = "linear" if quantity == "accuracy" and scale == "auto" else scale
-    opened = choose_scale(values, scale=kind, maximum=loss_max, still=still)
-    if opened is None:
-        return {"log": False, "clip": None, "limits": {"linear": [0.0, 1.0], "log": None}}
-    finite = np.concatenate([v[np.isfinite(v)].ravel() for v in values])
-    limits: dict[str, Any] = {"log": None}
-    for name in ("linear", "log") if can_be_log(finite) else ("linear",):
-        ends = choose_scale(values, scale=name, still=still)
-        assert ends is not None
-        limits[name] = [ends.low, ends.high]
-    return {"log": opened.log, "clip": loss_max if opened.over else None, "limits": limits}
-
-
 def _panel(plane: PlaneData, choices: Sequence[int | str]) -> dict[str, Any]:
     assert plane.y is not None
     first = plane.field(choices[0])
@@ -92,6 +80,7 @@ def _panel(plane: PlaneData, choices: Sequence[int | str]) -> dict[str, Any]:
         "yLabel": f"y: {plane.y.label}",
         "ratio": ratio_of(plane),
         "equal": equal_scale(plane),
+        "path": None,
         "layers": [_layer(plane, plane.field(choice)) for choice in choices],
     }
 
@@ -104,6 +93,7 @@ def _layer(plane: PlaneData, field: Field) -> dict[str, Any]:
         "errors": None if field.standard_error is None else grid(field.standard_error),
         "others": [{"name": name, "values": grid(values)} for name, values in others.items() if values is not None],
         "gaps": _gaps(field),
+        "status": ["".join(MARKS[status] for status in row) for row in field.status.tolist()],
         "key": "" if best is None else f"★ {best[1][1]}",
         "best": None if best is None else list(best[0]),
     }
@@ -126,10 +116,3 @@ def _gaps(field: Field) -> list[dict[str, Any]]:
         )
         gaps.append({"row": row, "column": column, "word": word})
     return gaps
-
-
-def grid(values: Floats) -> Any:
-    """Nested lists of numbers; None, which is JSON's null, where a value is not finite."""
-    if values.ndim > 1:
-        return [grid(row) for row in values]
-    return [float(f"{v:.{DIGITS}g}") if np.isfinite(v) else None for v in values.tolist()]

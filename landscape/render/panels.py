@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 
 from landscape.render import markers
+from landscape.render.options import Options
 from landscape.render.reading import QUANTITIES, AxisData, Field, Floats, PlaneData
 from landscape.render.scale import Scale, choose_scale
 from landscape.render.style import TEXT, PaperFigure, colour_map, number
@@ -33,23 +34,23 @@ def panels_of(planes: Sequence[PlaneData], seed: int | str | None) -> tuple[list
     fields = [plane.field(seed) for plane in planes]
     values = [Panel(p, f, p.quantity, p.label) for p, f in zip(planes, fields, strict=True)]
     spreads = [
-        Panel(p, Field(f.spread, f.missing, None, None, f.seeds), "spread", f"{p.label}: spread over seeds")
+        Panel(
+            p, replace(f, values=f.spread, standard_error=None, spread=None), "spread", f"{p.label}: spread over seeds"
+        )
         for p, f in zip(planes, fields, strict=True)
         if f.spread is not None
     ]
     return values, spreads
 
 
-def scales_of(
-    values: list[Panel], spreads: list[Panel], scale: str, loss_max: float | None, share: bool
-) -> dict[int, Scale | None]:
+def scales_of(values: list[Panel], spreads: list[Panel], options: Options) -> dict[int, Scale | None]:
     """The scale of each panel, by its identity: one for all values and one for all spreads, or each its own."""
     chosen: dict[int, Scale | None] = {}
     for group, maximum, kind, decades in (
-        (values, loss_max, scale, None),
+        (values, options.loss_max, options.scale, None),
         (spreads, None, "auto", SPREAD_DECADES),
     ):
-        for members in [group] if share else [[panel] for panel in group]:
+        for members in [group] if options.share else [[panel] for panel in group]:
             kind = "linear" if members and members[0].quantity == "accuracy" and kind == "auto" else kind
             still = all(panel.plane.dead or panel.field.flat for panel in members)
             arrays = [panel.field.values for panel in members]
@@ -97,7 +98,7 @@ def best_of(panel: Panel) -> tuple[tuple[float, float], markers.Entry] | None:
     if index is None or panel.plane.y is None:
         return None
     at = (float(panel.plane.x.values[index[1]]), float(panel.plane.y.values[index[0]]))
-    of = "drawn" if panel.plane.mesh_note else "measured"
+    of = "measured" if panel.field.measured[index] and not panel.plane.mesh_note else "drawn"
     return at, markers.extreme_entry(float(panel.field.values[index]), at, f"{words} {of}")
 
 

@@ -44,8 +44,9 @@ class PlaneView {
     Plotly.react(this.contour, this.contourTraces(heights, low, high), this.contourLayout(), CONFIG);
     const counts = this.layer.gaps.reduce((all, gap) => ({ ...all, [gap.word]: (all[gap.word] || 0) + 1 }), {});
     const gaps = Object.entries(counts).map(([word, count]) => `${word} at ${count} point${count > 1 ? "s" : ""}`);
-    const clipped = state.clip === null ? "" : `values above ${number(state.clip, 3)} are drawn clipped to it`;
-    const parts = [this.panel.key, this.layer.key, gaps.length ? `× ${gaps.join(", ")}` : "", clipped];
+    const at = clippedAt();
+    const clipped = at === null ? "" : `values above ${number(at, 3)} are drawn clipped to it`;
+    const parts = [this.panel.key, this.layer.key, gaps.length ? `× ${gaps.join(", ")}` : "", clipped, ...(state.points ? this.pointWords() : [])];
     this.key.textContent = parts.filter(Boolean).join(" · ");
     if (this.at) this.point(...this.at);
   }
@@ -62,10 +63,30 @@ class PlaneView {
     const error = value !== null && this.layer.errors ? this.layer.errors[j][i] : null;
     const lines = [`x ${number(this.panel.x[i], 3)}, y ${number(this.panel.y[j], 3)}`];
     lines.push(`${page.quantity} ${known}${error === null ? "" : ` ± ${number(error, 2)}`}`);
+    const how = { i: "interpolated", a: "above the clip by part of the samples" }[this.layer.status[j][i]];
+    if (how) lines.push(how);
     for (const other of this.layer.others) {
       if (other.values[j][i] !== null) lines.push(`${other.name} ${number(other.values[j][i], 3)}`);
     }
     return lines;
+  }
+
+  // Coordinates of the points of one status: m measured, i interpolated, a above the clip by part of the samples.
+  pointsOf(status) {
+    const found = { x: [], y: [] };
+    this.layer.status.forEach((row, j) => [...row].forEach((letter, i) => {
+      if (letter === status && this.layer.values[j][i] !== null) { found.x.push(this.panel.x[i]); found.y.push(this.panel.y[j]); }
+    }));
+    return found;
+  }
+
+  pointWords() {
+    const letters = this.layer.status.join("");
+    const count = (status) => [...letters].filter((letter) => letter === status).length;
+    const words = [`○ measured: ${count("m")} of ${letters.length} points`];
+    if (count("a")) words.push(`▵ above the clip by part of the samples: ${count("a")}`);
+    if (count("i")) words.push(`unmarked: interpolated (${count("i")})`);
+    return words;
   }
 
   gapPoints() {
@@ -92,7 +113,7 @@ class PlaneView {
 
   contourTraces(heights, low, high) {
     const { x, y } = this.panel;
-    const bar = { thickness: 12, outlinewidth: 0.5, title: { text: plain(page.unit), side: "top" }, ...ticks(height) };
+    const bar = { thickness: 12, outlinewidth: 0.5, title: { text: plain(page.unit), side: page.unit.length > 14 ? "right" : "top" }, ...ticks(height) };
     const grid = { x, y, z: heights, zmin: low, zmax: high, colorscale: page.colours, colorbar: bar, hoverongaps: true };
     const body = x.length > 1 && y.length > 1
       ? { type: "contour", ...grid, autocontour: false, connectgaps: false, line: { smoothing: 0, width: 0.5, color: "rgba(255,255,255,.55)" },
@@ -105,7 +126,24 @@ class PlaneView {
       marker: { symbol: "cross", size: 10, color: "#fff", line: { color: "#222", width: 1.2 } } };
     const star = { type: "scatter", mode: "markers", ...this.best(), hoverinfo: "skip", showlegend: false, cliponaxis: false,
       marker: { symbol: "star", size: 10, color: "#d55e00", line: { color: "#fff", width: 0.8 } } };
-    return [{ ...body, text: this.texts(), hoverinfo: "text" }, this.marker("scatter"), cross, origin, star];
+    return [{ ...body, text: this.texts(), hoverinfo: "text" }, this.marker("scatter"), ...this.pointTraces(), ...this.pathTraces(), cross, origin, star];
+  }
+
+  // The path of a training over the plane, where there is one: what it stands for is read at its points.
+  pathTraces() {
+    const { path } = this.panel;
+    if (!path) return [];
+    return [{ type: "scatter", mode: "lines+markers", x: path.x, y: path.y, hovertext: path.texts, hoverinfo: "text", showlegend: false,
+      line: { color: "#222", width: 1.5 }, marker: { color: "#fff", size: path.sizes, line: { color: "#222", width: 1 } } }];
+  }
+
+  pointTraces() {
+    const look = { type: "scatter", mode: "markers", hoverinfo: "skip", showlegend: false, visible: state.points };
+    const size = Math.min(6, Math.max(2, 160 / Math.max(this.panel.x.length, this.panel.y.length)));
+    return [
+      { ...look, ...this.pointsOf("m"), marker: { size, color: "#fff", line: { color: "#222", width: 0.6 } } },
+      { ...look, ...this.pointsOf("a"), marker: { symbol: "triangle-up-open", size, color: "#222", line: { width: 0.6 } } },
+    ];
   }
 
   marker(type) {
@@ -128,10 +166,11 @@ class PlaneView {
 
   surfaceLayout(high) {
     const axis = (title) => ({ title: { text: title }, showbackground: false, gridcolor: "#ddd", zerolinecolor: "#bbb", nticks: 6 });
+    const away = this.surface.clientWidth < 480 ? 1.25 : 1; // on a narrow screen, words beside the axes need room
     const z = { ...axis(plain(page.unit)), ...ticks(height), range: [this.floor, high] };
     return { margin: { l: 0, r: 0, t: 30, b: 0 }, font: FONT, uirevision: "view", hovermode: "closest", showlegend: false,
       scene: { xaxis: axis("x"), yaxis: axis("y"), zaxis: z, aspectmode: "manual", aspectratio: { x: 1, y: this.panel.ratio, z: 0.75 },
-        camera: { eye: { x: 1.15, y: -1.36, z: 0.8 }, center: { x: 0, y: 0, z: -0.14 } }, uirevision: "view" } };
+        camera: { eye: { x: 1.15 * away, y: -1.36 * away, z: 0.8 * away }, center: { x: 0, y: 0, z: -0.14 } }, uirevision: "view" } };
   }
 
   contourLayout() {

@@ -12,21 +12,18 @@ from numpy.typing import NDArray
 
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.grids import Axis
+from landscape.render.labels import labels_of
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Status = NDArray[np.int8]
 
 QUANTITIES = {
     "loss": "loss",
     "accuracy": "accuracy",
     "loss_standard_error": "standard error of the loss",
 }
-NORMS = {
-    "none": "no BatchNorm",
-    "input": "BatchNorm at the input",
-    "blocks": "BatchNorm in blocks",
-    "batch": "BatchNorm",
-}
+MISSING, MEASURED, INTERPOLATED, ABOVE = 0, 1, 2, 3  # what a plane's ``status`` says of a point
 # A measurement that was stopped, rather than one with a few holes: its coarsest complete mesh says more than its points.
 STOPPED_EARLY = 0.1
 
@@ -37,17 +34,31 @@ class Field:
 
     Attributes:
         values: ``(y, x)`` or ``(x,)``; NaN where missing.
-        missing: where a seed that it is made of has not been measured.
+        status: how each came to be; of a mean, how the least certain of its seeds did.
         standard_error: of each value over the samples; of a mean over seeds, which share their samples, the mean one.
         spread: standard deviation (N − 1) over the seeds, if it is a mean.
         seeds: the direction seeds it is made of.
     """
 
     values: Floats
-    missing: Mask
+    status: Status
     standard_error: Floats | None
     spread: Floats | None
     seeds: tuple[int, ...]
+
+    @property
+    def missing(self) -> Mask:
+        return np.asarray(self.status == MISSING)
+
+    @property
+    def measured(self) -> Mask:
+        """Over all samples."""
+        return np.asarray(self.status == MEASURED)
+
+    @property
+    def above(self) -> Mask:
+        """Over part of the samples, which told that the value lies above what an adaptive plane shows."""
+        return np.asarray(self.status == ABOVE)
 
     @property
     def nonfinite(self) -> Mask:
@@ -80,10 +91,14 @@ class PlaneData:
     y: AxisData | None
     seeds: tuple[int, ...]
     values: Floats
-    missing: Mask
+    status: Status
     standard_error: Floats | None
     dataset: xr.Dataset
     mesh_note: str
+
+    @property
+    def missing(self) -> Mask:
+        return np.asarray(self.status == MISSING)
 
     @property
     def attrs(self) -> dict[str, Any]:
@@ -121,52 +136,23 @@ class PlaneData:
 
     def _one(self, index: int) -> Field:
         error = None if self.standard_error is None else self.standard_error[index]
-        return Field(self.values[index], self.missing[index], error, None, (self.seeds[index],))
+        return Field(self.values[index], self.status[index], error, None, (self.seeds[index],))
 
     def _mean(self) -> Field:
-        missing = np.asarray(self.missing.any(axis=0))
+        status = np.full(self.status.shape[1:], INTERPOLATED, dtype=np.int8)
+        status[(self.status == MEASURED).all(axis=0)] = MEASURED
+        status[(self.status == ABOVE).any(axis=0)] = ABOVE
+        missing = (self.status == MISSING).any(axis=0)
+        status[missing] = MISSING
         # inf − inf in the spread is NaN, which is the truth about it
         with np.errstate(invalid="ignore"):
             values = np.where(missing, np.nan, self.values.mean(axis=0))
             spread = np.where(missing, np.nan, self.values.std(axis=0, ddof=1))
         error = None if self.standard_error is None else self.standard_error.mean(axis=0)
-        return Field(values, missing, error, spread, self.seeds)
+        return Field(values, status, error, spread, self.seeds)
 
 
-def checked(datasets: xr.Dataset | Sequence[xr.Dataset], labels: Sequence[str] | None) -> list[xr.Dataset]:
-    """The data sets as a list, all of one kind that can be drawn.
-
-    Raises:
-        InputError: for none, for something else, for kinds that cannot share a picture, or for too few labels.
-    """
-    several = [datasets] if isinstance(datasets, xr.Dataset) else datasets
-    if not isinstance(several, Sequence) or not all(isinstance(d, xr.Dataset) for d in several):
-        raise InputError(f"datasets: expected an xarray.Dataset or a sequence of them, got {_types(datasets)}.")
-    if not several:
-        raise InputError("datasets: expected at least one xarray.Dataset, got none.")
-    kinds = [str(dataset.attrs.get("kind")) for dataset in several]
-    for kind in kinds:
-        if kind not in ("plane", "history"):
-            raise unknown_choice("datasets: attribute kind", kind, ("plane", "history"))
-    dimensions = {len(_grid_dims(d)) if kind == "plane" else 0 for d, kind in zip(several, kinds, strict=True)}
-    if len(dimensions) > 1:
-        words = [_KIND_WORDS[len(_grid_dims(d)) if k == "plane" else 0] for d, k in zip(several, kinds, strict=True)]
-        raise InputError(f"datasets: these cannot share one picture: {', '.join(words)}. Draw each kind by itself.")
-    if labels is not None and (isinstance(labels, str) or len(labels) != len(several)):
-        raise InputError(f"labels: expected one for each of the {len(several)} data set(s), got {labels!r}.")
-    return list(several)
-
-
-_KIND_WORDS = {0: "a training history", 1: "a line", 2: "a plane"}
-
-
-def _types(given: object) -> str:
-    if isinstance(given, Sequence) and not isinstance(given, str):
-        return f"a sequence of {', '.join(sorted({type(one).__name__ for one in given}))}"
-    return type(given).__name__
-
-
-def _grid_dims(dataset: xr.Dataset) -> list[str]:
+def grid_dims(dataset: xr.Dataset) -> list[str]:
     """The grid's dimensions, x last.
 
     Raises:
@@ -185,6 +171,12 @@ def _grid_dims(dataset: xr.Dataset) -> list[str]:
     return dims
 
 
+def known_up_to(datasets: Sequence[xr.Dataset], quantity: str) -> float | None:
+    """The loss above which the points of adaptively measured planes are not known; None where all are."""
+    known = [float(d.attrs["loss_max"]) for d in datasets if "tolerance" in d.attrs]
+    return min(known) if known and quantity == "loss" else None
+
+
 def loss_clip(datasets: Sequence[xr.Dataset], quantity: str, loss_max: float | None) -> float | None:
     """Where the loss is clipped: as asked, or where adaptively measured planes stop being known.
 
@@ -193,34 +185,15 @@ def loss_clip(datasets: Sequence[xr.Dataset], quantity: str, loss_max: float | N
     """
     if loss_max is not None and quantity not in ("loss", "all"):
         raise InputError(f"loss_max: clips the loss, and the quantity is {quantity!r}. Leave it out.")
-    known = [float(d.attrs["loss_max"]) for d in datasets if "tolerance" in d.attrs]
-    if quantity != "loss" or not known:
-        return loss_max
-    if loss_max is not None and loss_max > min(known):
+    known = known_up_to(datasets, quantity)
+    if loss_max is None or known is None:
+        return loss_max if known is None else known
+    if loss_max > known:
         raise InputError(
             f"loss_max: {loss_max:g} is more than an adaptively measured plane knows; it was refined for losses up to "
-            f"{min(known):g}. Draw up to that, or measure every point."
+            f"{known:g}. Draw up to that, or measure every point."
         )
-    return min(known) if loss_max is None else loss_max
-
-
-def labels_of(datasets: Sequence[xr.Dataset], labels: Sequence[str] | None) -> list[str]:
-    """A title for each: the user's, or model and norm, with the checkpoint or a number where those repeat."""
-    if labels is not None:
-        return [str(label) for label in labels]
-    for parts in (("model", "norm"), ("model", "norm", "data"), ("model", "norm", "checkpoint")):
-        names = [_name(dataset, parts) for dataset in datasets]
-        if len(set(names)) == len(names):
-            return names
-    return [f"{_name(d, ('model', 'norm'))} ({number})" for number, d in enumerate(datasets, 1)]
-
-
-def _name(dataset: xr.Dataset, parts: Sequence[str]) -> str:
-    words = [str(dataset.attrs[part]) for part in parts if dataset.attrs.get(part)]
-    if "norm" in parts and dataset.attrs.get("norm"):
-        norm = str(dataset.attrs["norm"])
-        words = [NORMS.get(norm, norm) if word == norm else word for word in words]
-    return ", ".join(words) or str(dataset.attrs.get("title") or "untitled")
+    return loss_max
 
 
 def read_planes(
@@ -237,7 +210,7 @@ def read_planes(
 
 
 def _read(dataset: xr.Dataset, quantity: str, label: str) -> PlaneData:
-    dims = _grid_dims(dataset)
+    dims = grid_dims(dataset)
     if quantity not in dataset:
         have = ", ".join(name for name in QUANTITIES if name in dataset)
         raise InputError(f"quantity: {label!r} has no {quantity!r}. It has: {have}.")
@@ -247,7 +220,7 @@ def _read(dataset: xr.Dataset, quantity: str, label: str) -> PlaneData:
     ordered, note = _complete_mesh(ordered, dims)
     values = ordered[quantity].transpose("seed", *dims)
     errors = ordered.get("loss_standard_error") if quantity == "loss" else None
-    missing = _missing(ordered, dims)
+    status = _status(ordered, dims)
     axes = {
         name: AxisData(ordered[name].values.astype(float), str(ordered[name].attrs.get("long_name") or name))
         for name in dims
@@ -260,18 +233,19 @@ def _read(dataset: xr.Dataset, quantity: str, label: str) -> PlaneData:
         x=axes["x"],
         y=axes.get("y"),
         seeds=tuple(int(s) for s in ordered["seed"].values),
-        values=np.where(missing, np.nan, values.values.astype(float)),
-        missing=missing,
+        values=np.where(status == MISSING, np.nan, values.values.astype(float)),
+        status=status,
         standard_error=None if errors is None else errors.transpose("seed", *dims).values.astype(float),
         dataset=ordered,
         mesh_note=note,
     )
 
 
-def _missing(dataset: xr.Dataset, dims: Sequence[str]) -> Mask:
+def _status(dataset: xr.Dataset, dims: Sequence[str]) -> Status:
+    """How each value came to be, ``(seed, y, x)``; all measured where the data set does not say."""
     if "status" not in dataset:
-        return np.zeros(tuple(dataset.sizes[d] for d in ("seed", *dims)), dtype=bool)
-    return np.asarray(dataset["status"].transpose("seed", *dims).values == 0)
+        return np.full(tuple(dataset.sizes[d] for d in ("seed", *dims)), MEASURED, dtype=np.int8)
+    return np.asarray(dataset["status"].transpose("seed", *dims).values, dtype=np.int8)
 
 
 def _complete_mesh(dataset: xr.Dataset, dims: Sequence[str]) -> tuple[xr.Dataset, str]:
@@ -279,7 +253,7 @@ def _complete_mesh(dataset: xr.Dataset, dims: Sequence[str]) -> tuple[xr.Dataset
 
     Grids are measured coarse to fine, so the points of a stopped run are a whole picture with fewer points.
     """
-    missing = np.asarray(_missing(dataset, dims).any(axis=0))
+    missing = np.asarray((_status(dataset, dims) == MISSING).any(axis=0))
     if missing.mean() <= STOPPED_EARLY:
         return dataset, ""
     levels = [Axis(0.0, float(dataset.sizes[d] - 1), dataset.sizes[d]).levels for d in dims]

@@ -13,10 +13,11 @@ from matplotlib.ticker import MaxNLocator
 
 from landscape.errors import InputError, unknown_choice
 from landscape.render.reading import Floats
-from landscape.render.style import number
+from landscape.render.style import number, power_of_ten
 
 SCALES = ("auto", "linear", "log")
 LOG_FROM_DECADES = 1.5
+MOST_MIXED = 10**4.5  # the ratio of ends from which a log scale's round values are powers of ten alone
 BANDS = 28  # about as many fills as the eye takes for a gradient, and few enough for a small file
 
 
@@ -43,11 +44,16 @@ class Scale:
     def lines(self) -> list[float]:
         """Round levels strictly inside the scale: steps of 1-2-5 or 1-3, or powers of ten where there are many."""
         margin = 1e-9 * (self.high - self.low)
-        return [v for v in self._round_values() if self.low + margin < v < self.high - margin]
+        low, high = self.low + margin, self.high - margin
+        if self.log:  # of many decades, where a part of the whole is more than the lowest ones
+            low, high = self.low * (1 + 1e-9), self.high * (1 - 1e-9)
+        return [v for v in self._round_values() if low < v < high]
 
     def labels(self, ticks: Sequence[float]) -> list[str]:
-        """Ticks in words; on a linear scale all with as many decimals as the one that has most."""
+        """Ticks in words; all powers of ten alike where only they are, and on a linear scale all with as many decimals."""
         words = [number(tick) for tick in ticks]
+        if self.log and self.high > MOST_MIXED * self.low:
+            return [power_of_ten(tick) for tick in ticks]
         if self.log or any(set(word) - set("0123456789.−") for word in words):
             return words
         decimals = max((len(word.partition(".")[2]) for word in words), default=0)
@@ -67,7 +73,7 @@ class Scale:
             ticks = MaxNLocator(nbins=8, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
             return [float(v) for v in ticks]
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-        if decades <= 4.5:
+        if self.high <= MOST_MIXED * self.low:
             return [m * 10.0**p for p in powers for m in ((1, 2, 5) if decades <= 2.2 else (1, 3))]
         step = math.ceil(decades / 9)
         return [10.0**p for p in powers if p % step == 0]

@@ -6,8 +6,9 @@ import math
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 from matplotlib import colormaps, style
-from matplotlib.colors import Colormap
+from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
 from landscape import errors
@@ -20,6 +21,7 @@ FONT = "DejaVu Sans"  # comes with matplotlib, and has the field's signs: θ, �
 # Okabe & Ito 2008, the colours that readers with any colour vision tell apart, without its yellow, which pales on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 COLOUR_MAPS = {"loss": "viridis", "accuracy": "viridis", "loss_standard_error": "cividis", "spread": "cividis"}
+SEQUENCE = LinearSegmentedColormap.from_list("sequence", colormaps["viridis"].resampled(256)(np.linspace(0, 0.84, 256)))
 MISSING_GREY = "#e4e4e4"
 OVER = "#fffbe6"
 INK = "#222222"
@@ -64,7 +66,14 @@ class PaperFigure(Figure):
     """A figure that is saved in the style it was made in: TrueType fonts in PDF, text as text in SVG, no time stamp.
 
     matplotlib reads those settings when a file is written, by which time the style's context has ended.
+
+    Attributes:
+        widths: inches of the texts that have been measured, by text and size in points.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.widths: dict[tuple[str, float], float] = {}
 
     def savefig(self, fname: Any, **kwargs: Any) -> None:
         """What :meth:`matplotlib.figure.Figure.savefig` does, in the style of the picture."""
@@ -105,8 +114,25 @@ def number(value: float, digits: int = 3) -> str:
         plain = f"{float(f'{mantissa}e{power}'):.{max(digits - 1 - power, 0)}f}"
         return _minus(plain.rstrip("0").rstrip(".") if "." in plain else plain)
     mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
-    raised = "10" + str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    raised = _ten_to(power)
     return _minus(raised if mantissa == "1" else f"{mantissa}×{raised}")
+
+
+def power_of_ten(value: float) -> str:
+    """The nearest power of ten as such: 10⁻³, 10⁰."""
+    return _ten_to(round(math.log10(value)))
+
+
+def _ten_to(power: int) -> str:
+    return "10" + str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def setting_number(value: float) -> str:
+    """A setting as one writes it down: 1e-4, 5e-2, 0.25, 400."""
+    if value == 0 or 0.1 <= abs(value) < 1e6:
+        return f"{value:g}"
+    mantissa, exponent = f"{value:.3e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def _minus(text: str) -> str:
@@ -117,6 +143,17 @@ def on_colour(colour: tuple[float, float, float, float]) -> str:
     """The ink, near-black or white, that reads on a colour (relative luminance of ITU-R BT.709)."""
     red, green, blue = colour[:3]
     return INK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.45 else "white"
+
+
+def line_colours(count: int) -> list[str]:
+    """A colour for each of several things of no order: told apart by any reader up to seven, by order beyond."""
+    return list(COLOURS[:count]) if count <= len(COLOURS) else ordered_colours(count)
+
+
+def ordered_colours(count: int) -> list[str]:
+    """Dark to light, for things with an order; the palest, which a white page swallows, are left out."""
+    places = [k / max(count - 1, 1) for k in range(count)]
+    return [to_hex(SEQUENCE(place)) for place in places]
 
 
 def colour_map(quantity: str) -> Colormap:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
+import xarray as xr
 from matplotlib.ticker import MaxNLocator, NullLocator
 from mpl_toolkits.mplot3d import Axes3D  # type: ignore[import-untyped]
 
 from landscape.render import layout, markers
 from landscape.render.caption import plane_caption, scale_note
+from landscape.render.options import Options
 from landscape.render.panels import (
     Panel,
     best_of,
@@ -23,7 +25,7 @@ from landscape.render.panels import (
     scales_of,
     value_words,
 )
-from landscape.render.reading import Floats, PlaneData
+from landscape.render.reading import Floats, read_planes
 from landscape.render.scale import Scale
 from landscape.render.style import COLUMN, INK, PAGE, SMALL, TEXT, PaperFigure, colour_map, number, width_of
 
@@ -32,26 +34,19 @@ MOST_TICKS = 5  # upright, in perspective
 FLOOR = 0.22  # of the height, left free under the surface for its contours and marks
 
 
-def surface_figure(
-    planes: Sequence[PlaneData],
-    *,
-    scale: str = "auto",
-    loss_max: float | None = None,
-    share: bool = True,
-    seed: int | str | None = None,
-    width: float | str | None = None,
-) -> PaperFigure:
-    """Surfaces; see :func:`landscape.render.plot` for the arguments."""
-    panels, _ = panels_of(planes, seed)
-    scales = scales_of(panels, [], scale, loss_max, share)
+def surface_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
+    """Surfaces; see :func:`landscape.render.plot`."""
+    planes = read_planes(datasets, options.quantity, options.labels)
+    panels, _ = panels_of(planes, options.seed)
+    scales = scales_of(panels, [], options)
     across = len(panels) if len(panels) < 4 else 2 if len(panels) == 4 else 3
-    figure = layout.new_figure(width_of(width, COLUMN if across == 1 else PAGE))
+    figure = layout.new_figure(width_of(options.width, COLUMN if across == 1 else PAGE))
     cells = []
     for number_, panel in enumerate(panels):
         last = number_ + 1 == len(panels) or (number_ + 1) % across == 0
-        cells.append(_cell(figure, panel, scales[id(panel)], bar=last or not share))
+        cells.append(_cell(figure, panel, scales[id(panel)], bar=last or not options.share, points=options.points))
     rows = [cells[start : start + across] for start in range(0, len(cells), across)]
-    notes = [scale_note(scales[id(panels[0])], "height and colours") if share else "", _axis_words(panels)]
+    notes = [scale_note(scales[id(panels[0])], "height and colours") if options.share else "", _axis_words(panels)]
     caption = plane_caption([p.plane for p in panels], [p.field for p in panels], ". ".join(n for n in notes if n))
     return layout.finish(figure, rows, caption)
 
@@ -62,13 +57,13 @@ def _axis_words(panels: Sequence[Panel]) -> str:
     return " / ".join(dict.fromkeys(words))
 
 
-def _cell(figure: PaperFigure, panel: Panel, scale: Scale | None, *, bar: bool) -> layout.Cell:
+def _cell(figure: PaperFigure, panel: Panel, scale: Scale | None, *, bar: bool, points: bool) -> layout.Cell:
     axes = cast(Axes3D, figure.add_subplot(projection="3d", computed_zorder=False))
     entries: list[markers.Entry] = []
     _dress_axes(axes, panel)
     if scale is not None:
         _draw_surface(axes, panel, scale)
-        entries = _mark(axes, panel, scale)
+        entries = _mark(axes, panel, scale, points=points)
     entries += markers.nonfinite_entries(panel.field)
     words = flat_words(panel.plane, panel.field)
     note = axes.text2D(0.4, 0.97, "", transform=axes.transAxes, ha="center", va="top", fontsize=SMALL, zorder=20)
@@ -141,7 +136,7 @@ def _floor_contours(
         axes.contour(x, y, np.ma.masked_invalid(heights), zdir="z", offset=floor, **options)
 
 
-def _mark(axes: Axes3D, panel: Panel, scale: Scale) -> list[markers.Entry]:
+def _mark(axes: Axes3D, panel: Panel, scale: Scale, *, points: bool) -> list[markers.Entry]:
     """Marks on the floor, where the surface hides none of its own: checkpoint, lowest value, crosses, rings."""
     plane, field = panel.plane, panel.field
     assert plane.y is not None
@@ -163,6 +158,11 @@ def _mark(axes: Axes3D, panel: Panel, scale: Scale) -> list[markers.Entry]:
         (bx, by), entry = best
         axes.plot([bx], [by], floor, **markers.LOWEST, zorder=2.1)
         entries.append(entry)
+    if points:
+        for mask, look in ((field.measured, markers.MEASURED), (field.above, markers.ABOVE_CLIP)):
+            look = {**look, "markersize": 0.8 * size, "markeredgewidth": 0.3}
+            axes.plot(x[mask], y[mask], floor, **look, zorder=1.5)
+        entries += markers.point_entries(field)
     return entries
 
 

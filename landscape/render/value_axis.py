@@ -20,7 +20,7 @@ def set_value_axis(axes: Axes, scale: Scale | None) -> float:
     if scale is None:
         axes.set_yticks([])
         return 0.0
-    low, high = _padded(scale)
+    low, high = padded(scale)
     axes.set_yscale("log" if scale.log else "linear")
     axes.set_ylim(low, high)
     ticks = replace(scale, low=low, high=high).lines()
@@ -29,7 +29,8 @@ def set_value_axis(axes: Axes, scale: Scale | None) -> float:
     return low
 
 
-def _padded(scale: Scale) -> tuple[float, float]:
+def padded(scale: Scale) -> tuple[float, float]:
+    """Ends of an axis with room beyond the values; a clipped end has none."""
     ends = np.array([scale.low, scale.high])
     low, high = np.log10(ends) if scale.log else ends
     pad = HEADROOM * (high - low)

@@ -70,8 +70,9 @@ def _result_lines(path: str | os.PathLike[str]) -> list[str]:
 
     dataset = load_result(path)
     kind = dataset.attrs["kind"]
-    if kind == "plane" and "loss" in dataset and "status" in dataset:
-        return [f"loss surface, {_completeness(dataset)}", *_plane(dataset), *_provenance(dataset)]
+    if kind in ("plane", "trajectory") and "loss" in dataset and "status" in dataset:
+        along = _path(dataset) if kind == "trajectory" else []
+        return [f"loss surface, {_completeness(dataset)}", *_plane(dataset), *along, *_provenance(dataset)]
     if kind == "history" and dataset.sizes.get("epoch"):
         return [
             f"training history, {dataset.attrs.get('status', 'of unknown status')}",
@@ -103,6 +104,7 @@ def _plane(dataset: xr.Dataset) -> list[str]:
         f"grid: {grid}; direction seeds: {', '.join(map(str, dataset['seed'].values))}",
         f"measured: {int(measured.sum())} of {measured.size} points",
         *_refined(dataset),
+        *_deviation(dataset),
         *([_losses(dataset, finite, names)] if finite.any() else []),
         *_origin(dataset, names),
         *_directions(dataset),
@@ -116,9 +118,30 @@ def _refined(dataset: xr.Dataset) -> list[str]:
     if "picture_error" not in dataset.attrs:
         return []
     made = dataset.attrs
+    known = f"95 % of the picture is known to {100 * made['picture_error']:.2g} % of its range"
+    if not np.isfinite(made["picture_error"]):
+        known = "stopped before its error was known"
     return [
-        f"adaptive, for losses up to {made['loss_max']:g}: {made['image_passes']:.0f} passes over the samples; 95 % of the picture "
-        f"is known to {100 * made['picture_error']:.2g} % of its range (asked: {100 * made['tolerance']:g} %)"
+        f"adaptive, for losses up to {made['loss_max']:g}: {made['image_passes']:.0f} passes over the samples; "
+        f"{known} (asked: {100 * made['tolerance']:g} %)"
+    ]
+
+
+def _deviation(dataset: xr.Dataset) -> list[str]:
+    """How far values in bf16, or by compiled code, are from fp32."""
+    made = dataset.attrs
+    if "precision_deviation_max" not in made:
+        return [f"precision: {made['precision_deviation_note']}"] if "precision_deviation_note" in made else []
+    largest, typical = 100 * made["precision_deviation_max"], 100 * made["precision_deviation_rms"]
+    return [f"precision: at most {largest:.2g} %, root mean square {typical:.2g} %: {made['precision_deviation_note']}"]
+
+
+def _path(dataset: xr.Dataset) -> list[str]:
+    """How many checkpoints a trajectory goes through, and how well its plane holds them."""
+    explained, residuals = dataset["explained_variance"].values, dataset["path_residual"].values
+    return [
+        f"path: {residuals.size} checkpoints, {int(dataset['path_measured'].sum())} of them measured; two components explain "
+        f"{100 * float(explained[:2].sum()):.4g} %; farthest off the plane {residuals.max():.3g}"
     ]
 
 
