@@ -18,7 +18,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Command name -> the line that --help shows. The modules, and torch with them, are imported when a command runs.
 COMMANDS = {
     "train": "Train a network; continues by itself where a killed run stopped.",
-    "probe": "Measure the loss around a checkpoint: a line or a plane.",
+    "probe": "Measure the loss around a checkpoint or along the steps from it.",
+    "compare": "Compare runs by one setting, with the uncertainty of every difference.",
     "plot": "Draw results: PNG, SVG, PDF or an interactive page.",
     "info": "Say what is in a checkpoint or a result.",
     "study": "Do everything that a study file names and that is missing.",

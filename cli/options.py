@@ -32,12 +32,18 @@ def place_options() -> Callable[[F], F]:
     )
 
 
-def model_options() -> Callable[[F], F]:
-    """Which model and which data."""
+def model_options(**callbacks: Any) -> Callable[[F], F]:
+    """Which model and which data; ``callbacks`` read an option's text in another way, such as :func:`listed`."""
     return chain(
-        click.option("--model", help="vgg08 … vgg38, mlp, torchvision:NAME, module:function or file.py:function."),
         click.option(
-            "--norm", help="Where BatchNorm sits in a vgg: none, input, blocks or batch (after every convolution)."
+            "--model",
+            callback=callbacks.get("model"),
+            help="vgg08 … vgg38, mlp, torchvision:NAME, module:function or file.py:function.",
+        ),
+        click.option(
+            "--norm",
+            callback=callbacks.get("norm"),
+            help="Where BatchNorm sits in a vgg: none, input, blocks or batch (after every convolution).",
         ),
         click.option(
             "--model-option", "model_option", multiple=True, metavar="KEY=VALUE", help="For the model's builder."
@@ -78,6 +84,25 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
         raise InputError(
             f"{option}: expected whole numbers separated by commas, such as 0,1,2, got {text!r}."
         ) from None
+
+
+def listed(convert: Callable[[str], Any], what: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """An option's callback: one value, or several separated by commas as a list."""
+
+    def read(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
+        from landscape.errors import InputError
+
+        if text is None:
+            return None
+        try:
+            values = [convert(part.strip()) for part in text.split(",")]
+        except ValueError:
+            raise InputError(
+                f"--{(parameter.name or '').replace('_', '-')}: expected {what}, or several separated by commas, got {text!r}."
+            ) from None
+        return values[0] if len(values) == 1 else values
+
+    return read
 
 
 def given(**options: Any) -> dict[str, Any]:

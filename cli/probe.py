@@ -1,4 +1,4 @@
-"""``landscape probe``: a line or a plane around a checkpoint."""
+"""``landscape probe``: what the loss looks like around a checkpoint, or along the steps from it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,27 @@ _FILE = click.Path(path_type=Path)
 
 @click.command("probe")
 @chain(
-    click.option("--checkpoint", type=_FILE, required=True, help="A run's checkpoint, a state dict, or .safetensors."),
-    click.option("--kind", help="plane or line.  [default: plane]"),
+    click.argument("files", type=_FILE, nargs=-1),
+    click.option("--checkpoint", type=_FILE, help="A run's checkpoint, a state dict, or .safetensors."),
+    click.option("--kind", help="plane, line, steps, trajectory, sharpness or noise_scale.  [default: plane]"),
     click.option("--x", help="start:stop:count, or auto:count.  [default: -1:1:51; with --to, beyond both ends]"),
     click.option("--y", help="The same for the second axis of a plane."),
     click.option("--seeds", help="Direction seeds, such as 0,1,2: a plane or line for each.  [default: 0]"),
     click.option("--normalization", help="filter, layer or none.  [default: filter]"),
-    click.option("--to", type=_FILE, multiple=True, help="Lead to this checkpoint (line) or these two (plane)."),
-    click.option("--directions", type=_FILE, help="Directions in the original loss-landscape tool's HDF5 layout."),
+    click.option(
+        "--along",
+        help="Directions to follow: random, gradient, update, difference (--to), eigenvector1 (--directions).  [default: random]",
+    ),
+    click.option(
+        "--orthogonalize", is_flag=True, default=None, help="Make the second direction orthogonal to the first."
+    ),
+    click.option(
+        "--to",
+        type=_FILE,
+        multiple=True,
+        help="Lead to this checkpoint (line), these two (plane), or through these (trajectory).",
+    ),
+    click.option("--directions", type=_FILE, help="A file of the original loss-landscape tool, or a curvature result."),
     click.option("--batch-norm", help="frozen, interpolated, reestimated or batch.  [default: frozen]"),
     click.option("--split", help="train, validation or test.  [default: train]"),
     click.option("--images", type=int, help="How many images of the split.  [default: 400]"),
@@ -49,13 +62,36 @@ _FILE = click.Path(path_type=Path)
     click.option(
         "--minutes", type=float, help="Budget in time instead; makes the result depend on the machine's speed."
     ),
+    click.option("--steps", type=int, help="steps: go on training for so many.  [default: 100]"),
+    click.option("--probe-every", type=int, help="steps: look along every so many.  [default: 10]"),
+    click.option("--probe-eta", help="steps: low:high:count, in multiples of the learning rate.  [default: 0.5:4:8]"),
+    click.option("--probe-spacing", help="steps: linear or log.  [default: linear]"),
+    click.option(
+        "--centred", is_flag=True, default=None, help="trajectory: take the mean off, as the original tool does."
+    ),
+    click.option(
+        "--measures",
+        help="sharpness: of sam, sam_steps, m_sharpness, adaptive, adaptive_steps, adaptive_average, keskar, gaussian.  "
+        "[default: those without _steps]",
+    ),
+    click.option(
+        "--rho", help="sharpness: sizes of the perturbation, such as 0.05,0.1.  [default: each measure's own]"
+    ),
+    click.option("--ascent-steps", type=int, help="sharpness: of keskar and those with _steps.  [default: 10]"),
+    click.option("--restarts", type=int, help="sharpness: further ascents from random places.  [default: 0]"),
+    click.option("--draws", type=int, help="sharpness: perturbations that averages are over.  [default: 10]"),
+    click.option("--draw-seed", type=int, help="sharpness: of draws, starts and batches.  [default: 0]"),
+    click.option("--m", type=int, help="sharpness: images a batch of m_sharpness.  [default: 50, or a quarter]"),
+    click.option("--small-batch", type=int, help="noise_scale: images of the smaller batch.  [default: 10]"),
+    click.option("--groups", type=int, help="noise_scale: groups of batches for the error.  [default: 10]"),
     click.option("--out", type=_FILE, help="The result file.  [default: outputs/NAME-HASH.h5]"),
     click.option("--save-every", type=float, default=10.0, help="Seconds between saves of the unfinished result."),
     model_options(),
     place_options(),
 )
 def command(
-    checkpoint: Path,
+    files: tuple[Path, ...],
+    checkpoint: Path | None,
     seeds: str | None,
     to: tuple[Path, ...],
     directions: Path | None,
@@ -72,16 +108,20 @@ def command(
     download: bool,
     **options: Any,
 ) -> None:
-    """Measure the loss around a checkpoint into one labelled HDF5 file.
+    """Measure the loss around a checkpoint, along the steps from it or the training that led to it, into one labelled HDF5 file.
+
+    FILES are a run's folder, which stands for its last checkpoint, or checkpoints: the one that is probed where --checkpoint does
+    not say it, then more to lead to, so that --to epoch-*.pt takes all that the shell makes of it.
 
     Started again, it goes on where it stopped. A plane is measured where its picture needs it, up to a budget of points, and
     says how well it is known; --full measures every point. For a surer picture ask for more --images, for the spread
-    between random planes for --seeds 0,1,2.
+    between random planes for --seeds 0,1,2. --kind steps goes on training from the checkpoint, without changing its file.
     """
     from landscape.errors import InputError
     from landscape.studies.places import Places
-    from landscape.studies.probing import Subject, probe_checkpoint
-    from landscape.studies.settings import probe_settings
+    from landscape.studies.probe_settings import probe_settings
+    from landscape.studies.probing import probe_checkpoint
+    from landscape.studies.subjects import Subject
 
     from .terminal import Terminal
 
@@ -89,6 +129,7 @@ def command(
         raise InputError("--norm: belongs to --model; give both, or neither for a checkpoint that says its model.")
     settings = probe_settings(given(**options, seeds=None if seeds is None else whole_numbers(seeds, "--seeds")))
     builder = {**given(norm=norm), **key_values(model_option, "--model-option")}
+    checkpoint, to = _checkpoints(checkpoint, to, files)
     subject = Subject(
         checkpoint,
         model=None if model is None else {"name": model, "options": builder},
@@ -101,3 +142,14 @@ def command(
         places = Places(data_root=data_root, download=download, device=device, save_every=save_every, reporter=terminal)
         outcome = probe_checkpoint(subject, settings, places, out=out)
     terminal.probe_summary(outcome)
+
+
+def _checkpoints(
+    checkpoint: Path | None, to: tuple[Path, ...], files: tuple[Path, ...]
+) -> tuple[Path, tuple[Path, ...]]:
+    """The checkpoint to probe, and those to lead to."""
+    if checkpoint is None:
+        if not files:
+            raise click.UsageError("Missing option '--checkpoint', or a run's folder.")
+        checkpoint, files = files[0] / "last.pt" if files[0].is_dir() else files[0], files[1:]
+    return checkpoint, (*to, *files)

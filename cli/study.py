@@ -6,11 +6,19 @@ from pathlib import Path
 
 import click
 
-from .options import place_options
+from .options import place_options, whole_numbers
 
 
 @click.command("study")
 @click.argument("study")
+@click.option("--data", help="Run it on this data set instead of the study's own.")
+@click.option(
+    "--scale", type=float, help="Shrink training images, epochs and probes to this fraction; everything says so."
+)
+@click.option(
+    "--seeds", multiple=True, metavar="[RUNS=]0,1", help="Seeds of every run, or of the [[runs]] table of that name."
+)
+@click.option("--plan", "planned", is_flag=True, help="List runs, updates and the estimated time, and stop.")
 @click.option(
     "--checkpoints", type=click.Path(path_type=Path), default=Path("checkpoints"), help="Where runs are kept."
 )
@@ -18,18 +26,35 @@ from .options import place_options
     "--outputs", type=click.Path(path_type=Path), default=Path("outputs"), help="Where results and pictures go."
 )
 @place_options()
-def command(study: str, checkpoints: Path, outputs: Path, device: str, data_root: Path | None, download: bool) -> None:
-    """Run a study: a bundled one (quick) or a TOML file. Only what is missing is done.
+def command(
+    study: str,
+    data: str | None,
+    scale: float | None,
+    seeds: tuple[str, ...],
+    planned: bool,
+    checkpoints: Path,
+    outputs: Path,
+    device: str,
+    data_root: Path | None,
+    download: bool,
+) -> None:
+    """Run a study: a bundled one (quick, coursework) or a TOML file. Only what is missing is done.
 
     Prints a table of the runs and the paths of everything that was made.
     """
     from landscape.studies.places import Places
+    from landscape.studies.plan import plan, training_images
     from landscape.studies.settings import load_study
     from landscape.studies.study import run_study
+    from landscape.studies.variations import on_data, scaled, with_seeds
 
     from .terminal import Terminal
 
     settings = load_study(study)
+    if data is not None:
+        settings = on_data(settings, data)
+    if seeds:
+        settings = with_seeds(settings, dict(_seeds(text) for text in seeds))
     with Terminal() as terminal:
         places = Places(
             checkpoints=checkpoints,
@@ -39,7 +64,18 @@ def command(study: str, checkpoints: Path, outputs: Path, device: str, data_root
             device=device,
             reporter=terminal,
         )
+        if scale is not None:
+            settings = scaled(settings, scale, lambda run: training_images(run, places))
+        if planned:
+            terminal.plan_summary(settings, plan(settings, places))
+            return
         outcome = run_study(settings, places)
     terminal.study_summary(settings.name, outcome)
     if outcome.failures:
         raise SystemExit(1)
+
+
+def _seeds(text: str) -> tuple[str, tuple[int, ...]]:
+    """``0,1``, or ``RUNS=0,1``, as the name of the runs (empty for all) and their seeds."""
+    name, _, numbers = text.rpartition("=")
+    return name, whole_numbers(numbers, "--seeds")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
@@ -21,10 +21,16 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from .summaries import summary_lines
+
 if TYPE_CHECKING:
+    from landscape.studies.plan import Plan
     from landscape.studies.probing import ProbeOutcome
     from landscape.studies.runs import RunOutcome
+    from landscape.studies.settings import StudySettings
     from landscape.studies.study import StudyOutcome
+    from landscape.studies.sweep import Trained
+    from landscape.studies.tables import Row
 
 # Without a terminal a progress line is printed at this interval, so that a log of hours stays readable.
 _LINE_EVERY = 15.0
@@ -111,48 +117,65 @@ class Terminal:
         last = {str(name): float(values.values.reshape(-1)[-1]) for name, values in history.data_vars.items()}
         shown = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in last.items() if name != "learning_rate"]
         click.echo(f"{int(history['epoch'][-1])} epochs, {status}: {', '.join(shown)}")
-        click.echo(outcome.folder / "history.h5")
-        click.echo(outcome.last)
+        if history.attrs.get("dead"):
+            click.echo(f"Dead network: {history.attrs['dead_reason']}.")
+        for path in [*outcome.files, outcome.last]:
+            click.echo(path)
+
+    def sweep_summary(self, trained: Trained, failures: Mapping[str, str]) -> None:
+        """What every training of a sweep came to, what failed, and the folders."""
+        from landscape.studies.tables import run_rows
+
+        self._table("", run_rows(trained, {}), failures)
+        for _, outcome in trained:
+            click.echo(outcome.folder)
+
+    def plan_summary(self, study: StudySettings, plan: Plan) -> None:
+        """What a study would do, and how long that may take."""
+        from landscape.studies.plan import clock
+        from landscape.studies.tables import Row
+
+        rows = [
+            Row(
+                {
+                    "run": run.label,
+                    "in": ", ".join(run.groups),
+                    "epochs": str(run.epochs),
+                    "updates": f"{run.updates:,}",
+                    "images seen": f"{run.images:,}",
+                    "time": "done" if run.done else clock(run.seconds),
+                }
+            )
+            for run in plan.runs
+        ]
+        self._table(study.name, rows, {})
+        click.echo(
+            f"{len(plan.runs)} trainings, {clock(sum(run.seconds for run in plan.runs))}; probes of their checkpoints, "
+            f"{clock(plan.probe_seconds)}; in all about {clock(plan.seconds)} on this machine, good to a factor of two."
+        )
 
     def probe_summary(self, outcome: ProbeOutcome) -> None:
         """What a probe found, where it lies, and how to ask for more."""
-        dataset = outcome.dataset
         if outcome.measured == 0:
             click.echo("Already complete; nothing was measured.")
-        loss, error = float(dataset["checkpoint_loss"]), float(dataset["checkpoint_loss_standard_error"])
-        if "picture_error" in dataset.attrs:
-            made, percent = dataset.attrs, 100 * dataset.attrs["picture_error"]
-            click.echo(
-                f"{made['measured_points']} of {dataset['status'].size} points measured ({made['image_passes']:.0f} passes over "
-                f"the images), the rest interpolated: 95 % of the picture is known to {percent:.2g} % of its range. "
-                "--full measures every point."
-            )
-        bad = int((~np.isfinite(dataset["loss"]) & (dataset["status"] == 1)).sum())
-        click.echo(
-            f"loss at the checkpoint {loss:.5g} ± {error:.2g} over {dataset.attrs['n_samples']} images; "
-            f"on the grid {float(dataset['loss'].min()):.5g} to {float(dataset['loss'].max()):.5g}"
-        )
-        if bad:
-            click.echo(f"{bad} points are NaN or infinite; they are kept as they are.")
-        if dataset.attrs.get("dead"):
-            click.echo(f"Dead network: {dataset.attrs['dead_reason']}. Its flat surface says nothing about smoothness.")
-        if dataset.sizes["seed"] == 1 and dataset.attrs["directions"] == "random":
-            click.echo(
-                "One random plane is one sample: --seeds 0,1,2 shows the spread; --images and --full ask for more."
-            )
+        for line in summary_lines(outcome.dataset):
+            click.echo(line)
         click.echo(outcome.path)
 
     def study_summary(self, name: str, outcome: StudyOutcome) -> None:
         """The study's table, and every path that it made."""
-        columns = list(dict.fromkeys(key for row in outcome.rows for key in row.cells))
-        table = Table(title=name, title_justify="left", box=SIMPLE_HEAD)
+        self._table(name, outcome.rows, outcome.failures)
+        for path in [*outcome.results, *outcome.tables, *outcome.pictures]:
+            click.echo(path)
+
+    def _table(self, name: str, rows: Sequence[Row], failures: Mapping[str, str]) -> None:
+        columns = list(dict.fromkeys(key for row in rows for key in row.cells))
+        table = Table(title=name or None, title_justify="left", box=SIMPLE_HEAD)
         for column in columns:
             table.add_column(column, overflow="fold")
-        for row in outcome.rows:
+        for row in rows:
             table.add_row(*(row.cells.get(column, "") for column in columns))
         # Without a terminal nothing has to fit into 80 columns.
         Console(width=None if sys.stdout.isatty() else 120).print(table)
-        for failed, why in outcome.failures.items():
+        for failed, why in failures.items():
             click.echo(f"failed: {failed}: {why}", err=True)
-        for path in [*outcome.results, outcome.table, *outcome.pictures]:
-            click.echo(path)

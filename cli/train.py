@@ -1,4 +1,4 @@
-"""``landscape train``: one training, resumed by content."""
+"""``landscape train``: one training, or every combination of the lists that are given; resumed by content."""
 
 from __future__ import annotations
 
@@ -7,20 +7,31 @@ from typing import Any
 
 import click
 
-from .options import chain, given, key_values, model_options, place_options
+from .options import chain, given, key_values, listed, model_options, place_options
+
+_NUMBER, _WHOLE, _NAME = listed(float, "a number"), listed(int, "a whole number"), listed(str, "a name")
 
 
 @click.command("train")
 @chain(
-    model_options(),
-    click.option("--learning-rate", type=float, help="Peak learning rate.  [default: 1e-3]"),
-    click.option("--batch-size", type=int, help="Images a step.  [default: 100]"),
-    click.option("--epochs", type=int, help="[default: 100]"),
-    click.option("--optimizer", help="adam, adamw or sgd.  [default: adam]"),
+    model_options(model=_NAME, norm=_NAME),
+    click.option("--learning-rate", callback=_NUMBER, help="Peak learning rate; a list trains each.  [default: 1e-3]"),
+    click.option("--batch-size", callback=_WHOLE, help="Images a step; a list trains each.  [default: 100]"),
+    click.option("--epochs", callback=_WHOLE, help="[default: 100]"),
+    click.option(
+        "--updates",
+        callback=_WHOLE,
+        help="Make so many updates instead, the same at every batch size, as epochs are not.",
+    ),
+    click.option("--optimizer", callback=_NAME, help="adam, adamw or sgd.  [default: adam]"),
     click.option("--momentum", type=float, help="For sgd.  [default: 0.9]"),
-    click.option("--weight-decay", type=float, help="[default: 0]"),
-    click.option("--schedule", help="cosine or constant.  [default: cosine]"),
-    click.option("--seed", type=int, help="Of initialisation, order, augmentation and dropout.  [default: 0]"),
+    click.option("--weight-decay", callback=_NUMBER, help="[default: 0]"),
+    click.option("--schedule", callback=_NAME, help="cosine or constant.  [default: cosine]"),
+    click.option(
+        "--seed",
+        callback=_WHOLE,
+        help="Of initialisation, order, augmentation and dropout; a list trains each.  [default: 0]",
+    ),
     click.option("--precision", help="fp32 or bf16 (autocast).  [default: fp32]"),
     click.option(
         "--compile", is_flag=True, default=None, help="Run steps through torch.compile; starts slower, runs faster."
@@ -28,6 +39,17 @@ from .options import chain, given, key_values, model_options, place_options
     click.option("--augment/--no-augment", default=None, help="Random crop and flip.  [default: augment]"),
     click.option("--train-images", type=int, help="Train on a fixed subset of this size."),
     click.option("--checkpoint-every", type=int, help="Keep a checkpoint every so many epochs, besides last and best."),
+    click.option(
+        "--flow-every", type=int, help="Keep the gradient flow every so many steps.  [default: once an epoch]"
+    ),
+    click.option(
+        "--probe-every", type=int, help="Look along the step every so many steps: loss, gradient, smoothness."
+    ),
+    click.option("--probe-count", type=int, help="Or so many times, at even distances over the training."),
+    click.option(
+        "--probe-eta", help="Where along it: low:high:count, in multiples of the learning rate.  [default: 0.5:4:8]"
+    ),
+    click.option("--probe-spacing", help="linear or log.  [default: linear]"),
     click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: checkpoints/NAME-HASH]"),
     place_options(),
 )
@@ -40,25 +62,38 @@ def command(
     download: bool,
     **options: Any,
 ) -> None:
-    """Train a network and keep its checkpoints and history.
+    """Train a network and keep its checkpoints, history and gradient flow.
 
-    The same command continues a run that was killed, with the same bits as if it never was, and does nothing for one that
-    is complete.
+    Options that take a list (--learning-rate 1e-4,1e-3 --seed 0,1) train every combination; one that fails is reported and
+    does not stop the rest. The same command continues what was killed, with the same bits as if it never was, and does
+    nothing for what is complete.
     """
+    from landscape.errors import InputError
     from landscape.studies.places import Places
     from landscape.studies.runs import train_run
-    from landscape.studies.settings import run_settings
+    from landscape.studies.sweep import sweep_settings, train_all
 
     from .terminal import Terminal
 
-    settings = run_settings(
+    runs = sweep_settings(
         given(
             **options,
             model_options=key_values(model_option, "--model-option"),
             data_options=key_values(data_option, "--data-option"),
         )
     )
+    if len(runs) > 1 and out is not None:
+        raise InputError(f"--out: names the folder of one run, and these are {len(runs)}. Leave it out.")
+    failures: dict[str, str] = {}
     with Terminal() as terminal:
         places = Places(data_root=data_root, download=download, device=device, reporter=terminal)
-        outcome = train_run(settings, places, folder=out)
-    terminal.training_summary(outcome)
+        if len(runs) == 1:
+            outcome = train_run(runs[0], places, folder=out)
+        else:
+            trained = train_all(runs, places, failures)
+    if len(runs) == 1:
+        terminal.training_summary(outcome)
+    else:
+        terminal.sweep_summary(trained, failures)
+    if failures:
+        raise SystemExit(1)

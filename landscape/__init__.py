@@ -18,20 +18,31 @@ if TYPE_CHECKING:
     from landscape.numerics.grids import Axis, Grid
     from landscape.numerics.parameters import ParameterVector
     from landscape.numerics.refinement import Refinement
-    from landscape.objective.objective import Evaluation, Gradient, Objective
+    from landscape.objective.objective import Gradient, Objective
     from landscape.objective.subspace import Subspace
+    from landscape.objective.values import Evaluation
+    from landscape.probes.gradient_flow import GradientFlow
+    from landscape.probes.noise_scale import NoiseScaleConfig, noise_scale
     from landscape.probes.plane import line, plane, surface
+    from landscape.probes.run_range import run_range
+    from landscape.probes.sharpness import sharpness
+    from landscape.probes.sharpness_config import SharpnessConfig
+    from landscape.probes.smoothness import plane_smoothness
     from landscape.probes.spans import Span, checkpoint_span, random_span
+    from landscape.probes.stability import StabilityProbe
+    from landscape.probes.step_observer import StepProbe
+    from landscape.probes.steps import StepProbeConfig
     from landscape.render import interactive, plot
     from landscape.store import load_checkpoint, save_checkpoint
     from landscape.store import load_result as load
     from landscape.store import save_result as save
+    from landscape.studies.comparison import Comparison, compare
     from landscape.training import TrainingConfig, fit, history_dataset
 
 # public name -> (module, name there)
 _HOMES = {
     "Objective": ("landscape.objective.objective", "Objective"),
-    "Evaluation": ("landscape.objective.objective", "Evaluation"),
+    "Evaluation": ("landscape.objective.values", "Evaluation"),
     "Gradient": ("landscape.objective.objective", "Gradient"),
     "line": ("landscape.probes.plane", "line"),
     "plane": ("landscape.probes.plane", "plane"),
@@ -39,6 +50,16 @@ _HOMES = {
     "Span": ("landscape.probes.spans", "Span"),
     "random_span": ("landscape.probes.spans", "random_span"),
     "checkpoint_span": ("landscape.probes.spans", "checkpoint_span"),
+    "StepProbe": ("landscape.probes.step_observer", "StepProbe"),
+    "StepProbeConfig": ("landscape.probes.steps", "StepProbeConfig"),
+    "GradientFlow": ("landscape.probes.gradient_flow", "GradientFlow"),
+    "StabilityProbe": ("landscape.probes.stability", "StabilityProbe"),
+    "run_range": ("landscape.probes.run_range", "run_range"),
+    "sharpness": ("landscape.probes.sharpness", "sharpness"),
+    "SharpnessConfig": ("landscape.probes.sharpness_config", "SharpnessConfig"),
+    "noise_scale": ("landscape.probes.noise_scale", "noise_scale"),
+    "NoiseScaleConfig": ("landscape.probes.noise_scale", "NoiseScaleConfig"),
+    "plane_smoothness": ("landscape.probes.smoothness", "plane_smoothness"),
     "Subspace": ("landscape.objective.subspace", "Subspace"),
     "Refinement": ("landscape.numerics.refinement", "Refinement"),
     "Axis": ("landscape.numerics.grids", "Axis"),
@@ -51,6 +72,8 @@ _HOMES = {
     "load": ("landscape.store", "load_result"),
     "save_checkpoint": ("landscape.store", "save_checkpoint"),
     "load_checkpoint": ("landscape.store", "load_checkpoint"),
+    "compare": ("landscape.studies.comparison", "compare"),
+    "Comparison": ("landscape.studies.comparison", "Comparison"),
     "plot": ("landscape.render", "plot"),
     "interactive": ("landscape.render", "interactive"),
     "TrainingConfig": ("landscape.training", "TrainingConfig"),
@@ -70,10 +93,15 @@ __all__ = [
     "Objective", "Evaluation", "Gradient",
     # probes
     "line", "plane", "surface", "Span", "random_span", "checkpoint_span", "Refinement",
+    "sharpness", "SharpnessConfig", "noise_scale", "NoiseScaleConfig",
+    # probes of training
+    "StepProbe", "StepProbeConfig", "GradientFlow", "StabilityProbe", "run_range",
     # parameter space
     "Axis", "Grid", "Direction", "direction_between", "random_direction", "ParameterVector", "Subspace",
     # files
     "save", "load", "save_checkpoint", "load_checkpoint",
+    # comparisons
+    "compare", "Comparison", "plane_smoothness",
     # pictures
     "plot", "interactive",
     # training, data and models

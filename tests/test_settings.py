@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from landscape.errors import InputError
-from landscape.studies.settings import expand, load_study, probe_settings, run_settings
+from landscape.studies.probe_settings import probe_settings
+from landscape.studies.run_settings import run_settings
+from landscape.studies.settings import expand, load_study
 
 
 def study_file(folder: Path, text: str) -> str:
@@ -57,7 +59,7 @@ def test_identity_changes_with_every_setting_that_changes_the_weights() -> None:
         ("[[runs]]\nbatch_size=0", r"mine.toml: runs\[0\]: .*batch_size.*0"),
         ("[[runs]]\nlearning_rate=-1.0", r"runs\[0\]: .*learning_rate"),
         ("[[runs]]\ndata='fashion'", r"runs\[0\]: data: unknown value 'fashion'"),
-        ("[[runs]]\nmodel='vgg08'\n[[probes]]\nkind='plain'", r"probes\[0\]: kind: .*'plane' or 'line'.*'plain'"),
+        ("[[runs]]\nmodel='vgg08'\n[[probes]]\nkind='plain'", r"probes\[0\]: kind: .*'plain'.*Did you mean 'plane'"),
         ("[[runs]]\nmodel='vgg08'\n[[probes]]\nx='1:2'", r"probes\[0\]: .*start:stop:count.*'1:2'"),
         ("[[runs]]\nmodel='vgg08'\n[[probes]]\nbatch_norm='frozn'", r"Did you mean 'frozen'"),
         ("[[runs]]\nmodel='vgg08'\n[[pictures]]\nkind='pie'", r"pictures\[0\]: kind: .*'pie'"),

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from landscape.errors import InputError, unknown_choice
+from landscape.probes.run_range import run_range
 from landscape.render import interactive, plot
+from landscape.render.labels import differences_of, marked
 from landscape.store import atomic_write, load_result
 
 FORMATS = ("png", "svg", "pdf", "html")
 PNG_DPI = 200
+# kind of picture -> which file of a run's folder it draws, and what to do where there is none
+RUN_FILES = {
+    "flow": ("gradient_flow.h5", "Train again: every training now keeps one."),
+    "steps": ("steps.h5", "Train with --probe-every, such as --probe-every 10."),
+    "run-range": ("steps.h5", "Train with --probe-every, such as --probe-every 10."),
+}
+# what a range over runs has from them, where all agree
+SHARED = ("model", "norm", "data", "optimizer", "learning_rate", "batch_size", "dead", "dead_reason")
 
 
 @dataclass(frozen=True)
@@ -23,11 +33,13 @@ class Drawing:
     """How results are drawn; the fields are those of :func:`landscape.render.plot`."""
 
     kind: str = "auto"
-    quantity: str = "loss"
+    quantity: str | None = None
     scale: str = "auto"
     loss_max: float | None = None
     seed: int | str | None = None
     labels: tuple[str, ...] | None = None
+    along: str | None = None
+    points: bool = False
 
     def options(self) -> dict[str, Any]:
         return {k: v for k, v in vars(self).items() if v is not None}
@@ -36,6 +48,8 @@ class Drawing:
 def draw(datasets: Sequence[xr.Dataset], paths: Sequence[Path], drawing: Drawing) -> list[Path]:
     """Draw results side by side into every path, the format being its suffix: png, svg, pdf or html (interactive).
 
+    The steps of several runs are joined first where their range (``run-range``) is wanted.
+
     Raises:
         InputError: for another suffix, or results that cannot be drawn together.
         ResultFileError: for a folder that cannot be written.
@@ -43,6 +57,8 @@ def draw(datasets: Sequence[xr.Dataset], paths: Sequence[Path], drawing: Drawing
     for path in paths:
         if path.suffix.lstrip(".").lower() not in FORMATS:
             raise unknown_choice("out", path.suffix.lstrip(".") or str(path), FORMATS)
+    if drawing.kind == "run-range" and all(dataset.attrs.get("kind") == "steps" for dataset in datasets):
+        datasets, drawing = run_ranges(datasets, drawing.labels), replace(drawing, labels=None)
     figure = None
     for path in paths:
         suffix = path.suffix.lstrip(".").lower()
@@ -57,24 +73,59 @@ def draw(datasets: Sequence[xr.Dataset], paths: Sequence[Path], drawing: Drawing
 
 
 def draw_files(files: Sequence[Path], paths: Sequence[Path], drawing: Drawing) -> list[Path]:
-    """Load results and draw them; without paths, a PNG beside the first file.
+    """Load results and draw them; without paths, a PNG beside the first file. A run's folder stands for a file in it.
 
     Raises:
-        InputError: for no files.
+        InputError: for no files, or a folder that lacks the wanted one.
     """
     if not files:
         raise InputError("files: expected at least one result file.")
-    datasets = [load_result(_history_of(path)) for path in files]
-    kind = "" if drawing.kind == "auto" else f"-{drawing.kind}"
-    default = _history_of(files[0])
-    return draw(datasets, paths or [default.with_name(f"{default.stem}{kind}.png")], drawing)
+    results = [_result_of(path, drawing.kind) for path in files]
+    datasets = [load_result(path) for path in results]
+    implied = drawing.kind == "auto" or (files[0].is_dir() and drawing.kind in ("flow", "steps"))
+    name = results[0].stem + ("" if implied else f"-{drawing.kind}")
+    return draw(datasets, paths or [results[0].with_name(f"{name}.png")], drawing)
 
 
-def _history_of(path: Path) -> Path:
-    """A run's folder stands for its history."""
-    return path / "history.h5" if path.is_dir() else path
+def run_ranges(datasets: Sequence[xr.Dataset], labels: Sequence[str] | None) -> list[xr.Dataset]:
+    """The range over the runs of each model and norm, or over all runs where one of these has a single run.
+
+    Args:
+        datasets: of kind ``steps``.
+        labels: of each run; None: what tells them apart.
+
+    Raises:
+        InputError: as :func:`landscape.probes.run_range.run_range` does, and for too few labels.
+    """
+    if labels is not None and len(labels) != len(datasets):
+        raise InputError(f"labels: expected one for each of the {len(datasets)} run(s), got {list(labels)!r}.")
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for number, dataset in enumerate(datasets):
+        groups.setdefault(tuple(str(dataset.attrs.get(name)) for name in ("model", "norm")), []).append(number)
+    several = (
+        list(groups.values()) if all(len(group) > 1 for group in groups.values()) else [list(range(len(datasets)))]
+    )
+    ranges = []
+    for group in several:
+        members = [datasets[number] for number in group]
+        told = [marked(name, run) for name, run in zip(differences_of(members), members, strict=True)]
+        found = run_range(members, told if labels is None else [labels[number] for number in group])
+        first = members[0].attrs
+        kept = {k: first[k] for k in SHARED if k in first and all(run.attrs.get(k) == first[k] for run in members)}
+        ranges.append(found.assign_attrs(kept))
+    return ranges
+
+
+def _result_of(path: Path, kind: str) -> Path:
+    """A run's folder stands for its history, or for the file of it that a kind of picture draws."""
+    if not path.is_dir():
+        return path
+    name, hint = RUN_FILES.get(kind, ("history.h5", ""))
+    if hint and not (path / name).exists():
+        raise InputError(f"kind: {kind!r} draws {path / name}, which does not exist. {hint}")
+    return path / name
 
 
 def _shared(drawing: Drawing) -> dict[str, Any]:
     """The options that an interactive page has a use for."""
-    return {k: v for k, v in drawing.options().items() if k in ("quantity", "scale", "loss_max", "labels", "seed")}
+    return {k: v for k, v in drawing.options().items() if k != "kind"}

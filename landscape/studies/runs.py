@@ -1,4 +1,4 @@
-"""One training as a folder: ``history.h5``, ``last.pt``, ``best.pt`` and a checkpoint every k epochs; resumed by content."""
+"""One training as a folder: its checkpoints, history, gradient flow and step probe; resumed by content."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ from torch import nn
 from landscape.data import DataSet, load_data
 from landscape.errors import CheckpointError
 from landscape.models import build_model, fitting_options
-from landscape.store import Checkpoint, ResultFile, load_checkpoint, save_checkpoint
+from landscape.probes.gradient_flow import GradientFlow
+from landscape.probes.step_observer import StepProbe
+from landscape.store import Checkpoint, ResultFile, load_checkpoint, load_result, save_checkpoint, save_result
+from landscape.studies.health import health_of
 from landscape.studies.places import Places, short_hash
-from landscape.studies.settings import RunSettings
-from landscape.training import EpochReport, Observer, fit, history_dataset
+from landscape.studies.run_settings import RunSettings
+from landscape.training import EpochReport, Observer, TrainingResult, fit, history_dataset
+
+HISTORY, FLOW, STEPS = RESULTS = ("history.h5", "gradient_flow.h5", "steps.h5")
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,11 @@ class RunOutcome:
     def best(self) -> Path:
         return self.folder / "best.pt"
 
+    @property
+    def files(self) -> list[Path]:
+        """The results in the folder: the history, the gradient flow, and the step probe's where there was one."""
+        return [path for name in RESULTS if (path := self.folder / name).exists()]
+
 
 def run_folder(settings: RunSettings, places: Places) -> Path:
     """The folder that a run of these settings has: the same command finds it again, another never does."""
@@ -44,15 +54,15 @@ def run_folder(settings: RunSettings, places: Places) -> Path:
 def train_run(settings: RunSettings, places: Places, *, folder: Path | None = None) -> RunOutcome:
     """Train one network, or continue where a killed run of the same settings stopped, or do nothing if it is complete.
 
-    The last checkpoint is written after the history and the others: it is what a resumed run trusts, and the epoch
-    after it is done again with the same bits.
+    The last checkpoint is written after the other files: it is what a resumed run trusts, and the epoch after it is done
+    again with the same bits.
 
     Raises:
         MismatchError: if ``folder`` holds a run of other settings, naming them.
         LockedError: if another process trains in the same folder.
     """
     folder = folder or run_folder(settings, places)
-    with ResultFile(folder / "history.h5", settings.identity()) as file:
+    with ResultFile(folder / HISTORY, settings.identity()) as file:
         existing = file.existing()
         state = _saved_state(folder / "last.pt")
         if existing is not None and existing.attrs.get("status") in ("complete", "diverged") and state is not None:
@@ -60,22 +70,51 @@ def train_run(settings: RunSettings, places: Places, *, folder: Path | None = No
         dataset = load_data(settings.data, root=places.data_root, download=places.download, **settings.data_options)
         spec = with_data({"name": settings.model, "options": settings.builder_options()}, dataset)
         module = build_model(spec["name"], seed=settings.training.seed, **spec["options"])
-        writer = _Writer(folder, file, settings, spec, dataset)
+        watch = _Watch(folder, settings, len(dataset.train), resumed=state is not None)
+        writer = _Writer(folder, file, settings, spec, dataset, watch)
         done = 0 if state is None else int(state["epoch"])
-        if done:
-            places.reporter.message(f"resuming {folder} after epoch {done} of {settings.training.epochs}")
+        if state is not None and done:
+            places.reporter.message(f"resuming {folder} after epoch {done} of {state['config']['epochs']}")
         result = fit(
             module,
             dataset,
             settings.training,
             loss=settings.loss,
             device=places.device,
-            observers=(writer, *places.reporter.training_observers(folder.name)),
+            observers=(*watch.observers, writer, *places.reporter.training_observers(folder.name)),
             resume=state,
         )
-        history = history_dataset(result, writer.attributes)
-        file.save(history)
-        return RunOutcome(folder, history, len(result.history) - done)
+        return RunOutcome(folder, writer.finish(result), len(result.history) - done)
+
+
+class _Watch:
+    """What is watched along the steps, each kept in a file of its own; a resumed run goes on with what is there."""
+
+    def __init__(self, folder: Path, settings: RunSettings, images: int, *, resumed: bool) -> None:
+        self._folder = folder
+        self._flow = GradientFlow(every=settings.flow_every or "epoch", resume=_earlier(folder / FLOW, resumed))
+        config = settings.step_probe(images)
+        self._probe = None if config is None else StepProbe(config, resume=_earlier(folder / STEPS, resumed))
+
+    @property
+    def observers(self) -> tuple[Any, ...]:
+        return (self._flow,) if self._probe is None else (self._flow, self._probe)
+
+    def flow(self) -> xr.Dataset:
+        return self._flow.dataset()
+
+    def save(self, attributes: Mapping[str, Any]) -> None:
+        """Replace the files by what has been seen so far."""
+        title = attributes["title"]
+        flow = self._flow.dataset({**attributes, "title": f"gradient flow, {title}"})
+        save_result(flow, self._folder / FLOW)
+        if self._probe is not None:
+            steps = self._probe.dataset({**attributes, "title": f"along the steps, {title}"})
+            save_result(steps, self._folder / STEPS)
+
+
+def _earlier(path: Path, resumed: bool) -> xr.Dataset | None:
+    return load_result(path) if resumed and path.exists() else None
 
 
 def with_data(spec: Mapping[str, Any], dataset: DataSet) -> dict[str, Any]:
@@ -102,13 +141,20 @@ def _saved_state(path: Path) -> Mapping[str, Any] | None:
 
 
 class _Writer(Observer):
-    """An observer of training that keeps its checkpoints and history in the run's folder."""
+    """An observer of training that keeps its checkpoints, its history and what is watched in the run's folder."""
 
     def __init__(
-        self, folder: Path, file: ResultFile, settings: RunSettings, spec: dict[str, Any], dataset: DataSet
+        self,
+        folder: Path,
+        file: ResultFile,
+        settings: RunSettings,
+        spec: dict[str, Any],
+        dataset: DataSet,
+        watch: _Watch,
     ) -> None:
-        self._folder, self._file, self._settings, self._spec, self._dataset = folder, file, settings, spec, dataset
-        self.attributes: dict[str, str | int | float] = {
+        self._folder, self._file, self._settings, self._spec = folder, file, settings, spec
+        self._dataset, self._watch = dataset, watch
+        self.attributes: dict[str, Any] = {
             "title": f"training of {settings.label()} on {dataset.name}",
             "model": settings.model,
             **({} if settings.norm is None else {"norm": settings.norm}),
@@ -118,6 +164,7 @@ class _Writer(Observer):
             "seed": settings.training.seed,
             "optimizer": settings.training.optimizer,
             "loss_name": settings.loss,
+            "training": settings.identity(),
         }
 
     def on_epoch(self, report: EpochReport) -> None:
@@ -127,8 +174,19 @@ class _Writer(Observer):
             self._save(f"epoch-{report.epoch:04d}.pt", state)
         if report.is_best:
             self._save("best.pt", state)
-        self._file.save(history_dataset(state["history"], {**self.attributes, "status": "running"}))
+        now = {**self.attributes, "status": "running", "updates": report.step}
+        self._watch.save(now)
+        self._file.save(history_dataset(state["history"], now))
         self._save("last.pt", state)
+
+    def finish(self, result: TrainingResult) -> xr.Dataset:
+        """Save everything as it ended, the dead labelled, and give the history."""
+        health = health_of(result, self._watch.flow(), self._dataset.classes)
+        ended: dict[str, Any] = {"dead": int(health.dead), "dead_reason": health.reason, "updates": result.updates}
+        self._watch.save({**self.attributes, **ended, "status": result.status})
+        history = history_dataset(result, {**self.attributes, **ended})
+        self._file.save(history)
+        return history
 
     def _save(self, name: str, state: Mapping[str, Any]) -> None:
         save_checkpoint(

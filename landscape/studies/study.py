@@ -1,137 +1,155 @@
-"""A whole study: its runs, its probes of them, its pictures and its table. Only what is missing is done."""
+"""A whole study: its runs, its probes of them, its pictures, tables and comparisons. Only what is missing is done."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import xarray as xr
 
-from landscape.errors import LandscapeError
-from landscape.store import atomic_write
+from landscape.errors import InputError
+from landscape.store import atomic_write, load_result
+from landscape.studies.comparison import compare
 from landscape.studies.pictures import Drawing, draw
 from landscape.studies.places import Places
-from landscape.studies.probing import Subject, probe_checkpoint
-from landscape.studies.runs import RunOutcome, train_run
-from landscape.studies.settings import PictureSettings, ProbeSettings, RunSettings, StudySettings
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One run of the study's table, as text."""
-
-    cells: dict[str, str]
+from landscape.studies.probing import probe_checkpoint
+from landscape.studies.runs import FLOW, STEPS, RunOutcome
+from landscape.studies.sampled_settings import ProbeSettings
+from landscape.studies.settings import ComparisonSettings, PictureSettings, StudySettings, TableSettings
+from landscape.studies.subjects import Subject
+from landscape.studies.sweep import Trained, attempt, labels_of, train_all
+from landscape.studies.tables import Probed, Row, final_rows, run_rows, study_markdown, table_markdown
 
 
 @dataclass(frozen=True)
 class StudyOutcome:
-    """What a study made: the table's rows, the pictures, every result file, and what failed, by name."""
+    """What a study made: the rows of its runs, every file by its kind, and what failed, by name."""
 
     rows: list[Row]
-    table: Path
+    tables: list[Path]
     pictures: list[Path]
     results: list[Path]
     failures: dict[str, str]
 
 
 def run_study(study: StudySettings, places: Places) -> StudyOutcome:
-    """Train what is not trained, probe what is not probed, draw everything, and write ``table.md``.
+    """Train what is not trained, probe what is not probed, then draw, tabulate and compare.
 
     A part that fails is reported and leaves the others to go on.
 
     Raises:
         LandscapeError: if every run failed.
     """
-    folder = places.outputs / study.name
-    failures: dict[str, str] = {}
-    runs: list[tuple[RunSettings, RunOutcome]] = []
-    for number, settings in enumerate(study.runs, 1):
-        places.reporter.message(f"run {number} of {len(study.runs)}: {settings.label()}")
-        outcome = _attempt(failures, settings.label(), partial(train_run, settings, places))
-        if outcome is not None:
-            runs.append((settings, outcome))
-    if not runs:
-        raise LandscapeError(
-            f"study {study.name}: every run failed: {'; '.join(f'{k}: {v}' for k, v in failures.items())}"
+    return _Study(study, places).run()
+
+
+class _Study:
+    """One study under way: what has been trained and probed, and what failed."""
+
+    def __init__(self, study: StudySettings, places: Places) -> None:
+        self._study, self._places = study, places
+        self._folder = places.outputs / study.name
+        self._failures: dict[str, str] = {}
+        self._trained: Trained = []
+        self._probed: dict[str, Probed] = {}
+
+    def run(self) -> StudyOutcome:
+        study = self._study
+        self._trained = train_all(study.runs, self._places, self._failures)
+        for name, probe in zip(_names(study.probes), study.probes, strict=True):
+            self._probed[name] = self._probe(probe, name)
+        pictures = self._each(study.pictures, self._draw)
+        rows = run_rows(self._trained, self._probed)
+        tables = [self._write("table.md", study_markdown(study, rows, self._failures))]
+        tables += self._each(study.tables, self._tabulate) + self._each(study.comparisons, self._compare)
+        # Again, because what was made since may have failed too.
+        self._write("table.md", study_markdown(study, rows, self._failures))
+        results = [path for _, outcome in self._trained for path in outcome.files]
+        results += [path for made in self._probed.values() for path, _ in made.values()]
+        return StudyOutcome(rows, tables, pictures, results, self._failures)
+
+    def _each(self, parts: Sequence[Any], make: Any) -> list[Path]:
+        made: list[Path] = []
+        for part, name in zip(parts, _names(parts), strict=True):
+            made += attempt(self._failures, name, partial(make, part, name)) or []
+        return made
+
+    def _of(self, groups: Sequence[str]) -> Trained:
+        """The trained runs of some groups, or all."""
+        chosen = [(s, o) for s, o in self._trained if not groups or set(groups) & set(s.groups)]
+        if not chosen:
+            raise InputError(f"none of the runs {', '.join(groups)} could be trained")
+        return chosen
+
+    def _probe(self, probe: ProbeSettings, name: str) -> Probed:
+        """The probe of every run that it is of, by the run's folder."""
+        made: Probed = {}
+        runs = attempt(self._failures, name, partial(self._of, probe.runs)) or []
+        for (_, outcome), label in zip(runs, labels_of([settings for settings, _ in runs]), strict=True):
+            self._places.reporter.message(f"probe {name}: {label}")
+            subject = Subject(outcome.last if probe.checkpoint == "last" else outcome.best)
+            inside = replace(self._places, outputs=self._folder)
+            work = partial(probe_checkpoint, subject, probe, inside)
+            result = attempt(self._failures, f"{name} of {label}", work)
+            if result is not None:
+                made[outcome.folder] = (result.path, result.dataset)
+        return made
+
+    def _draw(self, picture: PictureSettings, stem: str) -> list[Path]:
+        runs = self._of(picture.runs)
+        labels = labels_of([settings for settings, _ in runs])
+        shown = [(self._drawn(picture, outcome), label) for label, (_, outcome) in zip(labels, runs, strict=True)]
+        found = [(dataset, label) for dataset, label in shown if dataset is not None]
+        if not found:
+            raise InputError(f"nothing was measured that a picture of kind {picture.kind!r} could show")
+        page = picture.kind == "interactive"
+        drawing = Drawing(
+            kind="auto" if page else picture.kind,
+            scale=picture.scale,
+            loss_max=picture.loss_max,
+            labels=tuple(label for _, label in found),
+            **{k: v for k in ("quantity", "along") if (v := getattr(picture, k)) is not None},
         )
-    probed = {
-        name: _probe_all(probe, name, runs, places, folder, failures)
-        for name, probe in zip(_names(study.probes), study.probes, strict=True)
-    }
-    pictures: list[Path] = []
-    for picture, stem in zip(study.pictures, _names(study.pictures), strict=True):
-        made = _attempt(failures, stem, partial(_draw, picture, stem, runs, probed, folder))
-        pictures.extend(made or [])
-    labels = _labels([settings for settings, _ in runs])
-    rows = [_row(label, outcome, probed) for label, (_, outcome) in zip(labels, runs, strict=True)]
-    table = folder / "table.md"
-    atomic_write(table, _markdown(study, rows, failures).encode())
-    results = [outcome.folder / "history.h5" for _, outcome in runs]
-    results += [path for results_of in probed.values() for path, _ in results_of.values()]
-    return StudyOutcome(rows, table, pictures, results, failures)
+        suffixes = ("html",) if page else picture.formats
+        noted = [self._noted(dataset) for dataset, _ in found]
+        return draw(noted, [self._folder / f"{stem}.{suffix}" for suffix in suffixes], drawing)
 
+    def _drawn(self, picture: PictureSettings, outcome: RunOutcome) -> xr.Dataset | None:
+        """What a picture shows of one run; None where there is no such thing."""
+        if picture.kind == "curves":
+            return outcome.history
+        if picture.kind in ("flow", "steps", "run-range"):
+            path = outcome.folder / (FLOW if picture.kind == "flow" else STEPS)
+            return load_result(path) if path.exists() else None
+        name = picture.probe or next(iter(self._probed), None)
+        if name not in self._probed:
+            raise InputError(f"probe: no probe of this study is called {name!r}")
+        made = self._probed[name].get(outcome.folder)
+        return None if made is None else made[1]
 
-_Probed = dict[Path, tuple[Path, xr.Dataset]]
+    def _noted(self, dataset: xr.Dataset) -> xr.Dataset:
+        return dataset.assign_attrs(note=self._study.note) if self._study.note else dataset
 
+    def _tabulate(self, table: TableSettings, name: str) -> list[Path]:
+        rows = final_rows(table, self._of(table.runs))
+        return [self._write(f"{name}.md", table_markdown(self._study, table, rows))]
 
-def _probe_all(
-    probe: ProbeSettings,
-    name: str,
-    runs: Sequence[tuple[RunSettings, RunOutcome]],
-    places: Places,
-    folder: Path,
-    failures: dict[str, str],
-) -> _Probed:
-    """The probe of every run, by the run's folder."""
-    made: _Probed = {}
-    for settings, outcome in runs:
-        places.reporter.message(f"probe {name}: {settings.label()}")
-        subject = Subject(outcome.last if probe.checkpoint == "last" else outcome.best)
-        inside = replace(places, outputs=folder)
-        result = _attempt(failures, f"{name} of {settings.label()}", partial(probe_checkpoint, subject, probe, inside))
-        if result is not None:
-            made[outcome.folder] = (result.path, result.dataset)
-    return made
+    def _compare(self, comparison: ComparisonSettings, name: str) -> list[Path]:
+        runs = self._of(comparison.runs)
+        folders = [outcome.folder for _, outcome in runs]
+        probed = [made[f][0] for made in self._probed.values() for f in folders if f in made]
+        found = compare([*folders, *probed], by=comparison.by, note=self._study.note)
+        paths = found.write(self._folder / name)
+        figure = self._folder / f"{name}.png"
+        return [*paths, *draw([self._noted(found.dataset())], [figure], Drawing(kind="comparison"))]
 
-
-def _draw(
-    picture: PictureSettings,
-    stem: str,
-    runs: Sequence[tuple[RunSettings, RunOutcome]],
-    probed: dict[str, _Probed],
-    folder: Path,
-) -> list[Path]:
-    labels = _labels([settings for settings, _ in runs])
-    if picture.kind == "curves":
-        datasets = [outcome.history for _, outcome in runs]
-    else:
-        of_probe = probed[picture.probe] if picture.probe else next(iter(probed.values()))
-        labels = [label for label, (_, o) in zip(labels, runs, strict=True) if o.folder in of_probe]
-        datasets = [of_probe[o.folder][1] for _, o in runs if o.folder in of_probe]
-    page = picture.kind == "interactive"
-    drawing = Drawing(
-        kind="auto" if page else picture.kind,
-        scale=picture.scale,
-        loss_max=picture.loss_max,
-        labels=tuple(labels),
-    )
-    suffixes = ("html",) if page else picture.formats
-    return draw(datasets, [folder / f"{stem}.{suffix}" for suffix in suffixes], drawing)
-
-
-def _attempt(failures: dict[str, str], name: str, work: Callable[[], T]) -> T | None:
-    """The work's result; None, and its message kept under its name, if it fails in a way that a user can mend."""
-    try:
-        return work()
-    except LandscapeError as error:
-        failures[name] = str(error)
-        return None
+    def _write(self, name: str, text: str) -> Path:
+        path = self._folder / name
+        atomic_write(path, text.encode())
+        return path
 
 
 def _names(parts: Sequence[Any]) -> list[str]:
@@ -142,64 +160,3 @@ def _names(parts: Sequence[Any]) -> list[str]:
         taken = sum(1 for name in names if name == base or name.startswith(f"{base}-"))
         names.append(f"{base}-{taken + 1}" if taken else base)
     return names
-
-
-def _labels(runs: Sequence[RunSettings]) -> list[str]:
-    """What tells the runs apart, in words: the model and norm, and every setting in which they differ."""
-    recipes = [run.training.to_dict() for run in runs]
-    differing = [key for key in recipes[0] if len({str(r[key]) for r in recipes}) > 1]
-    return [
-        ", ".join([_title(run), *(f"{key.replace('_', ' ')} {recipe[key]}" for key in differing)])
-        for run, recipe in zip(runs, recipes, strict=True)
-    ]
-
-
-def _title(run: RunSettings) -> str:
-    words = {
-        None: "",
-        "none": " without BN",
-        "batch": " with BN",
-        "input": " plain (BN at the input)",
-        "blocks": " with BN in blocks",
-    }
-    return f"{run.model.upper() if run.model.startswith('vgg') else run.model}{words.get(run.norm, f' {run.norm}')}"
-
-
-def _row(label: str, outcome: RunOutcome, probed: dict[str, _Probed]) -> Row:
-    history = outcome.history
-    cells = {
-        "run": label,
-        "epochs": str(history.sizes["epoch"]),
-        "train loss": _last(history, "train_loss"),
-        "val. loss": _last(history, "validation_loss"),
-        "val. acc.": _last(history, "validation_accuracy"),
-        "test acc.": _last(history, "test_accuracy"),
-        "state": str(history.attrs.get("status", "")),
-    }
-    for name, results in probed.items():
-        if outcome.folder in results:
-            dataset = results[outcome.folder][1]
-            cells[f"{name}: loss"] = f"{float(dataset['loss'].min()):.3g} to {_top(dataset)}"
-            cells["state"] = "dead" if dataset.attrs.get("dead") else cells["state"]
-    return Row(cells)
-
-
-def _top(dataset: xr.Dataset) -> str:
-    """The largest loss of a plane; just that it lies above the clip where it was not looked at closer."""
-    top, clip = float(dataset["loss"].max()), dataset.attrs.get("loss_max", math.inf)
-    return f"over {clip:g}" if "tolerance" in dataset.attrs and top > clip else f"{top:.3g}"
-
-
-def _last(history: xr.Dataset, name: str) -> str:
-    if name not in history:
-        return ""
-    value = float(history[name].values.reshape(-1)[-1])
-    return "NaN" if math.isnan(value) else f"{value:.4f}"
-
-
-def _markdown(study: StudySettings, rows: Sequence[Row], failures: dict[str, str]) -> str:
-    columns = list(dict.fromkeys(key for row in rows for key in row.cells))
-    lines = [f"# {study.name}", "", study.description, "", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    lines += [f"| {' | '.join(row.cells.get(c, '') for c in columns)} |" for row in rows]
-    lines += ["", *(f"- failed: {name}: {why}" for name, why in failures.items())]
-    return "\n".join(lines).rstrip() + "\n"

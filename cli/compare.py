@@ -1,0 +1,100 @@
+"""``landscape compare``: runs that differ in one setting, with the uncertainty of every difference."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .options import key_values
+
+if TYPE_CHECKING:
+    from landscape.studies.comparison import Comparison
+
+
+@click.command("compare")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--by", required=True, help="The setting to compare: batch_size, norm, learning_rate, …")
+@click.option("--where", multiple=True, metavar="KEY=VALUE", help="Only runs with this setting; may be repeated.")
+@click.option("--reference", help="Compare all against this value.  [default: all pairs of up to 6 values]")
+@click.option("--steps", default=":", metavar="FROM:TO", help="Steps of the step probe that count.  [default: all]")
+@click.option(
+    "--measure", "measures", multiple=True, help="Only this measure or family (training, steps, plane); * fits any."
+)
+@click.option(
+    "--out",
+    "outs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Where to: .csv, .md, .tex, .html or .h5; without a suffix, all of them.",
+)
+def command(
+    runs: tuple[Path, ...],
+    by: str,
+    where: tuple[str, ...],
+    reference: str | None,
+    steps: str,
+    measures: tuple[str, ...],
+    outs: tuple[Path, ...],
+) -> None:
+    """Compare runs (folders, or result files) by one of their settings.
+
+    Runs that differ in their seed alone are replicates. Prints the means, every difference with its interval, and each
+    comparison as a sentence. What cannot be compared is named, the rest is compared, and the exit status is then 1.
+    """
+    from landscape.studies.comparison import compare
+
+    chosen = None if reference is None else key_values([f"reference={reference}"], "--reference")["reference"]
+    wanted = key_values(where, "--where")
+    made = compare(runs, by, where=wanted, reference=chosen, steps=_steps(steps), measures=measures)
+    written = made.write(*outs)
+    _show(made)
+    for path in written:
+        click.echo(path)
+    for message in made.left_out:
+        click.echo(f"left out: {message}", err=True)
+    if made.left_out:
+        raise SystemExit(1)
+
+
+def _steps(text: str) -> tuple[int | None, int | None]:
+    from landscape.errors import InputError
+
+    first, separator, last = text.partition(":")
+    try:
+        if not separator:
+            raise ValueError
+        ends = (int(first) if first else None, int(last) if last else None)
+    except ValueError:
+        raise InputError(f"--steps: expected FROM:TO in whole steps, such as 100:500 or 100:, got {text!r}.") from None
+    if None not in ends and ends[0] > ends[1]:  # type: ignore[operator]
+        raise InputError(f"--steps: expected FROM to be at most TO, got {text!r}.")
+    return ends
+
+
+def _show(made: Comparison) -> None:
+    """Both tables, every sentence, and the notes."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from landscape.studies.comparison.tables import READING, differences, means
+
+    # Without a terminal nothing has to fit into 80 columns.
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    for table in (means(made), differences(made)):
+        shown = Table(title=f"{table.title}, {made.title}", title_justify="left", box=SIMPLE_HEAD)
+        for column in table.columns:
+            shown.add_column(Text(column), overflow="fold")
+        for row in table.rows:
+            shown.add_row(*map(Text, row))
+        console.print(shown)
+    click.echo(f"{READING}\n")
+    for sentence in made.sentences:
+        click.echo(f"- {sentence}")
+    click.echo()
+    for note in made.notes:
+        click.echo(f"Note: {note}")

@@ -1,0 +1,126 @@
+"""The probe that measures a line or a plane."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import xarray as xr
+from torch import nn
+
+from landscape.errors import InputError
+from landscape.numerics.directions import given_direction
+from landscape.objective.objective import Objective
+from landscape.objective.subspace import Subspace
+from landscape.probes.plane import surface
+from landscape.probes.spans import Span, along_span, checkpoint_span
+from landscape.probes.surface import ABOVE, MEASURED
+from landscape.store import read_directions
+from landscape.studies.places import Places
+from landscape.studies.plane_directions import named_directions
+from landscape.studies.probe_settings import PlaneSettings
+from landscape.studies.saving import Prepared, Saver
+from landscape.studies.subjects import Opened, Subject, open_subject, sample_identity, stem
+
+DEFAULT_AXES = {"plane": "-1:1:51", "line": "-1:1:51"}
+OWN_AXES = "auto:51"  # of directions along which the loss may rise by any power of ten
+BETWEEN_AXES = {"plane": "-0.5:1.5:51", "line": "-0.5:1.5:101"}
+
+
+def prepare_plane(subject: Subject, settings: PlaneSettings, places: Places) -> Prepared:
+    """A line or plane around the checkpoint, or to the ones that the subject leads to."""
+    _check_counts(subject, settings)
+    opened = open_subject(subject, places)
+    objective = opened.objective(settings, places)
+    axes = _axes(settings, _named(subject, settings) or (("difference",) * 2 if subject.to else ("file",) * 2))
+    refinement = settings.refinement(axes) if settings.kind == "plane" else None
+    random = "random" in _named(subject, settings)
+    identity = {
+        "kind": settings.kind,
+        **opened.identity(),
+        **sample_identity(objective, settings),
+        "refinement": None if refinement is None else vars(refinement),
+        "axes": axes,
+        "directions": None if subject.directions is None else _file_hash(subject.directions),
+        "seeds": list(settings.seeds) if random else None,
+        "normalization": settings.normalization if random or settings.along else None,
+        **({"along": list(settings.along)} if settings.along else {}),
+        **({"orthogonalize": True} if settings.orthogonalize else {}),
+    }
+
+    def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
+        span = _span(opened, settings, objective)
+        return surface(objective, span, axes, refinement=refinement, resume=existing, observer=saver)
+
+    return Prepared(f"{settings.kind} of {opened.stem}", opened.stem, identity, opened.attributes(), measure, _measured)
+
+
+def _measured(dataset: xr.Dataset) -> int:
+    return int(dataset["status"].isin([MEASURED, ABOVE]).sum())
+
+
+def _named(subject: Subject, settings: PlaneSettings) -> tuple[str, ...]:
+    """What the axes follow, by name; nothing where checkpoints or a file say it alone."""
+    if settings.along or subject.to or subject.directions is not None:
+        return settings.along
+    return ("random",) * (1 if settings.kind == "line" else 2)
+
+
+def _check_counts(subject: Subject, settings: PlaneSettings) -> None:
+    named = _named(subject, settings)
+    wanted = named.count("difference") if named else 1 if settings.kind == "line" else 2
+    if len(subject.to) != wanted and (named or subject.to):
+        why = f"along {', '.join(named)}" if named else f"a {settings.kind}"
+        raise InputError(f"to: {why} leads to {wanted} more checkpoint(s), got {len(subject.to)}.")
+    if settings.orthogonalize and not named:
+        raise InputError("orthogonalize: the checkpoints or the file decide both directions. Name them with along.")
+    if settings.kind == "line" and settings.y is not None:
+        raise InputError(f"y: a line has one axis, x; got y={settings.y!r}. Leave it out, or choose kind plane.")
+    if subject.to and subject.directions is not None and not named:
+        raise InputError("directions: give either a file of directions or checkpoints to lead to, not both.")
+
+
+def _span(opened: Opened, settings: PlaneSettings, objective: Objective) -> Span:
+    count = 1 if settings.kind == "line" else 2
+    named = _named(opened.subject, settings)
+    if named:
+        return along_span(
+            objective,
+            named_directions(named, opened, objective),
+            seeds=settings.seeds if "random" in named else (0,),
+            normalization=settings.normalization,
+            orthogonalize=settings.orthogonalize,
+        )
+    if opened.others:
+        return checkpoint_span(objective, [c.state_dict for c in opened.others], [stem(c.path) for c in opened.others])
+    assert opened.subject.directions is not None
+    return _span_from_file(opened.subject.directions, count, opened.module, objective)
+
+
+def _span_from_file(path: Path, count: int, module: nn.Module, objective: Objective) -> Span:
+    tensors = read_directions(path, module)
+    if len(tensors) < count:
+        raise InputError(f"{path}: holds {len(tensors)} direction(s), expected {count}.")
+    theta = objective.theta
+    directions = [
+        given_direction(theta.layout.pack(named), theta, kind="file", file=path.name) for named in tensors[:count]
+    ]
+    labels = tuple(f"along direction {axis} of {path.name}" for axis in "xy"[:count])
+    return Span("file", "as in the file", (0,), (Subspace(theta, directions),), labels)
+
+
+def _axes(settings: PlaneSettings, named: Sequence[str]) -> list[str]:
+    """The axes that were asked for; else what suits the direction: beyond both checkpoints, or as far as its basin."""
+    asked = (settings.x,) if settings.kind == "line" else (settings.x, settings.y)
+    alike = all(name in ("random", "file") for name in named)
+    others = DEFAULT_AXES[settings.kind] if alike else OWN_AXES
+    defaults = [BETWEEN_AXES[settings.kind] if name == "difference" else others for name in named]
+    return [axis or default for axis, default in zip(asked, defaults, strict=False)]
+
+
+def _file_hash(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise InputError(f"directions: {path} cannot be read: {error.strerror}.") from None

@@ -1,0 +1,113 @@
+"""One training as a user asks for it: model, data, recipe, and what is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Self
+
+from pydantic import Field, TypeAdapter, model_validator
+
+from landscape.data import DATA_SETS
+from landscape.errors import InputError, unknown_choice
+from landscape.probes.steps import StepProbeConfig
+from landscape.studies.checking import Settings, checked
+from landscape.training import TrainingConfig
+
+DEFAULT_DATA = "fashion-mnist-10k"
+_TRAINING_FIELDS = tuple(field.name for field in fields(TrainingConfig))
+
+
+class RunSettings(Settings):
+    """One training: which model, which data, the recipe, and what is watched.
+
+    In a study file the recipe's keys stand beside the others. The gradient flow is kept once an epoch, or every ``flow_every``
+    steps; the step probe looks every ``probe_every`` steps, or ``probe_count`` times at even distances, or never. ``groups`` are
+    the names of the tables of a study that the run stands in.
+    """
+
+    model: str = "vgg38"
+    norm: str | None = None
+    model_options: dict[str, Any] = Field(default_factory=dict)
+    data: str = DEFAULT_DATA
+    data_options: dict[str, Any] = Field(default_factory=dict)
+    loss: str = "cross_entropy"
+    groups: tuple[str, ...] = ()
+    checkpoint_every: int = Field(default=0, ge=0)
+    flow_every: int | None = Field(default=None, ge=1)
+    probe_every: int | None = None
+    probe_count: int | None = Field(default=None, ge=1)
+    probe_eta: str = "0.5:4:8"
+    probe_spacing: str = "linear"
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+
+    @model_validator(mode="after")
+    def _watched(self) -> Self:
+        if self.probe_every is not None and self.probe_count is not None:
+            raise InputError("probe_count: give either probe_every or probe_count, not both.")
+        StepProbeConfig.parse(
+            every=1 if self.probe_every is None else self.probe_every, eta=self.probe_eta, spacing=self.probe_spacing
+        )
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the weights that come out, and what was watched: what a resumed run must share."""
+        recipe = self.training.to_dict()
+        recipe.pop("updates" if self.training.updates is None else "epochs")
+        return {
+            "model": self.model,
+            "model_options": self.builder_options(),
+            "data": self.data,
+            "data_options": dict(self.data_options),
+            "loss": self.loss,
+            **recipe,
+            **self._watching(),
+        }
+
+    def step_probe(self, images: int) -> StepProbeConfig | None:
+        """When and where the step probe looks in a training on a split of ``images``; None where it does not."""
+        every = self.probe_every
+        if self.probe_count is not None:
+            recipe = self.training
+            per_epoch = recipe.steps_per_epoch(min(images, recipe.train_images or images))
+            updates = recipe.for_steps(per_epoch).epochs * per_epoch if recipe.updates is None else recipe.updates
+            every = max(1, updates // self.probe_count)
+        if every is None:
+            return None
+        return StepProbeConfig.parse(every=every, eta=self.probe_eta, spacing=self.probe_spacing)
+
+    def _watching(self) -> dict[str, Any]:
+        watched = {"flow_every": self.flow_every, "probe_every": self.probe_every, "probe_count": self.probe_count}
+        where = {"probe_eta": self.probe_eta, "probe_spacing": self.probe_spacing}
+        probed = self.probe_every is not None or self.probe_count is not None
+        return {**{k: v for k, v in watched.items() if v is not None}, **(where if probed else {})}
+
+    def builder_options(self) -> dict[str, Any]:
+        """The options for the model's builder that the user gave, the norm among them."""
+        return {**({} if self.norm is None else {"norm": self.norm}), **self.model_options}
+
+    def label(self) -> str:
+        """A short name for people: the model, and its norm where one was named."""
+        name = self.model.replace(":", "-").replace("/", "-")
+        return name if self.norm is None else f"{name}-{self.norm}"
+
+
+def run_settings(table: Mapping[str, Any], *, where: str = "") -> RunSettings:
+    """Settings from one flat table, such as a command's options or a ``[[runs]]`` table without lists.
+
+    Raises:
+        InputError: naming ``where``, the key and what was expected.
+    """
+    own = {k: v for k, v in table.items() if k not in _TRAINING_FIELDS}
+    recipe = {k: v for k, v in table.items() if k in _TRAINING_FIELDS}
+    unknown = set(own) - set(RunSettings.model_fields) | ({"training"} & set(own))
+    if unknown:
+        known = [*RunSettings.model_fields, *_TRAINING_FIELDS]
+        raise unknown_choice(f"{where}key", sorted(unknown)[0], [k for k in known if k != "training"])
+    if {"epochs", "updates"} <= recipe.keys():
+        raise InputError(f"{where}updates: give either epochs or updates, not both.")
+    training = checked(lambda: TypeAdapter(TrainingConfig).validate_python(recipe), where)
+    settings = checked(lambda: RunSettings(**own, training=training), where)
+    if ":" not in settings.data and settings.data not in DATA_SETS:
+        raise unknown_choice(f"{where}data", settings.data, DATA_SETS)
+    return settings

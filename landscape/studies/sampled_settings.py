@@ -1,0 +1,89 @@
+"""What settings of probes have in common: a name and a checkpoint, the samples, and planes that are refined."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from landscape.errors import InputError, unknown_choice
+from landscape.numerics.grids import Axis
+from landscape.numerics.refinement import Refinement, default_budget
+from landscape.objective.batch_norm import POLICIES
+from landscape.objective.engines import ENGINES
+from landscape.objective.runner import PRECISIONS
+from landscape.studies.checking import Settings
+
+
+class ProbeSettings(Settings):
+    """What every kind of probe has: a name in its study, of which groups of runs (none: of all), and of which checkpoint."""
+
+    kind: str
+    name: str | None = None
+    runs: tuple[str, ...] = ()
+    checkpoint: Literal["last", "best"] = "last"
+
+
+class SampledSettings(ProbeSettings):
+    """Of a probe that looks at the loss over fixed samples: which ones, and how they are run."""
+
+    batch_norm: str = "frozen"
+    split: Literal["train", "validation", "test"] = "train"
+    images: int = Field(default=400, ge=1)
+    image_seed: int = 0
+    precision: str = "fp32"
+    batch_size: int | None = Field(default=None, ge=1)
+    engine: str = "auto"
+    compile: bool = False
+
+    @field_validator("batch_norm", "precision", "engine")
+    @classmethod
+    def _choice(cls, value: str, info: Any) -> str:
+        choices = {"batch_norm": POLICIES, "precision": tuple(PRECISIONS), "engine": ENGINES}[info.field_name]
+        if value not in choices:
+            raise unknown_choice(info.field_name, value, choices)
+        return value
+
+
+class RefinedSettings(SampledSettings):
+    """Of a probe of a plane that may be measured only where its picture needs it.
+
+    ``adaptive`` None means: planes of more than 15 × 15 points.
+    """
+
+    x: str | None = None
+    y: str | None = None
+    adaptive: bool | None = None
+    tolerance: float = 0.01
+    loss_max: float | None = None
+    max_points: int | None = None
+    minutes: float | None = None
+
+    @field_validator("x", "y", mode="before")
+    @classmethod
+    def _axis(cls, value: Any) -> Any:
+        text = ":".join(str(part) for part in value) if isinstance(value, list | tuple) else value
+        if isinstance(text, str):
+            if text.split(":")[0] == "auto":
+                Axis.parse(f"-1:1{text[4:] or ':51'}")
+            else:
+                Axis.parse(text)
+        return text
+
+    @model_validator(mode="after")
+    def _refinable(self) -> Self:
+        if self.adaptive and self.kind == "line":
+            raise InputError(f"adaptive: only planes are refined, not a {self.kind}.")
+        Refinement(self.tolerance, self.loss_max, self.max_points, self.minutes)
+        return self
+
+    def refinement(self, axes: Sequence[str]) -> Refinement | None:
+        """How a plane over ``axes`` is refined; None where every point is measured."""
+        counts = [int(axis.split(":")[-1]) for axis in axes]
+        automatic = self.kind != "line" and math.prod(counts) > 15 * 15
+        if not (automatic if self.adaptive is None else self.adaptive):
+            return None
+        budget = default_budget(counts) if self.max_points is None and self.minutes is None else self.max_points
+        return Refinement(self.tolerance, self.loss_max, budget, self.minutes)

@@ -1,0 +1,68 @@
+"""A measurement that becomes one file: what decides it, how it is made, and its saving on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import xarray as xr
+
+from landscape.store import ResultFile
+from landscape.studies.places import Places
+
+
+class Progress(Protocol):
+    """How far a measurement is: ``done`` of ``total`` parts, and all of it so far as a result."""
+
+    @property
+    def done(self) -> int: ...
+
+    @property
+    def total(self) -> int: ...
+
+    @property
+    def dataset(self) -> Callable[[], xr.Dataset]: ...
+
+
+class Saver:
+    """Is told of a measurement's progress: saves it at a steady interval, and passes it on to the reporter."""
+
+    def __init__(self, file: ResultFile, places: Places, attributes: Mapping[str, Any], task: str) -> None:
+        self._file, self._places, self._attributes, self._task = file, places, attributes, task
+        self._last: Progress | None = None
+        self._saved_at = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        self._last = progress
+        self._places.reporter.progress(self._task, progress.done, progress.total)
+        if time.monotonic() - self._saved_at >= self._places.save_every:
+            self.save_unfinished()
+
+    def save_unfinished(self) -> None:
+        """Save what there is, marked as incomplete."""
+        if self._last is not None:
+            self._file.save(self._last.dataset().assign_attrs(**self._attributes, complete=0))
+            self._saved_at = time.monotonic()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A measurement that is ready to start.
+
+    Attributes:
+        task: what it is called while it runs.
+        stem: what its subject is called in the name of the default file.
+        identity: everything that decides its values: what a resumed measurement must share with the one before it.
+        attributes: what the result says besides.
+        measure: makes the result; takes an earlier, incomplete one or None, and whom to tell of progress.
+        count: how many of a result's parts were measured.
+    """
+
+    task: str
+    stem: str
+    identity: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+    measure: Callable[[xr.Dataset | None, Saver], xr.Dataset]
+    count: Callable[[xr.Dataset], int]

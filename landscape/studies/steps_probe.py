@@ -1,0 +1,104 @@
+"""The probe that goes on training from a checkpoint and looks along the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import xarray as xr
+
+from landscape.errors import CheckpointError, InputError
+from landscape.probes.gradient_flow import GradientFlow
+from landscape.probes.step_observer import StepProbe
+from landscape.studies.health import health_of
+from landscape.studies.places import Places
+from landscape.studies.probe_settings import StepsSettings
+from landscape.studies.saving import Prepared, Saver
+from landscape.studies.subjects import Opened, Subject, open_subject
+from landscape.training import Observer, StepReport, TrainingConfig, fit, learning_rate
+
+
+def prepare_steps(subject: Subject, settings: StepsSettings, places: Places) -> Prepared:
+    """Train on from the state that the checkpoint holds, at the learning rate of its next epoch, and probe the steps.
+
+    The training is the one that the checkpoint came from (its data, batches, augmentation, optimiser with its moments), at a
+    constant rate: that of the epoch that would come next, or of the last one where the training was over.
+
+    Raises:
+        CheckpointError: for weights without a training state.
+        InputError: for a subject that leads to other checkpoints.
+    """
+    if subject.to or subject.directions is not None:
+        raise InputError("kind: 'steps' goes on training; --to and --directions belong to lines and planes.")
+    opened = open_subject(subject, places)
+    state = opened.checkpoint.state
+    if state is None or not {"optimizer", "config", "epoch", "step", "history"} <= state.keys():
+        raise CheckpointError(
+            f"{subject.checkpoint}: holds weights alone, and the step probe goes on training from the optimiser's state. "
+            "Expected a checkpoint that landscape train wrote, such as last.pt."
+        )
+    state, config = _continued(state, settings, len(opened.dataset.train))
+    identity = {"kind": "steps", **opened.identity(), **settings.model_dump(exclude={"name", "checkpoint"})}
+    attributes = {**opened.attributes(), "title": f"steps on from {opened.stem}", "data": opened.dataset.train.name}
+
+    def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
+        return _measured(opened, settings, config, state, attributes, places.device, saver)
+
+    return Prepared(
+        f"steps on from {opened.stem}", opened.stem, identity, attributes, measure, lambda made: made.sizes["step"]
+    )
+
+
+def _measured(
+    opened: Opened,
+    settings: StepsSettings,
+    config: TrainingConfig,
+    state: Mapping[str, Any],
+    attributes: Mapping[str, Any],
+    device: str,
+    saver: Saver,
+) -> xr.Dataset:
+    probe, flow = StepProbe(settings.config()), GradientFlow(every=settings.probe_every)
+    told = _Told(saver, int(state["step"]), settings.steps, lambda: probe.dataset(attributes))
+    result = fit(
+        opened.module,
+        opened.dataset.train,
+        config,
+        loss=opened.loss,
+        device=device,
+        observers=(probe, flow, told),
+        resume=state,
+    )
+    health = health_of(result, flow.dataset(), opened.dataset.classes)
+    return probe.dataset({**attributes, "dead": int(health.dead), "dead_reason": health.reason})
+
+
+def _continued(
+    state: Mapping[str, Any], settings: StepsSettings, images: int
+) -> tuple[Mapping[str, Any], TrainingConfig]:
+    """The state as that of a training with a constant rate that ends ``settings.steps`` steps later."""
+    saved = TrainingConfig.from_dict(state["config"])
+    epoch = int(state["epoch"])
+    per_epoch = saved.steps_per_epoch(min(images, saved.train_images or images))
+    step = epoch * per_epoch
+    rate = learning_rate(saved, min(epoch + 1, saved.epochs))
+    config = replace(saved, schedule="constant", learning_rate=rate, updates=step + settings.steps).for_steps(per_epoch)
+    return {**state, "step": step, "config": config.to_dict()}, config
+
+
+@dataclass(frozen=True)
+class _Progress:
+    done: int
+    total: int
+    dataset: Callable[[], xr.Dataset]
+
+
+class _Told(Observer):
+    """Tells the saver of every step."""
+
+    def __init__(self, saver: Saver, first: int, total: int, dataset: Callable[[], xr.Dataset]) -> None:
+        self._saver, self._first, self._total, self._dataset = saver, first, total, dataset
+
+    def on_step(self, report: StepReport) -> None:
+        self._saver(_Progress(report.step - self._first + 1, self._total, self._dataset))

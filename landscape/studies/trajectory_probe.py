@@ -1,0 +1,93 @@
+"""The probe that follows a training through its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import xarray as xr
+
+from landscape.errors import InputError
+from landscape.probes.surface import ABOVE, MEASURED
+from landscape.probes.trajectory import trajectory
+from landscape.store import Checkpoint
+from landscape.studies.places import Places
+from landscape.studies.saving import Prepared, Saver
+from landscape.studies.subjects import Subject, open_subject, sample_identity, stem
+from landscape.studies.trajectory_settings import TrajectorySettings
+
+DEFAULT_AXIS = "auto:51"
+
+
+def prepare_trajectory(subject: Subject, settings: TrajectorySettings, places: Places) -> Prepared:
+    """The plane through the subject's checkpoint and the earlier ones of its run.
+
+    The earlier ones are those that the subject leads to, or else the files ``epoch-*.pt`` beside the checkpoint. They are put
+    in the order of their epochs where they say them; those with the weights of the last are left out.
+
+    Raises:
+        InputError: where there are none.
+        CheckpointError: for one that cannot be read.
+    """
+    if subject.directions is not None:
+        raise InputError("directions: belongs to lines and planes; a trajectory has the directions of its checkpoints.")
+    opened = open_subject(replace(subject, to=_earlier(subject)), places)
+    last = opened.checkpoint.weights_hash()
+    earlier = _in_order([other for other in opened.others if other.weights_hash() != last])
+    opened = replace(opened, others=tuple(earlier))
+    objective = opened.objective(settings, places)
+    axes = [settings.x or DEFAULT_AXIS, settings.y or DEFAULT_AXIS]
+    refinement = settings.refinement(axes)
+    every = (*opened.others, opened.checkpoint)
+    identity = {
+        "kind": "trajectory",
+        **opened.identity(),
+        **sample_identity(objective, settings),
+        "refinement": None if refinement is None else vars(refinement),
+        "axes": axes,
+        "centred": settings.centred,
+    }
+
+    def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
+        return trajectory(
+            objective,
+            [other.state_dict for other in opened.others],
+            names=_names([checkpoint.path for checkpoint in every]),
+            epochs=[checkpoint.epoch for checkpoint in every],
+            x=axes[0],
+            y=axes[1],
+            centred=settings.centred,
+            refinement=refinement,
+            resume=existing,
+            observer=saver,
+        )
+
+    return Prepared(f"trajectory to {opened.stem}", opened.stem, identity, opened.attributes(), measure, _measured)
+
+
+def _measured(dataset: xr.Dataset) -> int:
+    return int(dataset["status"].isin([MEASURED, ABOVE]).sum()) + int(dataset["path_measured"].sum())
+
+
+def _earlier(subject: Subject) -> tuple[Path, ...]:
+    beside = tuple(sorted(subject.checkpoint.parent.glob("epoch-*.pt")))
+    if not subject.to and not beside:
+        raise InputError(
+            f"to: a trajectory needs earlier checkpoints, and {subject.checkpoint.parent} holds no epoch-*.pt. Name them with "
+            "--to, or train with --checkpoint-every 1."
+        )
+    return subject.to or beside
+
+
+def _in_order(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """By epoch where all say it, else as given."""
+    if any(checkpoint.epoch is None for checkpoint in checkpoints):
+        return list(checkpoints)
+    return sorted(checkpoints, key=lambda checkpoint: checkpoint.epoch or 0)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The files' names where they lie in one folder, with their folders otherwise."""
+    together = len({path.parent for path in paths}) == 1
+    return [path.stem if together else stem(path) for path in paths]

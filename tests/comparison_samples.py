@@ -1,0 +1,115 @@
+"""Results of made-up trainings whose true differences are known, as the data sets and files that a comparison reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+EPOCHS = 8
+
+
+def training(**settings: Any) -> dict[str, Any]:
+    """The flat settings that every result of a run carries."""
+    options = {"norm": settings.pop("norm", "batch")}
+    defaults = {
+        "model": "vgg08",
+        "data": "fashion-mnist-10k",
+        "data_options": {},
+        "loss": "cross_entropy",
+        "epochs": EPOCHS,
+    }
+    return {**defaults, "model_options": options, "learning_rate": 1e-3, "batch_size": 100, "seed": 0, **settings}
+
+
+def history(
+    loss: float | Sequence[float] = 1.0, accuracy: float = 0.5, *, attrs: dict[str, Any] | None = None, **settings: Any
+) -> xr.Dataset:
+    """A finished training. ``loss`` is that of every epoch, or one value each; so is the validation accuracy."""
+    curve = np.broadcast_to(np.asarray(loss, dtype=float), EPOCHS)
+    return xr.Dataset(
+        {
+            "train_loss": ("epoch", curve, {"units": "nat", "long_name": "training loss"}),
+            "validation_accuracy": ("epoch", np.full(EPOCHS, accuracy), {"units": "1", "long_name": "accuracy"}),
+        },
+        coords={"epoch": ("epoch", np.arange(1, EPOCHS + 1), {"units": "1", "long_name": "epoch"})},
+        attrs={
+            "kind": "history",
+            "title": "training",
+            "status": "complete",
+            "loss_name": "cross_entropy",
+            "data": "fashion-mnist-10k",
+            "training": training(**settings),
+            **(attrs or {}),
+        },
+    )
+
+
+def steps(
+    values: Sequence[float], *, every: int = 1, attrs: dict[str, Any] | None = None, **settings: Any
+) -> xr.Dataset:
+    """A step probe of two directions: ``values`` are the loss variation and, doubled, the effective β of every step."""
+    along = np.stack([values, values], axis=1)
+    at = every * np.arange(len(values))
+    both = ("step", "along")
+    return xr.Dataset(
+        {
+            "loss_variation": (both, along, {"units": "nat", "long_name": "range of the loss"}),
+            "effective_beta": (both, 2 * along, {"units": "nat", "long_name": "effective β"}),
+            "parameter_norm": ("step", np.full(len(values), 3.0), {"units": "1", "long_name": "‖θ‖"}),
+        },
+        coords={"step": at, "along": ["gradient", "update"], "eta": [0.5, 1.0, 2.0]},
+        attrs={
+            "kind": "steps",
+            "title": "steps",
+            "loss_name": "cross_entropy",
+            "data": "fashion-mnist-10k",
+            "training": training(**settings),
+            **(attrs or {}),
+        },
+    )
+
+
+def plane(
+    curvatures: Sequence[float], *, n: int = 7, attrs: dict[str, Any] | None = None, **settings: Any
+) -> xr.Dataset:
+    """A plane f = c (x² + y²)/2 for each direction seed's curvature c."""
+    x = np.linspace(-1, 1, n)
+    bowl = np.add.outer(x**2, x**2) / 2
+    ripple = 1e-4 * np.sin(40 * np.add.outer(x, 2 * x))  # so that no bowl is exact
+    values = np.multiply.outer(np.asarray(curvatures, dtype=float), bowl + ripple)
+    return xr.Dataset(
+        {
+            "loss": (("seed", "y", "x"), values, {"units": "nat"}),
+            "status": (("seed", "y", "x"), np.ones(values.shape, np.int8)),
+        },
+        coords={"seed": np.arange(len(curvatures)), "x": x, "y": x},
+        attrs={
+            "kind": "plane",
+            "title": "plane",
+            "loss_name": "cross_entropy",
+            "data": "fashion-mnist-10k/train",
+            "index_hash": "aa",
+            "bn_policy": "frozen",
+            "normalization": "filter",
+            "directions": "random",
+            "checkpoint": "run-last",
+            "training": training(**settings),
+            **(attrs or {}),
+        },
+    )
+
+
+def study(
+    truth: dict[int, float], seeds: int, draws: np.random.Generator, *, noise: float = 0.05, shared: float = 0.2
+) -> list[xr.Dataset]:
+    """Trainings at several batch sizes whose expected loss and accuracy are ``truth``; a seed shifts all of its runs."""
+    shift = shared * draws.standard_normal((seeds, 2))
+    found = []
+    for batch_size, expected in truth.items():
+        for seed in range(seeds):
+            loss, accuracy = expected + shift[seed] + noise * draws.standard_normal(2)
+            found.append(history(loss, accuracy, batch_size=batch_size, seed=seed))
+    return found
