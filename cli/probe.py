@@ -16,7 +16,9 @@ _FILE = click.Path(path_type=Path)
 @chain(
     click.argument("files", type=_FILE, nargs=-1),
     click.option("--checkpoint", type=_FILE, help="A run's checkpoint, a state dict, or .safetensors."),
-    click.option("--kind", help="plane, line, steps, trajectory, sharpness or noise_scale.  [default: plane]"),
+    click.option(
+        "--kind", help="plane, line, steps, trajectory, sharpness, noise_scale or curvature.  [default: plane]"
+    ),
     click.option("--x", help="start:stop:count, or auto:count.  [default: -1:1:51; with --to, beyond both ends]"),
     click.option("--y", help="The same for the second axis of a plane."),
     click.option("--seeds", help="Direction seeds, such as 0,1,2: a plane or line for each.  [default: 0]"),
@@ -80,10 +82,30 @@ _FILE = click.Path(path_type=Path)
     click.option("--ascent-steps", type=int, help="sharpness: of keskar and those with _steps.  [default: 10]"),
     click.option("--restarts", type=int, help="sharpness: further ascents from random places.  [default: 0]"),
     click.option("--draws", type=int, help="sharpness: perturbations that averages are over.  [default: 10]"),
-    click.option("--draw-seed", type=int, help="sharpness: of draws, starts and batches.  [default: 0]"),
+    click.option("--draw-seed", type=int, help="sharpness, curvature: of what is drawn.  [default: 0]"),
     click.option("--m", type=int, help="sharpness: images a batch of m_sharpness.  [default: 50, or a quarter]"),
     click.option("--small-batch", type=int, help="noise_scale: images of the smaller batch.  [default: 10]"),
     click.option("--groups", type=int, help="noise_scale: groups of batches for the error.  [default: 10]"),
+    click.option("--operator", help="curvature: hessian or gauss-newton.  [default: hessian]"),
+    click.option("--top", type=int, help="curvature: so many of the largest eigenvalues.  [default: 10]"),
+    click.option("--bottom", type=int, help="curvature: so many of the smallest.  [default: 2]"),
+    click.option(
+        "--per-layer", is_flag=True, default=None, help="curvature: a spectrum for each layer's diagonal block."
+    ),
+    click.option("--parameters", help="curvature: of these alone, by shell patterns such as 'head.*,*.bias'."),
+    click.option(
+        "--curvature-tolerance",
+        type=float,
+        help="curvature: of the eigenvalues, in parts of the largest.  [default: 1e-3]",
+    ),
+    click.option(
+        "--criterion", help="curvature: what is held to it, residual or (sooner) the value.  [default: residual]"
+    ),
+    click.option("--max-products", type=int, help="curvature: end a search after so many.  [default: 500]"),
+    click.option("--trace-probes", type=int, help="curvature: random vectors of the trace; 0: none.  [default: 30]"),
+    click.option("--trace-method", help="curvature: krylov, hutch++ or hutchinson.  [default: krylov]"),
+    click.option("--density-probes", type=int, help="curvature: random vectors of the density; 0: none.  [default: 4]"),
+    click.option("--density-steps", type=int, help="curvature: nodes of each.  [default: 40]"),
     click.option("--out", type=_FILE, help="The result file.  [default: outputs/NAME-HASH.h5]"),
     click.option("--save-every", type=float, default=10.0, help="Seconds between saves of the unfinished result."),
     model_options(),

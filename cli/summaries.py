@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .summaries_curvature import curvature_lines
 from .summaries_sharpness import noise_lines, sharpness_lines
 from .summaries_trajectory import trajectory_lines
 
@@ -69,5 +70,6 @@ _LINES: dict[str, Callable[[Any], list[str]]] = {
     "steps": _step_lines,
     "sharpness": lambda dataset: [*sharpness_lines(dataset), *_dead(dataset)],
     "noise_scale": lambda dataset: [*noise_lines(dataset), *_dead(dataset)],
+    "curvature": lambda dataset: [*curvature_lines(dataset), *_dead(dataset)],
     "trajectory": trajectory_lines,
 }

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from landscape.objective.objective import Gradient, Objective
     from landscape.objective.subspace import Subspace
     from landscape.objective.values import Evaluation
+    from landscape.probes.curvature import curvature
+    from landscape.probes.curvature_config import CurvatureConfig
     from landscape.probes.gradient_flow import GradientFlow
     from landscape.probes.noise_scale import NoiseScaleConfig, noise_scale
     from landscape.probes.plane import line, plane, surface
@@ -57,6 +59,8 @@ _HOMES = {
     "run_range": ("landscape.probes.run_range", "run_range"),
     "sharpness": ("landscape.probes.sharpness", "sharpness"),
     "SharpnessConfig": ("landscape.probes.sharpness_config", "SharpnessConfig"),
+    "curvature": ("landscape.probes.curvature", "curvature"),
+    "CurvatureConfig": ("landscape.probes.curvature_config", "CurvatureConfig"),
     "noise_scale": ("landscape.probes.noise_scale", "noise_scale"),
     "NoiseScaleConfig": ("landscape.probes.noise_scale", "NoiseScaleConfig"),
     "plane_smoothness": ("landscape.probes.smoothness", "plane_smoothness"),
@@ -94,6 +98,7 @@ __all__ = [
     # probes
     "line", "plane", "surface", "Span", "random_span", "checkpoint_span", "Refinement",
     "sharpness", "SharpnessConfig", "noise_scale", "NoiseScaleConfig",
+    "curvature", "CurvatureConfig",
     # probes of training
     "StepProbe", "StepProbeConfig", "GradientFlow", "StabilityProbe", "run_range",
     # parameter space

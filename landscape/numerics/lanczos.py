@@ -194,5 +194,5 @@ def _orthogonalised(vector: Tensor, basis: Tensor) -> tuple[Tensor, Floats]:
     for _ in range(2):
         along = basis @ vector
         vector = vector - along @ basis
-        total += along.double().cpu().numpy()
+        total += along.cpu().double().numpy()
     return vector, total

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -61,6 +61,22 @@ class Layout:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(slot.name for slot in self.slots)
+
+    def part(self, names: Iterable[str]) -> Layout:
+        """The layout of some of the tensors alone, in this one's order.
+
+        Raises:
+            InputError: for a name that it does not have.
+        """
+        chosen = set(names)
+        if unknown := chosen - set(self.names):
+            raise InputError(f"names: expected parameters of the model, got {sorted(unknown)!r}.")
+        slots, offset = [], 0
+        for slot in self.slots:
+            if slot.name in chosen:
+                slots.append(replace(slot, offset=offset))
+                offset += slot.size
+        return Layout(tuple(slots))
 
     def views(self, vector: Tensor) -> dict[str, Tensor]:
         """Named views into ``vector`` (shape ``(size,)``); writing to one writes to the vector."""

@@ -1,8 +1,10 @@
-"""Gradients and Hessian products of the mean loss over prepared batches, through whichever engine is in use.
+"""Gradients, Hessian and Gauss–Newton products of the mean loss over prepared batches, through whichever engine is in use.
 
 A Hessian product is taken forward over reverse (the directional derivative of the gradient, in one pass of dual numbers): on
 convolutional networks it costs about three gradients, reverse over reverse about four (see docs/performance.md). Where an
-operation has no forward derivative it falls back to reverse over reverse.
+operation has no forward derivative it falls back to reverse over reverse. A product of the generalised Gauss–Newton matrix
+G = 1/N Σ Jᵢᵀ ∇²ℓᵢ Jᵢ, with the Jacobians J of the outputs and ∇²ℓ the loss's Hessian in them, is J v forward, ∇²ℓ on the
+outputs alone, and Jᵀ in reverse.
 
 A backward pass keeps what the forward pass made, layer by layer, where an evaluation keeps one layer. So batches are taken in
 parts that are sized by what is kept, see :mod:`landscape.objective.sizing`. (A layer that draws in evaluation mode draws anew for
@@ -11,7 +13,7 @@ each part.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +21,9 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._pytree import tree_flatten, tree_unflatten  # knows the outputs that other libraries registered
 
+from landscape.errors import InputError
 from landscape.numerics.parameters import Layout
 from landscape.objective.batches import PreparedBatches, batch_rows, split_batch
 from landscape.objective.engines import Engine
@@ -28,6 +32,11 @@ from landscape.objective.sizing import derivative_batch, kept_bytes
 
 FORWARD, REVERSE = "forward over reverse", "reverse over reverse"
 Batch = tuple[Any, Any]
+Tensors = Mapping[str, Tensor]
+# (tensors of θ, what they change by, a part of the samples, N) -> the part's share of a product, tensor by tensor
+Way = Callable[[Tensors, Tensors, Batch, int], list[Tensor]]
+# what torch says where there is no second derivative
+_NOT_TWICE = ("differentiate twice", "derivative for", "does not require grad", "double backward", "double_backward")
 FEW, MORE = 2, 4  # samples whose difference tells what one sample keeps
 
 
@@ -56,35 +65,67 @@ class Derivatives:
 
     def gradient(self, theta: Tensor, batches: PreparedBatches) -> tuple[Tensor, Tensor]:
         """The losses of all samples ``(N,)`` and the gradient ``(n,)`` at θ."""
-        leaves = self._leaves(theta)
+        leaves = self._leaves(theta, self._layout)
         total = torch.zeros(self._layout.size, dtype=self._wide, device=theta.device)
         losses = []
         with self._runner.own_randomness():
-            for part in self._parts(leaves, batches):
+            for part in self._parts(theta, batches):
                 values = self._losses(leaves, part)
-                self._add(total, _gradients(values.sum() / len(batches), leaves))
+                _add(self._layout, total, _gradients(values.sum() / len(batches), leaves))
                 losses.append(values.detach())
         return torch.cat(losses), total
 
-    def hessian_product(self, theta: Tensor, vector: Tensor, batches: PreparedBatches) -> Tensor:
-        """H(θ) v, shape ``(n,)``; :attr:`mode` says afterwards how it was taken."""
-        leaves, along = self._leaves(theta), self._layout.views(vector)
-        total = torch.zeros(self._layout.size, dtype=self._wide, device=theta.device)
+    def hessian_product(
+        self, theta: Tensor, vector: Tensor, batches: PreparedBatches, names: Sequence[str] | None = None
+    ) -> Tensor:
+        """H(θ) v, shape ``(n,)``; :attr:`mode` says afterwards how it was taken.
+
+        With ``names``, v and the result hold these parameters alone: the product of that diagonal block.
+
+        Raises:
+            InputError: where the module or the loss cannot be differentiated twice.
+        """
+        ways = (self._forward_over_reverse, self._reverse_over_reverse)
+        return self._product(ways, theta, vector, batches, names)
+
+    def gauss_newton_product(
+        self, theta: Tensor, vector: Tensor, batches: PreparedBatches, names: Sequence[str] | None = None
+    ) -> Tensor:
+        """G(θ) v, otherwise as :meth:`hessian_product`.
+
+        Raises:
+            InputError: also for outputs that hold no floating-point tensor.
+        """
+        ways = (self._pushed_forward, self._pushed_by_reverse)
+        return self._product(ways, theta, vector, batches, names)
+
+    def _product(
+        self,
+        ways: tuple[Way, Way],
+        theta: Tensor,
+        vector: Tensor,
+        batches: PreparedBatches,
+        names: Sequence[str] | None,
+    ) -> Tensor:
+        layout = self._layout if names is None else self._layout.part(names)
+        leaves, along = self._leaves(theta, layout), layout.views(vector)
+        total = torch.zeros(layout.size, dtype=self._wide, device=theta.device)
         # The fused attention kernels have no second derivative; the plain one has.
         with sdpa_kernel(SDPBackend.MATH), self._runner.own_randomness():
-            for part in self._parts(leaves, batches):
-                self._add(total, self._product(leaves, along, part, len(batches)))
+            for part in self._parts(theta, batches):
+                _add(layout, total, self._taken(ways, leaves, along, part, len(batches)))
         return total
 
-    def _parts(self, leaves: Mapping[str, Tensor], batches: PreparedBatches) -> Iterator[Batch]:
+    def _parts(self, theta: Tensor, batches: PreparedBatches) -> Iterator[Batch]:
         for batch in batches:
             if self._whole or batch_rows(batch) <= MORE:
                 yield batch
             else:
-                yield from split_batch(batch, self._part_size(leaves, batch))
+                yield from split_batch(batch, self._part_size(theta, batch))
 
-    def _part_size(self, leaves: Mapping[str, Tensor], batch: Batch) -> int:
+    def _part_size(self, theta: Tensor, batch: Batch) -> int:
         if self._size is None:
+            leaves = self._leaves(theta, self._layout)
             with self._runner.own_randomness():
                 few, more = (
                     kept_bytes(partial(self._losses, leaves, next(split_batch(batch, count)))) for count in (FEW, MORE)
@@ -92,49 +133,150 @@ class Derivatives:
             self._size = derivative_batch((more - few) // (MORE - FEW), self._runner.device)
         return self._size
 
-    def _product(
-        self, leaves: Mapping[str, Tensor], along: Mapping[str, Tensor], part: Batch, samples: int
-    ) -> list[Tensor]:
+    def _taken(self, ways: tuple[Way, Way], leaves: Tensors, along: Tensors, part: Batch, samples: int) -> list[Tensor]:
+        """The product forward over reverse, or where that cannot be, by reverse passes alone."""
         if self.mode == FORWARD:
             try:
-                return self._forward_over_reverse(leaves, along, part, samples)
+                return ways[0](leaves, along, part, samples)
             except (NotImplementedError, RuntimeError):
                 # Not every operation has a forward derivative. If the cause was another, it comes up again below.
                 self.mode = REVERSE
-        return self._reverse_over_reverse(leaves, along, part, samples)
+        try:
+            return ways[1](leaves, along, part, samples)
+        except (NotImplementedError, RuntimeError) as error:
+            if not any(words in str(error) for words in _NOT_TWICE):
+                raise
+            raise InputError(
+                f"module, loss: cannot be differentiated twice, so they have no curvature ({error}). Expected operations with "
+                "a second derivative; a torch.autograd.Function needs a backward that is differentiable itself."
+            ) from error
 
-    def _forward_over_reverse(
-        self, leaves: Mapping[str, Tensor], along: Mapping[str, Tensor], part: Batch, samples: int
-    ) -> list[Tensor]:
+    def _forward_over_reverse(self, leaves: Tensors, along: Tensors, part: Batch, samples: int) -> list[Tensor]:
+        moving = _moving(leaves, along)
         with forward_ad.dual_level():
-            duals = {name: forward_ad.make_dual(leaf, along[name]) for name, leaf in leaves.items()}  # type: ignore[no-untyped-call]
-            gradients = _gradients(self._losses(duals, part).sum() / samples, leaves)
+            gradients = _gradients(self._losses(_duals(leaves, along), part).sum() / samples, moving)
             tangents = [forward_ad.unpack_dual(g).tangent for g in gradients]  # type: ignore[no-untyped-call]
         return [torch.zeros_like(g) if t is None else t for g, t in zip(gradients, tangents, strict=True)]
 
-    def _reverse_over_reverse(
-        self, leaves: Mapping[str, Tensor], along: Mapping[str, Tensor], part: Batch, samples: int
-    ) -> list[Tensor]:
-        first = _gradients(self._losses(leaves, part).sum() / samples, leaves, create_graph=True)
-        slope = torch.stack([(g * along[name]).sum() for g, name in zip(first, leaves, strict=True)]).sum()
+    def _reverse_over_reverse(self, leaves: Tensors, along: Tensors, part: Batch, samples: int) -> list[Tensor]:
+        moving = _moving(leaves, along)
+        first = _gradients(self._losses(leaves, part).sum() / samples, moving, create_graph=True)
+        slope = torch.stack([(g * along[name]).sum() for g, name in zip(first, moving, strict=True)]).sum()
         if not slope.requires_grad:
             return [torch.zeros_like(g) for g in first]
-        return _gradients(slope, leaves)
+        return _gradients(slope, moving)
 
-    def _leaves(self, theta: Tensor) -> dict[str, Tensor]:
-        return {name: view.detach().requires_grad_() for name, view in self._layout.views(theta).items()}
+    def _pushed_forward(self, leaves: Tensors, along: Tensors, part: Batch, samples: int) -> list[Tensor]:
+        with forward_ad.dual_level():
+            outputs = Outputs(self._function.outputs(self._engine.tensors(_duals(leaves, along)), part[0]))
+            pairs = [forward_ad.unpack_dual(z) for z in outputs.tensors]  # type: ignore[no-untyped-call]
+            changes = [torch.zeros_like(p.primal) if p.tangent is None else p.tangent.detach() for p in pairs]
+        # Outside, so that what follows carries no tangents.
+        return self._pulled_back([pair.primal for pair in pairs], outputs, changes, leaves, along, part, samples)
 
-    def _losses(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
+    def _pushed_by_reverse(self, leaves: Tensors, along: Tensors, part: Batch, samples: int) -> list[Tensor]:
+        """J v as the derivative of Jᵀ u, which is linear in u."""
+        moving = _moving(leaves, along)
+        outputs = Outputs(self._function.outputs(self._engine.tensors(leaves), part[0]))
+        free = [torch.zeros_like(z, requires_grad=True) for z in outputs.tensors]
+        pulled = _vector_jacobian(outputs.tensors, moving, free, create_graph=True)
+        slope = torch.stack([(g * along[name]).sum() for g, name in zip(pulled, moving, strict=True)]).sum()
+        changes = _vector_jacobian([slope], dict(enumerate(free)), None) if slope.requires_grad else free
+        return self._pulled_back(outputs.tensors, outputs, changes, leaves, along, part, samples)
+
+    def _pulled_back(
+        self,
+        tensors: Sequence[Tensor],
+        outputs: Outputs,
+        changes: Sequence[Tensor],
+        leaves: Tensors,
+        along: Tensors,
+        part: Batch,
+        samples: int,
+    ) -> list[Tensor]:
+        """Jᵀ ∇²ℓ J v from J v."""
+        bent = outputs.bent(lambda made: self._runner.loss(made, part[1]).sum() / samples, changes)
+        return _vector_jacobian(tensors, _moving(leaves, along), bent)
+
+    def _leaves(self, theta: Tensor, moving: Layout) -> dict[str, Tensor]:
+        """The tensors of θ, of which those of ``moving`` are differentiated."""
+        names = set(moving.names)
+        views = self._layout.views(theta).items()
+        return {name: view.detach().requires_grad_(name in names) for name, view in views}
+
+    def _losses(self, parameters: Tensors, batch: Batch) -> Tensor:
         return self._function.losses(self._engine.tensors(parameters), *batch)[0]
 
-    def _add(self, total: Tensor, parts: Iterable[Tensor]) -> None:
-        """Add in the type of ``total`` without a copy in that type."""
-        for view, part in zip(self._layout.views(total).values(), parts, strict=True):
-            view += part.detach()
+
+class Outputs:
+    """What a module returned: the floating-point tensors in it, and how a loss takes others in their place.
+
+    Raises:
+        InputError: where there are none.
+    """
+
+    def __init__(self, outputs: Any) -> None:
+        self._leaves, self._structure = tree_flatten(outputs)
+        self._places = [i for i, x in enumerate(self._leaves) if isinstance(x, Tensor) and x.is_floating_point()]
+        if not self._places:
+            raise InputError(
+                f"module: expected outputs that hold floating-point tensors, got {type(outputs).__name__}. "
+                "Say with forward= which tensors the loss is taken of."
+            )
+        self.tensors: list[Tensor] = [self._leaves[place] for place in self._places]
+
+    def bent(self, loss: Callable[[Any], Tensor], changes: Sequence[Tensor]) -> list[Tensor]:
+        """∇²ℓ u for the changes u of the tensors; zeros where the loss is linear in them."""
+        free = [z.detach().requires_grad_() for z in self.tensors]
+        leaves = [x.detach() if isinstance(x, Tensor) else x for x in self._leaves]
+        for place, z in zip(self._places, free, strict=True):
+            leaves[place] = z
+        named = dict(enumerate(free))
+        value = loss(tree_unflatten(leaves, self._structure))
+        if not value.requires_grad:
+            return [torch.zeros_like(z) for z in free]
+        first = _gradients(value, named, create_graph=True)
+        slope = torch.stack([(g * u).sum() for g, u in zip(first, changes, strict=True)]).sum()
+        return _gradients(slope, named) if slope.requires_grad else [torch.zeros_like(z) for z in free]
 
 
-def _gradients(value: Tensor, leaves: Mapping[str, Tensor], *, create_graph: bool = False) -> list[Tensor]:
+def _moving(leaves: Tensors, along: Tensors) -> dict[str, Tensor]:
+    """The tensors that are differentiated, in the order of ``along``."""
+    return {name: leaves[name] for name in along}
+
+
+def _duals(leaves: Tensors, along: Tensors) -> dict[str, Tensor]:
+    """The tensors with what they change by, where they move."""
+    return {n: forward_ad.make_dual(t, along[n]) if n in along else t for n, t in leaves.items()}  # type: ignore[no-untyped-call]
+
+
+def _add(layout: Layout, total: Tensor, parts: Iterable[Tensor]) -> None:
+    """Add in the type of ``total`` without a copy in that type."""
+    for view, part in zip(layout.views(total).values(), parts, strict=True):
+        view += part.detach()
+
+
+def _gradients(value: Tensor, leaves: Mapping[Any, Tensor], *, create_graph: bool = False) -> list[Tensor]:
+    return _vector_jacobian([value], leaves, None, create_graph=create_graph)
+
+
+def _vector_jacobian(
+    values: Sequence[Tensor],
+    leaves: Mapping[Any, Tensor],
+    weights: Sequence[Tensor] | None,
+    *,
+    create_graph: bool = False,
+) -> list[Tensor]:
+    """Σ wᵀ ∂value/∂leaf for every leaf; values that depend on none of them count as constant."""
+    kept = [i for i, value in enumerate(values) if value.requires_grad]
+    if not kept:
+        return [torch.zeros_like(leaf) for leaf in leaves.values()]
     found = torch.autograd.grad(
-        value, list(leaves.values()), create_graph=create_graph, allow_unused=True, materialize_grads=True
+        [values[i] for i in kept],
+        list(leaves.values()),
+        None if weights is None else [weights[i] for i in kept],
+        create_graph=create_graph,
+        allow_unused=True,
+        materialize_grads=True,
     )
     return list(found)

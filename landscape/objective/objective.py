@@ -31,7 +31,7 @@ from landscape.objective.engines import ENGINES, choose_engine
 from landscape.objective.flat_module import FlatModule, has_convolutions
 from landscape.objective.labels import are_labels, check_label_range, ignored_label
 from landscape.objective.losses import loss_name, per_sample_accuracy, per_sample_loss
-from landscape.objective.runner import PRECISIONS, Runner, call
+from landscape.objective.runner import PRECISIONS, Runner, call, own_precision
 from landscape.objective.sizing import Footprint, evaluation_batch, footprint
 from landscape.objective.stacked import POINTS, Stacked, may_stack, try_stacked
 from landscape.objective.subspace import Subspace
@@ -114,7 +114,7 @@ class Objective:
         if data is None:
             raise InputError("data: expected a data set, a pair of tensors or anything indexable, got None.")
         self.device = resolve_device(device)
-        self.precision = precision or _own_precision(module)
+        self.precision = precision or own_precision(module)
         self.batch_norm = batch_norm
         self.loss_name = loss_name(loss)
         self._dtype = PRECISIONS[self.precision]
@@ -348,14 +348,23 @@ class Objective:
         loss, _ = mean_and_standard_error(losses.cpu())
         return Gradient(loss, ParameterVector(total.to(self._dtype), self._theta.layout))
 
-    def hessian_product(self, vector: Tensor, theta: ParameterVector | Tensor | None = None) -> Tensor:
+    def hessian_product(
+        self, vector: Tensor, theta: ParameterVector | Tensor | None = None, *, names: Sequence[str] | None = None
+    ) -> Tensor:
         """H(θ) v for the Hessian H of the mean loss over the samples: shape ``(n,)``; see :mod:`landscape.objective.derivatives`.
 
-        Under ``reestimated`` the recomputed statistics are held constant; under ``batch`` H flows through them.
+        Under ``reestimated`` the recomputed statistics are held constant; under ``batch`` H flows through them. With ``names``,
+        v and the result hold these parameters alone, in the layout's order: the product of that diagonal block.
         """
-        point = self._load(theta)
-        along = vector.to(self.device, self._dtype)
-        return self._derivatives.hessian_product(point, along, self._batches).to(self._dtype)
+        point, along = self._load(theta), vector.to(self.device, self._dtype)
+        return self._derivatives.hessian_product(point, along, self._batches, names).to(self._dtype)
+
+    def gauss_newton_product(
+        self, vector: Tensor, theta: ParameterVector | Tensor | None = None, *, names: Sequence[str] | None = None
+    ) -> Tensor:
+        """G(θ) v for the generalised Gauss–Newton matrix G = 1/N Σ Jᵢᵀ ∇²ℓᵢ Jᵢ; otherwise as :meth:`hessian_product`."""
+        point, along = self._load(theta), vector.to(self.device, self._dtype)
+        return self._derivatives.gauss_newton_product(point, along, self._batches, names).to(self._dtype)
 
     def provenance(self) -> dict[str, Any]:
         """What a result must say about how its values came to be; every entry is text or a number."""
@@ -430,11 +439,6 @@ class Objective:
         with torch.no_grad(), self._statistics.reestimation(), self._runner.own_randomness():
             for inputs, _ in self._calibration:
                 self._runner.outputs(inputs)
-
-
-def _own_precision(module: nn.Module) -> str:
-    dtypes = {p.dtype for p in module.parameters() if p.is_floating_point()} if isinstance(module, nn.Module) else set()
-    return "fp64" if dtypes == {torch.float64} else "fp32"
 
 
 def _state(module: nn.Module | Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -28,6 +28,12 @@ def call(module: nn.Module, inputs: Any) -> Any:
     return module(inputs)
 
 
+def own_precision(module: nn.Module) -> str:
+    """The precision of a module's own parameters: ``fp64`` where all are, otherwise ``fp32``."""
+    dtypes = {p.dtype for p in module.parameters() if p.is_floating_point()} if isinstance(module, nn.Module) else set()
+    return "fp64" if dtypes == {torch.float64} else "fp32"
+
+
 @dataclass(frozen=True)
 class Runner:
     """How a module is run. ``precision`` bf16 is autocast: weights stay fp32, losses are taken in fp32."""
@@ -47,11 +53,14 @@ class Runner:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             return self.forward(self.module, inputs)
 
+    def wide_outputs(self, inputs: Any) -> Any:
+        """The outputs as the loss takes them: fp32 where the module runs in bf16."""
+        outputs = self.outputs(inputs)
+        return outputs.float() if self.precision == "bf16" and isinstance(outputs, Tensor) else outputs
+
     def losses(self, inputs: Any, targets: Any) -> tuple[Tensor, Tensor | None]:
         """The loss and the metric of every sample of a batch, each ``(B,)``."""
-        outputs = self.outputs(inputs)
-        if self.precision == "bf16" and isinstance(outputs, Tensor):
-            outputs = outputs.float()
+        outputs = self.wide_outputs(inputs)
         return self.loss(outputs, targets), self.metric(outputs, targets)
 
     def measure(
@@ -85,19 +94,26 @@ class Runner:
 
 
 class Functional:
-    """A runner's losses as a function of the tensors of its module, for derivatives and several points at once."""
+    """A runner's outputs and losses as functions of the tensors of its module, for derivatives and several points at once."""
 
     def __init__(self, runner: Runner, module: nn.Module) -> None:
         self._runner, self._called = runner, _Called(module, runner.forward)
 
     def losses(self, tensors: Mapping[str, Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Tensor | None]:
         """The loss and the metric of every sample of a batch, each ``(B,)``, with the module's named tensors replaced."""
+        return self._with(tensors).losses(inputs, targets)
+
+    def outputs(self, tensors: Mapping[str, Tensor], inputs: Any) -> Any:
+        """What the loss takes of the module, with its named tensors replaced."""
+        return self._with(tensors).wide_outputs(inputs)
+
+    def _with(self, tensors: Mapping[str, Tensor]) -> Runner:
         replaced = {f"inner.{name}": tensor for name, tensor in tensors.items()}
 
         def forward(_: Any, inputs: Any) -> Any:
             return functional_call(self._called, replaced, (inputs,))
 
-        return replace(self._runner, forward=forward).losses(inputs, targets)
+        return replace(self._runner, forward=forward)
 
 
 class _Called(nn.Module):

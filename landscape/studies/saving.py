@@ -26,6 +26,10 @@ class Progress(Protocol):
     def dataset(self) -> Callable[[], xr.Dataset]: ...
 
 
+# Of a large result, saving takes at most one part in so many of the time.
+SHARE = 20
+
+
 class Saver:
     """Is told of a measurement's progress: saves it at a steady interval, and passes it on to the reporter."""
 
@@ -33,18 +37,21 @@ class Saver:
         self._file, self._places, self._attributes, self._task = file, places, attributes, task
         self._last: Progress | None = None
         self._saved_at = time.monotonic()
+        self._took = 0.0
 
     def __call__(self, progress: Progress) -> None:
         self._last = progress
         self._places.reporter.progress(self._task, progress.done, progress.total)
-        if time.monotonic() - self._saved_at >= self._places.save_every:
+        if time.monotonic() - self._saved_at >= max(self._places.save_every, SHARE * self._took):
             self.save_unfinished()
 
     def save_unfinished(self) -> None:
         """Save what there is, marked as incomplete."""
         if self._last is not None:
+            begun = time.monotonic()
             self._file.save(self._last.dataset().assign_attrs(**self._attributes, complete=0))
             self._saved_at = time.monotonic()
+            self._took = self._saved_at - begun
 
 
 @dataclass(frozen=True)

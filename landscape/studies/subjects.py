@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,10 @@ class Opened:
     def stem(self) -> str:
         return stem(self.subject.checkpoint)
 
-    def objective(self, settings: SampledSettings, places: Places) -> Objective:
-        """The loss over the samples that ``settings`` name."""
+    def objective(
+        self, settings: SampledSettings, places: Places, parameters: Sequence[str] | None = None
+    ) -> Objective:
+        """The loss over the samples that ``settings`` name, as a function of the ``parameters`` of these patterns or of all."""
         return Objective(
             self.module,
             self.loss,
@@ -71,6 +73,7 @@ class Opened:
             compile=settings.compile,
             precision=settings.precision,
             device=places.device,
+            parameters=parameters,
         )
 
     def identity(self) -> dict[str, Any]:
