@@ -188,7 +188,9 @@ class _Measurement:
         nodes, weights = table.arrays["nodes"][block], table.arrays["weights"][block]
         steps = min(config.density_steps, like.numel())
         for probe in np.flatnonzero(~np.isfinite(nodes).any(axis=1)):
-            found = quadrature(operator, like, steps, probe=int(probe), seed=config.draw_seed, observer=self._tell_before)
+            found = quadrature(
+                operator, like, steps, probe=int(probe), seed=config.draw_seed, observer=self._tell_before
+            )
             for array, values in zip((nodes, weights), found, strict=True):
                 array[probe, : len(values)] = values
         table.finish(block, DENSITY)

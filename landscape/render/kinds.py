@@ -11,12 +11,14 @@ import xarray as xr
 from landscape.errors import InputError, unknown_choice
 from landscape.render.comparison import comparison_figure
 from landscape.render.contour import contour_figure
+from landscape.render.curvature_figure import curvature_figure
 from landscape.render.curves import curves_figure
 from landscape.render.flow import flow_figure
 from landscape.render.line import line_figure
 from landscape.render.options import Options
 from landscape.render.page_charts import curves_content, lines_content
 from landscape.render.page_comparison import comparison_content
+from landscape.render.page_curvature import curvature_content
 from landscape.render.page_planes import planes_content
 from landscape.render.page_sharpness import sharpness_content
 from landscape.render.page_steps import flow_content, run_range_content, stability_content, steps_content
@@ -88,6 +90,9 @@ DRAWN = (
     ),
     Drawn(
         "sharpness", "a sharpness", {"sharpness": sharpness_figure}, sharpness_content, "all", frozenset(),
+    ),
+    Drawn(
+        "curvature", "a curvature", {"spectrum": curvature_figure}, curvature_content, "all", frozenset({"share"}),
     ),
     Drawn(
         "stability", "an edge of stability", {"stability": stability_figure}, stability_content, "all",

@@ -173,7 +173,7 @@ def grid_dims(dataset: xr.Dataset) -> list[str]:
 
 def known_up_to(datasets: Sequence[xr.Dataset], quantity: str) -> float | None:
     """The loss above which the points of adaptively measured planes are not known; None where all are."""
-    known = [float(d.attrs["loss_max"]) for d in datasets if "tolerance" in d.attrs]
+    known = [float(d.attrs["loss_max"]) for d in datasets if {"tolerance", "loss_max"} <= d.attrs.keys()]
     return min(known) if known and quantity == "loss" else None
 
 

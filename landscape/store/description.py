@@ -79,6 +79,8 @@ def _result_lines(path: str | os.PathLike[str]) -> list[str]:
             *_history(dataset),
             *_provenance(dataset),
         ]
+    if kind == "curvature" and "status" in dataset:
+        return [f"curvature, {_completeness(dataset, 'quantities')}", *_curvature(dataset), *_provenance(dataset)]
     sizes = ", ".join(f"{name} {size}" for name, size in dataset.sizes.items())
     return [
         f"result of kind {kind!r}",
@@ -88,9 +90,29 @@ def _result_lines(path: str | os.PathLike[str]) -> list[str]:
     ]
 
 
-def _completeness(dataset: xr.Dataset) -> str:
+def _completeness(dataset: xr.Dataset, what: str = "points") -> str:
     missing = int((dataset["status"] == 0).sum())
-    return f"incomplete ({missing} points missing)" if missing else "complete"
+    return f"incomplete ({missing} {what} missing)" if missing else "complete"
+
+
+def _curvature(dataset: xr.Dataset) -> list[str]:
+    """Of which matrix, how many eigenvalues, and between which ends."""
+    made, values = dataset.attrs, dataset["eigenvalues"].values
+    blocks = f"diagonal blocks of {dataset.sizes['block']} layers" if "block" in dataset.dims else "one block"
+    known = values[np.isfinite(values)]
+    spectrum = f", from {known.min():.5g} to {known.max():.5g}" if known.size else ""
+    unit = _unit(dataset["eigenvalues"])
+    lines = [
+        f"matrix: {made.get('operator')}, {blocks}, {int(dataset['parameters'].sum()):,} parameters",
+        f"eigenvalues: {known.size} of {values.size}, {int(dataset['converged'].sum())} converged{spectrum}{unit}",
+    ]
+    if "trace" in dataset and "block" not in dataset.dims:
+        lines += [
+            f"{words}: {_with_error(dataset[name], dataset[f'{name}_standard_error'])}{unit}"
+            for name, words in (("trace", "trace"), ("frobenius_norm", "Frobenius norm"))
+        ]
+    dead = [f"warning: dead network: {made.get('dead_reason', '')}"] if made.get("dead") else []
+    return [*lines, *([f"notes: {made['notes']}"] if made.get("notes") else []), *dead]
 
 
 def _plane(dataset: xr.Dataset) -> list[str]:

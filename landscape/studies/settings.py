@@ -29,7 +29,9 @@ class PictureSettings(Settings):
     ``runs`` names groups of runs, none of them all; ``quantity`` and ``along`` are those of :func:`landscape.render.plot`.
     """
 
-    kind: Literal["curves", "flow", "steps", "run-range", "contour", "surface", "line", "sharpness", "interactive"]
+    kind: Literal[
+        "curves", "flow", "steps", "run-range", "contour", "surface", "line", "sharpness", "spectrum", "interactive"
+    ]
     runs: tuple[str, ...] = ()
     probe: str | None = None
     quantity: str | None = None
