@@ -57,6 +57,7 @@ class Derivatives:
         self._wide = wide
         self._whole = whole
         self._size: int | None = None
+        self._looked = False
         self.mode = FORWARD
 
     def run_by(self, runner: Runner) -> Derivatives:
@@ -161,6 +162,7 @@ class Derivatives:
     def _reverse_over_reverse(self, leaves: Tensors, along: Tensors, part: Batch, samples: int) -> list[Tensor]:
         moving = _moving(leaves, along)
         first = _gradients(self._losses(leaves, part).sum() / samples, moving, create_graph=True)
+        self._refuse_dead_ends(first)
         slope = torch.stack([(g * along[name]).sum() for g, name in zip(first, moving, strict=True)]).sum()
         if not slope.requires_grad:
             return [torch.zeros_like(g) for g in first]
@@ -180,6 +182,7 @@ class Derivatives:
         outputs = Outputs(self._function.outputs(self._engine.tensors(leaves), part[0]))
         free = [torch.zeros_like(z, requires_grad=True) for z in outputs.tensors]
         pulled = _vector_jacobian(outputs.tensors, moving, free, create_graph=True)
+        self._refuse_dead_ends(pulled)
         slope = torch.stack([(g * along[name]).sum() for g, name in zip(pulled, moving, strict=True)]).sum()
         changes = _vector_jacobian([slope], dict(enumerate(free)), None) if slope.requires_grad else free
         return self._pulled_back(outputs.tensors, outputs, changes, leaves, along, part, samples)
@@ -197,6 +200,25 @@ class Derivatives:
         """Jᵀ ∇²ℓ J v from J v."""
         bent = outputs.bent(lambda made: self._runner.loss(made, part[1]).sum() / samples, changes)
         return _vector_jacobian(tensors, _moving(leaves, along), bent)
+
+    def _refuse_dead_ends(self, gradients: Sequence[Tensor]) -> None:
+        """Where a backward is marked once_differentiable, autograd puts a node that raises; asked for some inputs alone it goes
+        round that node, and the product would be wrong without a word. The graph is looked through once.
+
+        Raises:
+            RuntimeError: where there is such a node.
+        """
+        nodes = [] if self._looked else [g.grad_fn for g in gradients]
+        seen = set()
+        while nodes:
+            node = nodes.pop()
+            if node is None or node in seen:
+                continue
+            if node.name() == "torch::autograd::Error":
+                raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
+            seen.add(node)
+            nodes += [following for following, _ in node.next_functions]
+        self._looked = True
 
     def _leaves(self, theta: Tensor, moving: Layout) -> dict[str, Tensor]:
         """The tensors of θ, of which those of ``moving`` are differentiated."""

@@ -71,7 +71,8 @@ def curvature(
         A data set of kind ``curvature``; ``per_layer`` gives everything but ``eigenvectors`` the dimension ``block``:
 
         - over ``rank``, 1, 2, … from the top and −1, −2, … from the bottom: ``eigenvalues`` with ``residuals``, ``error_bounds``
-          and ``converged``, and ``eigenvectors`` ``(rank, parameter)``, of layers side by side; ``products``, how many these took;
+          and ``converged``, and ``eigenvectors`` ``(rank, parameter)``, of layers side by side; ``products``, how many these took,
+          and their ``asymmetry``, which is rounding where every operation has a true second derivative;
         - ``trace`` and ``frobenius_norm``, each with ``…_standard_error`` and a 95 % interval from ``…_low`` to ``…_high``, and the
           ``trace_samples`` that they come from;
         - ``density`` at ``density_at`` with its ``density_spread``; the quadratures' ``nodes`` and ``weights``; ``moments``, the
@@ -79,7 +80,8 @@ def curvature(
         - ``status`` of each ``quantity``: 0 missing, 1 measured, 2 some eigenvalues have not converged; ``parameters``, the block's
           size; and ``checkpoint_loss``, ``parameter_norm`` ‖θ‖₂ and ``gradient_norm`` ‖∇L(θ)‖₂.
 
-        The attribute ``notes`` says what did not converge, and whether the matrix is zero.
+        The attribute ``notes`` says what did not converge, and whether the matrix is zero. An eigenvalue that is repeated exactly,
+        as 0 is of a Gauss–Newton matrix with more parameters than outputs, takes one rank, or as many as rounding tells apart.
 
     Raises:
         InputError: for a BN policy without a Hessian of its own, more eigenvalues than parameters, a loss or gradient that is not
@@ -163,7 +165,7 @@ class _Measurement:
 
         begun = table.space if isinstance(table.space, Krylov) else start
         found, krylov = extremes(operator, begun, search, seed=self._config.draw_seed, observer=keep)
-        table.keep_extremes(block, found)
+        table.keep_extremes(block, found, krylov)
         table.space = krylov if self._config.trace_method == "krylov" and self._config.trace_probes else None
         table.finish(block, EIGENVALUES, MEASURED if found.converged.all() else NOT_CONVERGED)
 

@@ -24,6 +24,7 @@ from landscape.probes.curvature_table import (
     space_variables,
 )
 
+UNSYMMETRIC = 0.05  # more than the rounding of deep networks in single precision
 ROUNDING = 10  # relative error of a product, in units of the precision's epsilon
 _STATUSES = {MISSING: "missing", MEASURED: "measured", NOT_CONVERGED: "not_converged"}
 # array -> what it is, and whether it is in units of the loss
@@ -35,6 +36,10 @@ _WORDS = {
     "products": ("products of the matrix that the eigenvalues took", False),
     "trace_samples": ("of each random vector g, deflated: gᵀ H g and ‖H g‖²", False),
     "known_traces": ("share of the deflated subspace in the trace and in the squared Frobenius norm", False),
+    "asymmetry": (
+        "‖G − Gᵀ‖ / ‖G‖ of the products G = V H Vᵀ: rounding, unless a second derivative is not a true one",
+        False,
+    ),
     "nodes": ("nodes of each probe's Gauss quadrature", True),
     "weights": ("weights of each probe's Gauss quadrature", False),
 }
@@ -150,6 +155,11 @@ def _notes(table: CurvatureTable) -> Iterator[str]:
             yield (
                 f"{left} of {int(known.sum())} eigenvalues{of} did not converge within {table.arrays['products'][block]} "
                 "products; their residuals say how far they are known, and more products would tell more"
+            )
+        if table.arrays["asymmetry"][block] > UNSYMMETRIC:
+            yield (
+                f"the matrix{of} is unsymmetric by {100 * table.arrays['asymmetry'][block]:.2g} %: an operation has a second "
+                "derivative that is not the derivative of its first, or the precision is too low"
             )
         if not table.arrays["eigenvalues"][block][known].any():
             yield (

@@ -27,6 +27,7 @@ _ARRAYS = {
     "error_bounds": ("rank",),
     "trace_samples": ("trace_probe", "moment"),
     "known_traces": ("moment",),
+    "asymmetry": (),
     "nodes": ("density_probe", "node"),
     "weights": ("density_probe", "node"),
 }
@@ -110,8 +111,8 @@ class CurvatureTable:
     def is_missing(self, block: int, quantity: str) -> bool:
         return bool(self.status[block, quantities(self.config).index(quantity)] == MISSING)
 
-    def keep_extremes(self, block: int, found: Extremes) -> None:
-        """The eigenpairs of a block, by their ranks."""
+    def keep_extremes(self, block: int, found: Extremes, krylov: Krylov) -> None:
+        """The eigenpairs of a block, by their ranks, and how unsymmetric the products were that they come from."""
         config, names = self.config, list(self.blocks.values())[block]
         ranks = list(ranks_of(config))
         places = [ranks.index(int(rank)) for rank in found.ranks]
@@ -119,6 +120,9 @@ class CurvatureTable:
             self.arrays[name][block, places] = found.values if name == "eigenvalues" else getattr(found, name)
         self.arrays["converged"][block, places] = found.converged
         self.arrays["products"][block] = found.products
+        size = float(np.linalg.norm(krylov.projection))
+        skew = float(np.linalg.norm(krylov.projection - krylov.projection.T))
+        self.arrays["asymmetry"][block] = skew / size if size else 0.0
         vectors = found.vectors.cpu().numpy()
         own = {slot.name: slot for slot in self.layout.part(names).slots}
         for slot in self.layout.slots:

@@ -1,0 +1,75 @@
+"""Whether intervals of trace and Frobenius norm hold as often as they say, and density moments err as much as they say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from dense import dense_gauss_newton, dense_hessian
+from networks import images
+from scipy.stats import t
+from test_curvature import NETWORKS, cross_entropy, objective_of
+from test_lanczos import estimate, product_with
+from torch import Tensor
+
+from landscape.numerics.quadrature import moments, quadrature
+
+SEEDS = 400
+CASES = [
+    (name, operator, method)
+    for name in NETWORKS
+    for operator in ("hessian", "gauss-newton")
+    for method in ("krylov", "hutch++", "hutchinson")
+]
+
+
+@cache
+def dense_matrix(name: str, operator: str) -> Tensor:
+    net = NETWORKS[name]()
+    make: Callable[..., np.ndarray] = dense_gauss_newton if operator == "gauss-newton" else dense_hessian
+    dense = torch.from_numpy(make(net, cross_entropy, images(), objective_of(net).theta.layout))
+    return (dense + dense.T) / 2
+
+
+def coverage(dense: Tensor, method: str, probes: int, seeds: int = SEEDS) -> tuple[float, float]:
+    """How often the intervals of trace and norm hold the dense values."""
+    exact = float(dense.trace()), float(torch.linalg.matrix_norm(dense))
+    held = np.zeros((seeds, 2))
+    for seed in range(seeds):
+        found = estimate(dense, method, probes, seed)
+        for place, (one, value) in enumerate(zip((found.trace, found.frobenius), exact, strict=True)):
+            held[seed, place] = one.low <= value <= one.high
+    return float(held[:, 0].mean()), float(held[:, 1].mean())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "operator", "method"), CASES)
+def test_intervals_hold_in_95_of_100_cases(name: str, operator: str, method: str) -> None:
+    trace, norm = coverage(dense_matrix(name, operator), method, 30)
+    assert 0.92 <= trace <= 0.98
+    assert 0.92 <= norm <= 0.98
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "operator"), [(n, o) for n in NETWORKS for o in ("hessian", "gauss-newton")])
+def test_density_moments_err_as_much_as_they_say(name: str, operator: str) -> None:
+    dense = dense_matrix(name, operator)
+    values, like, probes = np.linalg.eigvalsh(dense.numpy()), torch.empty(len(dense), dtype=torch.float64), 20
+    exact = np.array([(values**power).mean() for power in range(5)])
+    scores = []
+    for seed in range(100):
+        each = []
+        for probe in range(probes):
+            nodes, weights = quadrature(product_with(dense), like, 4, probe=probe, seed=seed)
+            each.append(moments(nodes[None], weights[None])[0])
+        table = np.array(each)
+        assert table[:, 0] == pytest.approx(np.ones(probes), abs=1e-12)
+        error = table.std(axis=0, ddof=1)[1:] / math.sqrt(probes)
+        scores.append((table.mean(axis=0) - exact)[1:] / error)
+    within = (np.abs(scores) <= t.ppf(0.975, probes - 1)).mean(axis=0)
+    # Higher moments are skewed towards a few large values, which 20 probes may miss, so that their errors come out small.
+    assert (within >= 0.85).all()
