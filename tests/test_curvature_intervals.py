@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import cache
 
@@ -11,16 +10,16 @@ import pytest
 import torch
 from dense import dense_gauss_newton, dense_hessian
 from networks import images
-from scipy.stats import t
 from test_curvature import NETWORKS, cross_entropy, objective_of
 from test_lanczos import estimate, product_with
 from torch import Tensor
 
 from landscape.numerics.quadrature import moments, quadrature
+from landscape.numerics.traces import Estimate
 
 SEEDS = 400
 CASES = [
-    (name, operator, method)
+    pytest.param(name, operator, method, marks=[] if method == "hutchinson" else [pytest.mark.slow])
     for name in NETWORKS
     for operator in ("hessian", "gauss-newton")
     for method in ("krylov", "hutch++", "hutchinson")
@@ -46,7 +45,6 @@ def coverage(dense: Tensor, method: str, probes: int, seeds: int = SEEDS) -> tup
     return float(held[:, 0].mean()), float(held[:, 1].mean())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "operator", "method"), CASES)
 def test_intervals_hold_in_95_of_100_cases(name: str, operator: str, method: str) -> None:
     trace, norm = coverage(dense_matrix(name, operator), method, 30)
@@ -56,20 +54,16 @@ def test_intervals_hold_in_95_of_100_cases(name: str, operator: str, method: str
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "operator"), [(n, o) for n in NETWORKS for o in ("hessian", "gauss-newton")])
-def test_density_moments_err_as_much_as_they_say(name: str, operator: str) -> None:
+def test_intervals_of_the_densitys_moments_hold_in_95_of_100_cases(name: str, operator: str) -> None:
+    """With 40 probes; with a few, the rare large values that make the higher moments are too often not among them."""
     dense = dense_matrix(name, operator)
-    values, like, probes = np.linalg.eigvalsh(dense.numpy()), torch.empty(len(dense), dtype=torch.float64), 20
+    values, like, probes = np.linalg.eigvalsh(dense.numpy()), torch.empty(len(dense), dtype=torch.float64), 40
     exact = np.array([(values**power).mean() for power in range(5)])
-    scores = []
-    for seed in range(100):
-        each = []
-        for probe in range(probes):
-            nodes, weights = quadrature(product_with(dense), like, 4, probe=probe, seed=seed)
-            each.append(moments(nodes[None], weights[None])[0])
-        table = np.array(each)
+    held = np.zeros((SEEDS, 4))
+    for seed in range(SEEDS):
+        made = [quadrature(product_with(dense), like, 3, probe=probe, seed=seed) for probe in range(probes)]
+        table = np.array([moments(nodes[None], weights[None])[0] for nodes, weights in made])
         assert table[:, 0] == pytest.approx(np.ones(probes), abs=1e-12)
-        error = table.std(axis=0, ddof=1)[1:] / math.sqrt(probes)
-        scores.append((table.mean(axis=0) - exact)[1:] / error)
-    within = (np.abs(scores) <= t.ppf(0.975, probes - 1)).mean(axis=0)
-    # Higher moments are skewed towards a few large values, which 20 probes may miss, so that their errors come out small.
-    assert (within >= 0.85).all()
+        found = [Estimate.of(table[:, power]) for power in range(1, 5)]
+        held[seed] = [one.low <= value <= one.high for one, value in zip(found, exact[1:], strict=True)]
+    assert ((held.mean(axis=0) >= 0.92) & (held.mean(axis=0) <= 0.98)).all()

@@ -122,16 +122,15 @@ def _densities(table: CurvatureTable, unit: str) -> dict[str, Any]:
     found = [density(nodes[b][known[b]], weights[b][known[b]]) if known[b].any() else None for b in range(count)]
     longest = max((len(one.points) for one in found if one is not None), default=0)
     curves = np.full((3, count, longest), np.nan)
-    variance, mean, error = np.full(count, np.nan), *np.full((2, count, MOMENTS), np.nan)
+    variance, estimates = np.full(count, np.nan), np.full((4, count, MOMENTS), np.nan)
     for block, one in enumerate(found):
         if one is None:
             continue
         curves[:, block, : len(one.points)] = one.points, one.mean, one.spread
         variance[block] = one.variance
         each = moments(nodes[block][known[block]], weights[block][known[block]])
-        mean[block] = each.mean(axis=0)
-        if len(each) > 1:
-            error[block] = each.std(axis=0, ddof=1) / math.sqrt(len(each))
+        of_power = [Estimate.of(each[:, power]) for power in range(MOMENTS)]
+        estimates[:, block] = np.array([(e.value, e.standard_error, e.low, e.high) for e in of_power]).T
     along, by_power = ("block", "point"), ("block", "power")
     smooth = "density of eigenvalues per unit of λ, its integral 1, smoothed by Gaussians of density_variance"
     return {
@@ -139,8 +138,11 @@ def _densities(table: CurvatureTable, unit: str) -> dict[str, Any]:
         "density": (along, curves[1], _label(smooth)),
         "density_spread": (along, curves[2], _label("standard deviation of the density over the random vectors")),
         "density_variance": (("block",), variance, _label("variance of the density's Gaussians")),
-        "moments": (by_power, mean, _label("mean over all eigenvalues of λ to the power, unsmoothed")),
-        "moments_standard_error": (by_power, error, _label("standard error of the moments over the random vectors")),
+        "moments": (by_power, estimates[0], _label("mean over all eigenvalues of λ to the power, unsmoothed")),
+        **{
+            f"moments_{end}": (by_power, estimates[place], _label(told.format("moments")))
+            for place, (end, told) in enumerate(_ENDS.items(), 1)
+        },
     }
 
 
