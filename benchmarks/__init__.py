@@ -1,1 +1,1 @@
-"""What things cost, measured in one run and told as ratios: see :mod:`benchmarks.run` and :mod:`benchmarks.adaptive`."""
+"""What things cost, measured in one run and told as ratios: :mod:`.run`, :mod:`.adaptive` and :mod:`.curvature`."""

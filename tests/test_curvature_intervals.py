@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from curvature_samples import NETWORKS, cross_entropy, objective_of
 from dense import dense_gauss_newton, dense_hessian
 from networks import images
-from test_curvature import NETWORKS, cross_entropy, objective_of
 from test_lanczos import estimate, product_with
 from torch import Tensor
 

@@ -28,6 +28,7 @@ from landscape.render.value_axis import set_value_axis
 
 RATIO = 0.72
 ABREAST = 3
+MOST_TICKS = 5  # steps between the numbers of an axis of eigenvalues, which may have many digits
 MANY = 12  # panels, from which on there is one more abreast
 DASHES: Any = (0, (2, 1.2))  # of a dead network
 TICK: dict[str, Any] = {"marker": "|", "markersize": 5, "markeredgewidth": 0.8, "linestyle": "none"}
@@ -89,6 +90,7 @@ def _draw_density(axes: Axes, panel: CurvaturePanel, low: float) -> None:
     head, transform = np.full(one.values.shape, 1.0 - HEAD / 2), axes.get_xaxis_transform()
     for mask, look in ((one.converged, TICK), (~one.converged, OPEN)):
         axes.plot(one.values[mask], head[mask], **look, color=INK, transform=transform, zorder=3)
+    axes.locator_params(axis="x", nbins=MOST_TICKS)
     left, right = panel.extent
     room = 0.04 * (right - left) or 1.0
     axes.set_xlim(left - room, right + room)

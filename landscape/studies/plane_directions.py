@@ -7,6 +7,7 @@ are those of the Hessian, in a result of kind ``curvature``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,11 @@ def _eigenvector(number: int, path: Path | None, objective: Objective) -> Direct
         raise InputError(
             f"{path}: holds no eigenvectors; it is of kind {dataset.attrs['kind']!r}, expected 'curvature'."
         )
+    if "block" in dataset.dims:
+        raise InputError(
+            f"{path}: holds a spectrum for each layer, whose eigenvectors are no directions of the whole network. Probe the "
+            "curvature without --per-layer."
+        )
     stored = torch.from_numpy(dataset["eigenvectors"].values)
     if number > len(stored):
         raise InputError(f"along: eigenvector{number} of {path}, which holds {len(stored)}.")
@@ -86,4 +92,15 @@ def _in_layout(vector: Tensor, attributes: Mapping[Any, Any], layout: Layout) ->
     """A stored flat vector in this objective's order of entries: the memory format decides that of 4-D tensors."""
     last = attributes.get("memory_format") == "channels_last"
     stored = Layout(tuple(replace(slot, channels_last=last and len(slot.shape) == 4) for slot in layout.slots))
-    return vector if vector.shape != (layout.size,) else layout.pack(stored.views(vector))
+    if vector.shape != (layout.size,):
+        return _embedded(vector, attributes, stored, layout)
+    return layout.pack(stored.views(vector))
+
+
+def _embedded(vector: Tensor, attributes: Mapping[Any, Any], stored: Layout, layout: Layout) -> Tensor:
+    """A vector of a part of the parameters with zeros for the others; as it is where it does not say that it is one."""
+    names = json.loads(attributes.get("parameter_names", "[]"))
+    if not set(names) <= set(layout.names) or stored.part(names).size != vector.numel():
+        return vector
+    whole = {slot.name: vector.new_zeros(slot.shape) for slot in layout.slots}
+    return layout.pack({**whole, **stored.part(names).views(vector)})
