@@ -50,7 +50,7 @@ class _Reached(Exception):
 
 @dataclass(frozen=True)
 class Found:
-    """One search: ``error`` relative to the eigenvalue of the method's own products; ``met``, whether it is within the tolerance."""
+    """One search: ``error`` relative to the eigenvalue of the method's own products; ``met``: it is within the tolerance."""
 
     method: str
     turn: int
