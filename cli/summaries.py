@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .summaries_curvature import curvature_lines
+from .summaries_spectrum import curvature_lines
 from .summaries_sharpness import noise_lines, sharpness_lines
 from .summaries_trajectory import trajectory_lines
 
