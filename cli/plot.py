@@ -12,12 +12,12 @@ import click
 @click.option(
     "--kind",
     default="auto",
-    help="auto, line, contour, surface, trajectory, curves, flow, steps, run-range, sharpness, stability or comparison. Of a "
+    help="auto, line, contour, surface, trajectory, curves, flow, steps, run-range, sharpness, path, stability or comparison. Of a "
     "run's folder, flow, steps and stability draw what was watched; run-range joins the steps of several runs.",
 )
 @click.option(
     "--quantity",
-    help="Planes and curves: loss or accuracy. flow: mean_abs_gradient or gradient_norm. steps: all, loss, predictiveness, "
+    help="Planes, paths and curves: loss or accuracy. flow: mean_abs_gradient or gradient_norm. steps: all, loss, predictiveness, "
     "beta, lipschitz or normalized. sharpness and comparison: one measure.  [default: the first]",
 )
 @click.option("--scale", default="auto", help="auto, linear or log.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .summaries_path import path_lines
 from .summaries_sharpness import noise_lines, sharpness_lines
 from .summaries_trajectory import trajectory_lines
 
@@ -70,4 +71,5 @@ _LINES: dict[str, Callable[[Any], list[str]]] = {
     "sharpness": lambda dataset: [*sharpness_lines(dataset), *_dead(dataset)],
     "noise_scale": lambda dataset: [*noise_lines(dataset), *_dead(dataset)],
     "trajectory": trajectory_lines,
+    "path": lambda dataset: [*path_lines(dataset), *_dead(dataset)],
 }

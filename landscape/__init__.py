@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from landscape.objective.objective import Gradient, Objective
     from landscape.objective.subspace import Subspace
     from landscape.objective.values import Evaluation
+    from landscape.probes.curve_training import CurveTraining
     from landscape.probes.gradient_flow import GradientFlow
     from landscape.probes.noise_scale import NoiseScaleConfig, noise_scale
+    from landscape.probes.paths import align, path
     from landscape.probes.plane import line, plane, surface
     from landscape.probes.run_range import run_range
     from landscape.probes.sharpness import sharpness
@@ -60,6 +62,9 @@ _HOMES = {
     "noise_scale": ("landscape.probes.noise_scale", "noise_scale"),
     "NoiseScaleConfig": ("landscape.probes.noise_scale", "NoiseScaleConfig"),
     "plane_smoothness": ("landscape.probes.smoothness", "plane_smoothness"),
+    "path": ("landscape.probes.paths", "path"),
+    "align": ("landscape.probes.paths", "align"),
+    "CurveTraining": ("landscape.probes.curve_training", "CurveTraining"),
     "Subspace": ("landscape.objective.subspace", "Subspace"),
     "Refinement": ("landscape.numerics.refinement", "Refinement"),
     "Axis": ("landscape.numerics.grids", "Axis"),
@@ -94,6 +99,7 @@ __all__ = [
     # probes
     "line", "plane", "surface", "Span", "random_span", "checkpoint_span", "Refinement",
     "sharpness", "SharpnessConfig", "noise_scale", "NoiseScaleConfig",
+    "path", "align", "CurveTraining",
     # probes of training
     "StepProbe", "StepProbeConfig", "GradientFlow", "StabilityProbe", "run_range",
     # parameter space

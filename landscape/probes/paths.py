@@ -25,6 +25,7 @@ from landscape.numerics.directions import Direction
 from landscape.objective.objective import Objective
 from landscape.objective.subspace import Subspace
 from landscape.objective.symmetries import exchangeable_units
+from landscape.objective.values import PointValues
 from landscape.probes.curve_training import CurveTraining, TrainedCurve, train_curve
 from landscape.probes.health import network_health
 from landscape.probes.plane import GridObserver, GridProgress
@@ -74,8 +75,9 @@ def path(
         observer: told after every few points and training steps.
 
     Returns:
-        A data set of kind ``path`` with the dimensions ``(path, t)``: ``loss``, ``loss_standard_error``, ``accuracy`` (where there
-        is one), ``status``; by ``path`` ``barrier``, ``barrier_standard_error``, ``barrier_at`` (its t), ``end_distance`` (between
+        A data set of kind ``path`` with the dimensions ``(path, t)``: ``loss``, ``loss_standard_error``, ``accuracy`` and
+        ``accuracy_standard_error`` (where there is one), ``status``; by
+        ``path`` ``barrier``, ``barrier_standard_error``, ``barrier_at`` (its t), ``end_distance`` (between
         the ends) and ``length``; where it was aligned ``moved_units`` and ``similarity``; where curves were trained
         ``training_loss`` ``(path, step)`` and their bends.
 
@@ -106,14 +108,19 @@ def align(objective: Objective, to: State, *, seed: int = 0) -> Alignment:
     return match_weights(own, state, groups, seed=seed)
 
 
-def _check(objective: Objective, kinds: Sequence[str], points: int) -> None:
+def check_kinds(kinds: Sequence[str], argument: str = "kinds") -> None:
+    """Raise InputError, naming the argument, unless ``kinds`` are some of :data:`PATHS`, each once."""
     if not kinds or isinstance(kinds, str):
-        raise InputError(f"kinds: expected a list of {', '.join(PATHS)}, got {kinds!r}.")
+        raise InputError(f"{argument}: expected a list of {', '.join(PATHS)}, got {kinds!r}.")
     for kind in kinds:
         if kind not in PATHS:
-            raise unknown_choice("kinds", kind, PATHS)
+            raise unknown_choice(argument, kind, PATHS)
     if len(set(kinds)) < len(kinds):
-        raise InputError(f"kinds: each may occur once, got {list(kinds)!r}.")
+        raise InputError(f"{argument}: each may occur once, got {list(kinds)!r}.")
+
+
+def _check(objective: Objective, kinds: Sequence[str], points: int) -> None:
+    check_kinds(kinds)
     if isinstance(points, bool) or points < 3:
         raise InputError(f"points: expected at least 3, the two ends and one between, got {points!r}.")
     if objective.bn_layers and objective.batch_norm == "frozen":
@@ -214,6 +221,7 @@ class _Job:
                 self.arrays["loss"][number, wanted] = found.loss
                 self.arrays["loss_standard_error"][number, wanted] = found.standard_error
                 self.arrays["accuracy"][number, wanted] = found.accuracy
+                self.arrays["accuracy_standard_error"][number, wanted] = _fraction_error(found)
                 self.arrays["status"][number, wanted] = 1
                 self.tell()
 
@@ -256,6 +264,12 @@ class _Job:
         return _dataset(self)
 
 
+def _fraction_error(found: PointValues) -> NDArray[np.float64]:
+    """s/√N of a mean p of zeros and ones, whose s² is N p(1 − p) / (N − 1): an upper bound where samples are right in part."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.sqrt(found.accuracy * (1 - found.accuracy) / (found.n_samples - 1)))
+
+
 def _difference(objective: Objective, tensors: Mapping[str, Tensor], name: str) -> Direction:
     """To a checkpoint that may be the objective's own, which an aligned copy of it is."""
     there, statistics = point_of(objective, tensors, name)
@@ -270,6 +284,7 @@ _MEASURED = {
     "loss": (_LOSS, "mean loss over the samples"),
     "loss_standard_error": (_LOSS, "standard error of the mean loss over the samples"),
     "accuracy": ("1", "fraction of samples classified rightly"),
+    "accuracy_standard_error": ("1", "standard error of the accuracy over the samples"),
 }
 _BARRIERS = {
     "barrier": (_LOSS, "largest measured loss along the path minus the mean of its ends"),
@@ -287,7 +302,7 @@ def _dataset(job: _Job) -> xr.Dataset:
     variables: dict[str, Any] = {
         key: (("path", "t"), job.arrays[key].copy(), labels(*_MEASURED[key]))
         for key in _MEASURED
-        if key != "accuracy" or np.isfinite(job.arrays[key]).any()
+        if not key.startswith("accuracy") or np.isfinite(job.arrays[key]).any()
     }
     variables["status"] = (("path", "t"), job.arrays["status"].astype(np.int8), labels("1", "1 where measured, else 0"))
     variables |= {key: ("path", job.barriers[key].copy(), labels(*words)) for key, words in _BARRIERS.items()}

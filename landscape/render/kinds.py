@@ -17,10 +17,12 @@ from landscape.render.line import line_figure
 from landscape.render.options import Options
 from landscape.render.page_charts import curves_content, lines_content
 from landscape.render.page_comparison import comparison_content
+from landscape.render.page_path import path_content
 from landscape.render.page_planes import planes_content
 from landscape.render.page_sharpness import sharpness_content
 from landscape.render.page_steps import flow_content, run_range_content, stability_content, steps_content
 from landscape.render.page_trajectory import trajectory_content
+from landscape.render.path import path_figure
 from landscape.render.reading import grid_dims, loss_clip
 from landscape.render.sharpness import sharpness_figure
 from landscape.render.stability import stability_figure
@@ -88,6 +90,9 @@ DRAWN = (
     ),
     Drawn(
         "sharpness", "a sharpness", {"sharpness": sharpness_figure}, sharpness_content, "all", frozenset(),
+    ),
+    Drawn(
+        "path", "a path", {"path": path_figure}, path_content, "all", frozenset({"loss_max", "share"}),
     ),
     Drawn(
         "stability", "an edge of stability", {"stability": stability_figure}, stability_content, "all",

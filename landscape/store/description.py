@@ -79,6 +79,8 @@ def _result_lines(path: str | os.PathLike[str]) -> list[str]:
             *_history(dataset),
             *_provenance(dataset),
         ]
+    if kind == "path":
+        return [f"paths between two checkpoints, {_completeness(dataset)}", *_barriers(dataset), *_provenance(dataset)]
     sizes = ", ".join(f"{name} {size}" for name, size in dataset.sizes.items())
     return [
         f"result of kind {kind!r}",
@@ -143,6 +145,22 @@ def _path(dataset: xr.Dataset) -> list[str]:
         f"path: {residuals.size} checkpoints, {int(dataset['path_measured'].sum())} of them measured; two components explain "
         f"{100 * float(explained[:2].sum()):.4g} %; farthest off the plane {residuals.max():.3g}"
     ]
+
+
+def _barriers(dataset: xr.Dataset) -> list[str]:
+    """Where paths lead, and the barrier and length of each."""
+    made = dataset.attrs
+    lines = [
+        f"from {made.get('checkpoint', 'the first checkpoint')} to {made.get('to')}: {dataset.sizes['t']} points a path"
+    ]
+    for kind in dataset["path"].values:
+        one = dataset.sel(path=kind)
+        barrier = _with_error(one["barrier"], one["barrier_standard_error"]) + _unit(dataset["loss"])
+        at = f" at t = {float(one['barrier_at']):.3g}" if np.isfinite(one["barrier_at"]) else ""
+        lines.append(f"{kind}: barrier {barrier}{at}, length {float(one['length']):.4g}")
+    moved = [f"alignment moved {int(dataset['moved_units'])} hidden units"] if "moved_units" in dataset else []
+    dead = [f"warning: dead network: {made.get('dead_reason', '')}"] if made.get("dead") else []
+    return [*lines, *moved, *dead]
 
 
 def _axis(name: str, values: np.ndarray) -> str:

@@ -12,6 +12,7 @@ from landscape.errors import InputError, unknown_choice
 from landscape.numerics.directions import NORMALIZATIONS
 from landscape.probes.steps import StepProbeConfig
 from landscape.studies.checking import checked, known_keys
+from landscape.studies.path_settings import PathSettings
 from landscape.studies.sampled_settings import ProbeSettings, RefinedSettings
 from landscape.studies.sharpness_settings import NoiseScaleSettings, SharpnessSettings
 from landscape.studies.trajectory_settings import TrajectorySettings
@@ -89,6 +90,7 @@ KINDS: dict[str, type[ProbeSettings]] = {
     "trajectory": TrajectorySettings,
     "sharpness": SharpnessSettings,
     "noise_scale": NoiseScaleSettings,
+    "path": PathSettings,
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import xarray as xr
 
 from landscape.store import ResultFile
+from landscape.studies.path_probe import prepare_path
 from landscape.studies.places import Places, short_hash
 from landscape.studies.plane_probe import prepare_plane
 from landscape.studies.sampled_settings import ProbeSettings
@@ -26,6 +27,7 @@ _PREPARE: dict[str, Callable[[Subject, Any, Places], Prepared]] = {
     "trajectory": prepare_trajectory,
     "sharpness": prepare_sharpness,
     "noise_scale": prepare_noise_scale,
+    "path": prepare_path,
 }
 
 
