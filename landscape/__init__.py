@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from landscape.probes.stability import StabilityProbe
     from landscape.probes.step_observer import StepProbe
     from landscape.probes.steps import StepProbeConfig
+    from landscape.probes.topology import topology
     from landscape.render import interactive, plot
     from landscape.store import load_checkpoint, save_checkpoint
     from landscape.store import load_result as load
@@ -62,6 +63,7 @@ _HOMES = {
     "noise_scale": ("landscape.probes.noise_scale", "noise_scale"),
     "NoiseScaleConfig": ("landscape.probes.noise_scale", "NoiseScaleConfig"),
     "plane_smoothness": ("landscape.probes.smoothness", "plane_smoothness"),
+    "topology": ("landscape.probes.topology", "topology"),
     "path": ("landscape.probes.paths", "path"),
     "align": ("landscape.probes.paths", "align"),
     "CurveTraining": ("landscape.probes.curve_training", "CurveTraining"),
@@ -107,7 +109,7 @@ __all__ = [
     # files
     "save", "load", "save_checkpoint", "load_checkpoint",
     # comparisons
-    "compare", "Comparison", "plane_smoothness",
+    "compare", "Comparison", "plane_smoothness", "topology",
     # pictures
     "plot", "interactive",
     # training, data and models

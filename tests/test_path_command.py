@@ -200,14 +200,16 @@ def test_a_study_measures_and_draws_paths_between_its_seeds(here: Path, capsys: 
     text = (
         "[[runs]]\nname='nets'\nmodel='tiny.py:net'\ndata='tiny.py:data'\nbatch_size=20\nepochs=2\nseed=[0, 1, 2]\n"
         "[[probes]]\nkind='path'\npaths=['linear', 'aligned']\npoints=3\nimages=30\n"
-        "[[pictures]]\nkind='path'\n"
+        "[[probes]]\nkind='plane'\nx='-1:1:5'\ny='-1:1:5'\nimages=30\nname='around'\n"
+        "[[pictures]]\nkind='path'\n[[pictures]]\nkind='topology'\nprobe='around'\n"
     )
     Path("seeds.toml").write_text(text)
     finished = run(capsys, "study", "seeds.toml", "--device", "cpu")
     assert finished.status == 0, finished.err
     made = [load_result(path) for path in sorted(here.glob("outputs/seeds/*-path-*.h5"))]
     assert {(m.attrs["seed"], m.sizes["path"]) for m in made} == {(0, 2), (1, 2)}
-    assert (here / "outputs/seeds/path.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("path", "topology"):
+        assert (here / f"outputs/seeds/{picture}.png").read_bytes().startswith(b"\x89PNG")
     Path("wrong.toml").write_text(text.replace("points=3", "points=3\nto='net'"))
     with pytest.raises(InputError, match="Did you mean 'nets'"):
         load_study("wrong.toml")

@@ -21,6 +21,7 @@ from landscape.render.page_path import path_content
 from landscape.render.page_planes import planes_content
 from landscape.render.page_sharpness import sharpness_content
 from landscape.render.page_steps import flow_content, run_range_content, stability_content, steps_content
+from landscape.render.page_topology import topology_content
 from landscape.render.page_trajectory import trajectory_content
 from landscape.render.path import path_figure
 from landscape.render.reading import grid_dims, loss_clip
@@ -29,6 +30,7 @@ from landscape.render.stability import stability_figure
 from landscape.render.steps import run_range_figure, steps_figure
 from landscape.render.style import PaperFigure
 from landscape.render.surface import surface_figure
+from landscape.render.topology import topology_figure
 from landscape.render.trajectory import trajectory_figure
 
 Picture = Callable[[Sequence[xr.Dataset], Options], PaperFigure]
@@ -93,6 +95,9 @@ DRAWN = (
     ),
     Drawn(
         "path", "a path", {"path": path_figure}, path_content, "all", frozenset({"loss_max", "share"}),
+    ),
+    Drawn(
+        "topology", "a topology", {"topology": topology_figure}, topology_content, "all", frozenset({"seed", "share"}),
     ),
     Drawn(
         "stability", "an edge of stability", {"stability": stability_figure}, stability_content, "all",

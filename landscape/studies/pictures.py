@@ -12,6 +12,7 @@ import xarray as xr
 
 from landscape.errors import InputError, unknown_choice
 from landscape.probes.run_range import run_range
+from landscape.probes.topology import topology
 from landscape.render import interactive, plot
 from landscape.render.labels import differences_of, marked
 from landscape.store import atomic_write, load_result
@@ -48,7 +49,8 @@ class Drawing:
 def draw(datasets: Sequence[xr.Dataset], paths: Sequence[Path], drawing: Drawing) -> list[Path]:
     """Draw results side by side into every path, the format being its suffix: png, svg, pdf or html (interactive).
 
-    The steps of several runs are joined first where their range (``run-range``) is wanted.
+    The steps of several runs are joined first where their range (``run-range``) is wanted, and planes become their ``topology``
+    where that is.
 
     Raises:
         InputError: for another suffix, or results that cannot be drawn together.
@@ -59,6 +61,9 @@ def draw(datasets: Sequence[xr.Dataset], paths: Sequence[Path], drawing: Drawing
             raise unknown_choice("out", path.suffix.lstrip(".") or str(path), FORMATS)
     if drawing.kind == "run-range" and all(dataset.attrs.get("kind") == "steps" for dataset in datasets):
         datasets, drawing = run_ranges(datasets, drawing.labels), replace(drawing, labels=None)
+    if drawing.kind == "topology" and all("loss" in dataset for dataset in datasets):
+        datasets = [topology(plane, loss_max=drawing.loss_max) for plane in datasets]
+        drawing = replace(drawing, loss_max=None)
     figure = None
     for path in paths:
         suffix = path.suffix.lstrip(".").lower()

@@ -31,7 +31,17 @@ class PictureSettings(Settings):
     """
 
     kind: Literal[
-        "curves", "flow", "steps", "run-range", "contour", "surface", "line", "sharpness", "path", "interactive"
+        "curves",
+        "flow",
+        "steps",
+        "run-range",
+        "contour",
+        "surface",
+        "line",
+        "sharpness",
+        "path",
+        "topology",
+        "interactive",
     ]
     runs: tuple[str, ...] = ()
     probe: str | None = None

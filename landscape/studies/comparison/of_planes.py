@@ -1,4 +1,5 @@
-"""What loss planes say: curvature, roughness and convexity, for each direction seed (:mod:`landscape.probes.smoothness`)."""
+"""What loss planes say for each direction seed: curvature, roughness and convexity (:mod:`landscape.probes.smoothness`), and how
+deep their basins are (:mod:`landscape.probes.topology`)."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import xarray as xr
 
 from landscape.errors import InputError
 from landscape.probes.smoothness import lattice_stride, plane_smoothness
+from landscape.probes.topology import plane_smad
 from landscape.studies.comparison.measure import DIRECTION_SEEDS, NOT_SAID, Kind, Measure, Options, Reading
 
 _FAMILY = "plane"
@@ -58,7 +60,14 @@ def _read(plane: xr.Dataset, options: Options) -> list[Reading]:
         raise InputError(
             f"only {fewest} points of this adaptive plane have all their neighbours measured; measure it with --full."
         )
-    return [_reading(made, name) for name in _QUANTITIES]
+    return [*(_reading(made, name) for name in _QUANTITIES), _smad(plane)]
+
+
+def _smad(plane: xr.Dataset) -> Reading:
+    """The depth of basins; 0 where a plane has one alone, so that its scale is linear."""
+    words, unit = "SMAD: mean difference of loss between saddles and minima", str(plane["loss"].attrs.get("units", "1"))
+    measure = Measure("smad", words, unit, _FAMILY, "linear", "lower")
+    return Reading(measure, dict(plane_smad(plane).items()), DIRECTION_SEEDS)
 
 
 def _reading(made: xr.Dataset, name: str) -> Reading:
