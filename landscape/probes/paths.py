@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -170,7 +171,6 @@ class _Job:
     alignment: Alignment | None = None
     name: str = ""
     attributes: dict[str, Any] = field(default_factory=dict)
-    steps: int = 0  # of the curve that is being trained
 
     def prepare(self, to: State, name: str, seed: int, resume: xr.Dataset | None) -> None:
         """Both ends of every path, and what an earlier result knows."""
@@ -194,22 +194,32 @@ class _Job:
                 self.arrays[key] = np.array(resume[key].values, dtype=float)
         for number, kind in enumerate(self.kinds):
             if f"{kind}_bends" in resume:
-                bends = torch.from_numpy(resume[f"{kind}_bends"].values).to(self.objective.theta.vector)
-                self.curves[kind] = TrainedCurve(bends, resume["training_loss"].values[number])
+                losses = np.array(resume["training_loss"].values[number])
+                bends, moments = (self._stored(resume, f"{kind}_{what}") for what in ("bends", "moments"))
+                self.curves[kind] = TrainedCurve(bends, losses, moments)
+
+    def _stored(self, resume: xr.Dataset, name: str) -> Tensor:
+        """A tensor of the result; empty for the moments of a curve that needs none any more."""
+        found = np.array(resume[name].values) if name in resume else np.empty(0)
+        return torch.from_numpy(found).to(self.objective.theta.vector)
 
     def train(self) -> None:
         start = self.objective.theta.vector
         for kind in self.kinds:
-            if kind in TRAINED and kind not in self.curves:
+            if kind in TRAINED and not self.finished(kind):
                 assert self.trainer is not None
-                end = start + self.ends[kind].vector
-                made = train_curve(self.trainer, start, end, kind, self.config, self._stepped)
-                self.curves[kind], self.steps = made, 0
+                end, told = start + self.ends[kind].vector, partial(self._stepped, kind)
+                earlier = self.curves.get(kind)
+                self.curves[kind] = train_curve(self.trainer, start, end, kind, self.config, told, earlier)
                 self.tell()
 
-    def _stepped(self, steps: int) -> None:
-        self.steps = steps
-        if steps % STEPS_A_REPORT == 0 and steps < self.config.steps:
+    def finished(self, kind: str) -> bool:
+        """Whether it is known where a path runs."""
+        return kind not in TRAINED or (kind in self.curves and self.curves[kind].complete)
+
+    def _stepped(self, kind: str, curve: TrainedCurve) -> None:
+        self.curves[kind] = curve
+        if curve.steps % STEPS_A_REPORT == 0 and not curve.complete:
             self.tell()
 
     def measure(self) -> None:
@@ -256,7 +266,7 @@ class _Job:
         if self.observer is not None:
             trained = [kind for kind in self.kinds if kind in TRAINED]
             total = len(self.kinds) * self.t.size + len(trained) * self.config.steps
-            done = int(self.arrays["status"].sum()) + len(self.curves) * self.config.steps + self.steps
+            done = int(self.arrays["status"].sum()) + sum(curve.steps for curve in self.curves.values())
             self.observer(GridProgress(done, total, self.dataset))
 
     def dataset(self) -> xr.Dataset:
@@ -318,7 +328,7 @@ def _dataset(job: _Job) -> xr.Dataset:
 def _geometry(job: _Job) -> dict[str, Any]:
     ends, lengths = [], []
     for number in range(len(job.kinds)):
-        known = job.kinds[number] not in TRAINED or job.kinds[number] in job.curves
+        known = job.finished(job.kinds[number])
         ends.append(job.ends[job.kinds[number]].norm)
         lengths.append(_length(*job._points(number)) if known else math.nan)
     return {
@@ -349,9 +359,15 @@ def _trained(job: _Job, labels: Callable[[str, str], dict[str, str]]) -> dict[st
             losses[job.kinds.index(kind)] = curve.losses
             made[f"{kind}_bends"] = (
                 ("bend", "parameter"),
-                curve.bends.cpu().numpy(),
+                curve.bends.clone().cpu().numpy(),
                 labels("1", f"parameters of the trained bends of the {kind} path, in the objective's order"),
             )
+            if not curve.complete:
+                made[f"{kind}_moments"] = (
+                    ("moment", "bend", "parameter"),
+                    curve.moments.clone().cpu().numpy(),
+                    labels("1", f"what the optimiser remembers of the bends of the {kind} path"),
+                )
         made["training_loss"] = (("path", "step"), losses, labels(_LOSS, "minibatch loss while the path was trained"))
     return made
 
