@@ -57,7 +57,9 @@ def contour_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFig
     scales = scales_of(values, spreads, options)
     cells = [_cells(figure, row, scales, options) for row in rows]
     note = scale_note(scales[id(values[0])]) if options.share else ""
-    layout.finish(figure, cells, plane_caption([p.plane for p in values], [p.field for p in values], note))
+    layout.finish(
+        figure, cells, plane_caption([p.plane for p in values], [p.field for p in values], note), options.note
+    )
     for axes in figure.axes:
         label_levels(figure, axes)
     return figure

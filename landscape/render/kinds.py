@@ -164,13 +164,15 @@ def picture_of(drawn: Drawn, kind: str) -> Picture:
 
 
 def fitting(options: Options, drawn: Drawn, datasets: Sequence[xr.Dataset]) -> Options:
-    """The options with the loss clipped where an adaptive plane stops being known.
+    """The options with the loss clipped where an adaptive plane stops being known, and with the data sets' own notes.
 
     Raises:
         InputError: for an option that such data sets have no use for, or a clip beyond what they know.
     """
     options.check_uses(drawn.words, drawn.uses)
-    return replace(options, loss_max=loss_clip(datasets, options.quantity, options.loss_max))
+    notes = dict.fromkeys(str(dataset.attrs["note"]) for dataset in datasets if dataset.attrs.get("note"))
+    clip = loss_clip(datasets, options.quantity, options.loss_max)
+    return replace(options, loss_max=clip, note=" ".join(notes))
 
 
 def _types(given: object) -> str:

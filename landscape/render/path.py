@@ -112,7 +112,7 @@ def path_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure
         ]
         rows.append(cells)
     note = scale_note(panel_scale(ways, panels[0], options), f"{panels[0]} axis") if options.share else ""
-    return layout.finish(figure, rows, path_caption(datasets, ways, options, note))
+    return layout.finish(figure, rows, path_caption(datasets, ways, options, note), options.note)
 
 
 def read_paths(datasets: Sequence[xr.Dataset], options: Options) -> tuple[list[Way], list[str]]:

@@ -102,7 +102,7 @@ def topology_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFi
     across = min(len(cells), 2)
     rows = [cells[start : start + across] for start in range(0, len(cells), across)]
     note = scale_note(shared, "loss axis") if options.share else ""
-    return layout.finish(figure, rows, topology_caption(datasets, panels, options, note))
+    return layout.finish(figure, rows, topology_caption(datasets, panels, options, note), options.note)
 
 
 def read_topologies(datasets: Sequence[xr.Dataset], options: Options) -> tuple[list[Surface], list[str]]:

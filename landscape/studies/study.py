@@ -158,7 +158,7 @@ class _Study:
         found = compare([*folders, *probed], by=comparison.by, note=self._study.note)
         paths = found.write(self._folder / name)
         figure = self._folder / f"{name}.png"
-        return [*paths, *draw([self._noted(found.dataset())], [figure], Drawing(kind="comparison"))]
+        return [*paths, *draw([found.dataset()], [figure], Drawing(kind="comparison"))]
 
     def _write(self, name: str, text: str) -> Path:
         path = self._folder / name
