@@ -16,8 +16,13 @@ _FILE = click.Path(path_type=Path)
 @chain(
     click.argument("files", type=_FILE, nargs=-1),
     click.option("--checkpoint", type=_FILE, help="A run's checkpoint, a state dict, or .safetensors."),
-    click.option("--kind", help="plane, line, steps, trajectory, sharpness, noise_scale or path.  [default: plane]"),
-    click.option("--x", help="start:stop:count, or auto:count.  [default: -1:1:51; with --to, beyond both ends]"),
+    click.option(
+        "--kind", help="plane, line, steps, trajectory, sharpness, noise_scale, path or curvature-map.  [default: plane]"
+    ),
+    click.option(
+        "--x",
+        help="start:stop:count, or auto:count.  [default: -1:1:51; curvature-map 21 points; with --to, beyond both ends]",
+    ),
     click.option("--y", help="The same for the second axis of a plane."),
     click.option("--seeds", help="Direction seeds, such as 0,1,2: a plane or line for each.  [default: 0]"),
     click.option("--normalization", help="filter, layer or none.  [default: filter]"),
@@ -39,7 +44,7 @@ _FILE = click.Path(path_type=Path)
         "--batch-norm", help="frozen, interpolated, reestimated or batch.  [default: frozen; path: reestimated]"
     ),
     click.option("--split", help="train, validation or test.  [default: train]"),
-    click.option("--images", type=int, help="How many images of the split.  [default: 400]"),
+    click.option("--images", type=int, help="How many images of the split.  [default: 400, curvature-map 100]"),
     click.option("--image-seed", type=int, help="Which images.  [default: 0]"),
     click.option("--precision", help="fp32, fp64 or bf16.  [default: fp32]"),
     click.option("--batch-size", type=int, help="Images a forward pass; part of the result for --batch-norm batch."),
@@ -96,6 +101,12 @@ _FILE = click.Path(path_type=Path)
     click.option("--curve-optimizer", help="path: adam or sgd.  [default: adam]"),
     click.option("--curve-seed", type=int, help="path: of the minibatches and their places.  [default: 0]"),
     click.option("--curve-images", type=int, help="path: how many training images.  [default: all]"),
+    click.option(
+        "--eigenvalue-tolerance",
+        type=float,
+        help="curvature-map: of residuals, relative to the larger |λ|.  [default: 0.01]",
+    ),
+    click.option("--max-products", type=int, help="curvature-map: Hessian products a point at most.  [default: 100]"),
     click.option("--out", type=_FILE, help="The result file.  [default: outputs/NAME-HASH.h5]"),
     click.option("--save-every", type=float, default=10.0, help="Seconds between saves of the unfinished result."),
     model_options(),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .summaries_path import path_lines
+from .summaries_curvature import curvature_map_lines
 from .summaries_sharpness import noise_lines, sharpness_lines
 from .summaries_trajectory import trajectory_lines
 
@@ -72,4 +73,5 @@ _LINES: dict[str, Callable[[Any], list[str]]] = {
     "noise_scale": lambda dataset: [*noise_lines(dataset), *_dead(dataset)],
     "trajectory": trajectory_lines,
     "path": lambda dataset: [*path_lines(dataset), *_dead(dataset)],
+    "curvature_map": lambda dataset: [*curvature_map_lines(dataset), *_dead(dataset)],
 }

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from landscape.objective.subspace import Subspace
     from landscape.objective.values import Evaluation
     from landscape.probes.curve_training import CurveTraining
+    from landscape.probes.curvature_map import EigenvalueSearch, curvature_map
     from landscape.probes.gradient_flow import GradientFlow
     from landscape.probes.noise_scale import NoiseScaleConfig, noise_scale
     from landscape.probes.paths import align, path
@@ -62,6 +63,8 @@ _HOMES = {
     "SharpnessConfig": ("landscape.probes.sharpness_config", "SharpnessConfig"),
     "noise_scale": ("landscape.probes.noise_scale", "noise_scale"),
     "NoiseScaleConfig": ("landscape.probes.noise_scale", "NoiseScaleConfig"),
+    "curvature_map": ("landscape.probes.curvature_map", "curvature_map"),
+    "EigenvalueSearch": ("landscape.probes.curvature_map", "EigenvalueSearch"),
     "plane_smoothness": ("landscape.probes.smoothness", "plane_smoothness"),
     "topology": ("landscape.probes.topology", "topology"),
     "path": ("landscape.probes.paths", "path"),
@@ -102,6 +105,7 @@ __all__ = [
     "line", "plane", "surface", "Span", "random_span", "checkpoint_span", "Refinement",
     "sharpness", "SharpnessConfig", "noise_scale", "NoiseScaleConfig",
     "path", "align", "CurveTraining",
+    "curvature_map", "EigenvalueSearch",
     # probes of training
     "StepProbe", "StepProbeConfig", "GradientFlow", "StabilityProbe", "run_range",
     # parameter space
