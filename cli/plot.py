@@ -12,9 +12,9 @@ import click
 @click.option(
     "--kind",
     default="auto",
-    help="auto, line, contour, surface, trajectory, curves, flow, steps, run-range, sharpness, path, topology, stability or "
-    "comparison. Of a run's folder, flow, steps and stability draw what was watched; run-range joins the steps of several "
-    "runs; topology takes planes too.",
+    help="auto, line, contour, surface, trajectory, curvature-map, curves, flow, steps, run-range, sharpness, path, topology, "
+    "stability or comparison. Of a run's folder, flow, steps and stability draw what was watched; run-range joins the steps of "
+    "several runs; topology takes planes too.",
 )
 @click.option(
     "--quantity",

@@ -11,6 +11,7 @@ import xarray as xr
 from landscape.errors import InputError, unknown_choice
 from landscape.render.comparison import comparison_figure
 from landscape.render.contour import contour_figure
+from landscape.render.curvature_map import curvature_map_figure
 from landscape.render.curves import curves_figure
 from landscape.render.flow import flow_figure
 from landscape.render.line import line_figure
@@ -18,6 +19,7 @@ from landscape.render.options import Options
 from landscape.render.page_charts import curves_content, lines_content
 from landscape.render.page_comparison import comparison_content
 from landscape.render.page_path import path_content
+from landscape.render.page_curvature_map import curvature_map_content
 from landscape.render.page_planes import planes_content
 from landscape.render.page_sharpness import sharpness_content
 from landscape.render.page_steps import flow_content, run_range_content, stability_content, steps_content
@@ -102,6 +104,10 @@ DRAWN = (
     Drawn(
         "stability", "an edge of stability", {"stability": stability_figure}, stability_content, "all",
         frozenset({"loss_max", "share"}),
+    ),
+    Drawn(
+        "curvature_map", "a curvature map", {"curvature-map": curvature_map_figure}, curvature_map_content, "curvature_ratio",
+        frozenset({"seed", "share", "points"}), grid=2,
     ),
     Drawn(
         "comparison", "a comparison", {"comparison": comparison_figure}, comparison_content, "all", frozenset(),

@@ -22,7 +22,9 @@ QUANTITIES = {
     "loss": "loss",
     "accuracy": "accuracy",
     "loss_standard_error": "standard error of the loss",
+    "curvature_ratio": "ratio λ_min/λ_max of the Hessian",
 }
+SYMMETRIC = ("curvature_ratio",)  # drawn around 0, from −1 to 1 at most
 MISSING, MEASURED, INTERPOLATED, ABOVE = 0, 1, 2, 3  # what a plane's ``status`` says of a point
 # A measurement that was stopped, rather than one with a few holes: its coarsest complete mesh says more than its points.
 STOPPED_EARLY = 0.1
@@ -173,7 +175,7 @@ def grid_dims(dataset: xr.Dataset) -> list[str]:
 
 def known_up_to(datasets: Sequence[xr.Dataset], quantity: str) -> float | None:
     """The loss above which the points of adaptively measured planes are not known; None where all are."""
-    known = [float(d.attrs["loss_max"]) for d in datasets if "tolerance" in d.attrs]
+    known = [float(d.attrs["loss_max"]) for d in datasets if {"tolerance", "loss_max"} <= d.attrs.keys()]
     return min(known) if known and quantity == "loss" else None
 
 

@@ -20,7 +20,13 @@ FONT = "DejaVu Sans"  # comes with matplotlib, and has the field's signs: Î¸, â‚
 
 # Okabe & Ito 2008, the colours that readers with any colour vision tell apart, without its yellow, which pales on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-COLOUR_MAPS = {"loss": "viridis", "accuracy": "viridis", "loss_standard_error": "cividis", "spread": "cividis"}
+COLOUR_MAPS = {
+    "loss": "viridis",
+    "accuracy": "viridis",
+    "loss_standard_error": "cividis",
+    "spread": "cividis",
+    "curvature_ratio": "RdBu",  # red where negative, and white at 0
+}
 SEQUENCE = LinearSegmentedColormap.from_list("sequence", colormaps["viridis"].resampled(256)(np.linspace(0, 0.84, 256)))
 MISSING_GREY = "#e4e4e4"
 OVER = "#fffbe6"

@@ -35,12 +35,14 @@ class PictureSettings(Settings):
         "flow",
         "steps",
         "run-range",
+        "stability",
         "contour",
         "surface",
         "line",
         "sharpness",
         "path",
         "topology",
+        "curvature-map",
         "interactive",
     ]
     runs: tuple[str, ...] = ()
