@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from landscape.probes.noise_scale import NoiseScaleConfig, noise_scale
     from landscape.probes.paths import align, path
     from landscape.probes.plane import line, plane, surface
+    from landscape.probes.plane_curvature import plane_curvature
     from landscape.probes.run_range import run_range
     from landscape.probes.sharpness import sharpness
     from landscape.probes.sharpness_config import SharpnessConfig
@@ -65,6 +66,7 @@ _HOMES = {
     "NoiseScaleConfig": ("landscape.probes.noise_scale", "NoiseScaleConfig"),
     "curvature_map": ("landscape.probes.curvature_map", "curvature_map"),
     "EigenvalueSearch": ("landscape.probes.curvature_map", "EigenvalueSearch"),
+    "plane_curvature": ("landscape.probes.plane_curvature", "plane_curvature"),
     "plane_smoothness": ("landscape.probes.smoothness", "plane_smoothness"),
     "topology": ("landscape.probes.topology", "topology"),
     "path": ("landscape.probes.paths", "path"),
@@ -105,7 +107,7 @@ __all__ = [
     "line", "plane", "surface", "Span", "random_span", "checkpoint_span", "Refinement",
     "sharpness", "SharpnessConfig", "noise_scale", "NoiseScaleConfig",
     "path", "align", "CurveTraining",
-    "curvature_map", "EigenvalueSearch",
+    "curvature_map", "EigenvalueSearch", "plane_curvature",
     # probes of training
     "StepProbe", "StepProbeConfig", "GradientFlow", "StabilityProbe", "run_range",
     # parameter space
