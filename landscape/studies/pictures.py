@@ -23,6 +23,7 @@ PNG_DPI = 200
 RUN_FILES = {
     "flow": ("gradient_flow.h5", "Train again: every training now keeps one."),
     "steps": ("steps.h5", "Train with --probe-every, such as --probe-every 10."),
+    "stability": ("stability.h5", "Train with --stability-every, such as --stability-every 10."),
     "run-range": ("steps.h5", "Train with --probe-every, such as --probe-every 10."),
 }
 # what a range over runs has from them, where all agree
@@ -87,7 +88,7 @@ def draw_files(files: Sequence[Path], paths: Sequence[Path], drawing: Drawing) -
         raise InputError("files: expected at least one result file.")
     results = [_result_of(path, drawing.kind) for path in files]
     datasets = [load_result(path) for path in results]
-    implied = drawing.kind == "auto" or (files[0].is_dir() and drawing.kind in ("flow", "steps"))
+    implied = drawing.kind == "auto" or (files[0].is_dir() and drawing.kind in ("flow", "steps", "stability"))
     name = results[0].stem + ("" if implied else f"-{drawing.kind}")
     return draw(datasets, paths or [results[0].with_name(f"{name}.png")], drawing)
 

@@ -15,11 +15,11 @@ from landscape.store import atomic_write, load_result
 from landscape.studies.comparison import compare
 from landscape.studies.path_ends import far_end
 from landscape.studies.path_settings import PathSettings
-from landscape.studies.pictures import Drawing, draw
+from landscape.studies.pictures import RUN_FILES, Drawing, draw
 from landscape.studies.places import Places
 from landscape.studies.probing import ProbeOutcome, probe_checkpoint
 from landscape.studies.run_settings import RunSettings
-from landscape.studies.runs import FLOW, STEPS, RunOutcome
+from landscape.studies.runs import RunOutcome
 from landscape.studies.sampled_settings import ProbeSettings
 from landscape.studies.settings import ComparisonSettings, PictureSettings, StudySettings, TableSettings
 from landscape.studies.subjects import Subject
@@ -135,8 +135,8 @@ class _Study:
         """What a picture shows of one run; None where there is no such thing."""
         if picture.kind == "curves":
             return outcome.history
-        if picture.kind in ("flow", "steps", "run-range"):
-            path = outcome.folder / (FLOW if picture.kind == "flow" else STEPS)
+        if picture.kind in RUN_FILES:
+            path = outcome.folder / RUN_FILES[picture.kind][0]
             return load_result(path) if path.exists() else None
         name = picture.probe or next(iter(self._probed), None)
         if name not in self._probed:

@@ -9,4 +9,4 @@ from landscape.studies.comparison.of_training import TRAINING
 
 KINDS: dict[str, Kind] = {"history": TRAINING, "steps": ALONG_STEPS, "plane": PLANES}
 # Belong to a run and hold nothing that is one number of it.
-PICTURES_ONLY = ("gradient_flow",)
+PICTURES_ONLY = ("gradient_flow", "stability")
