@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     help="Steps of the step probe that count.  [default: all]",
 )
 @click.option(
-    "--measure", "measures", multiple=True, help="Only this measure or family (training, steps, plane); * fits any."
+    "--measure",
+    "measures",
+    multiple=True,
+    help="Only this measure or family (training, steps, plane, sharpness, curvature_map); * fits any.",
 )
 @click.option(
     "--out",

@@ -17,7 +17,8 @@ _FILE = click.Path(path_type=Path)
     click.argument("files", type=_FILE, nargs=-1),
     click.option("--checkpoint", type=_FILE, help="A run's checkpoint, a state dict, or .safetensors."),
     click.option(
-        "--kind", help="plane, line, steps, trajectory, sharpness, noise_scale, path or curvature-map.  [default: plane]"
+        "--kind",
+        help="plane, line, steps, trajectory, sharpness, noise_scale, path or curvature-map.  [default: plane]",
     ),
     click.option(
         "--x",

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .summaries_path import path_lines
 from .summaries_curvature import curvature_map_lines
+from .summaries_path import path_lines
 from .summaries_sharpness import noise_lines, sharpness_lines
 from .summaries_trajectory import trajectory_lines
 

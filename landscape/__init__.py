@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from landscape.objective.objective import Gradient, Objective
     from landscape.objective.subspace import Subspace
     from landscape.objective.values import Evaluation
-    from landscape.probes.curve_training import CurveTraining
     from landscape.probes.curvature_map import EigenvalueSearch, curvature_map
+    from landscape.probes.curve_training import CurveTraining
     from landscape.probes.gradient_flow import GradientFlow
     from landscape.probes.noise_scale import NoiseScaleConfig, noise_scale
     from landscape.probes.paths import align, path

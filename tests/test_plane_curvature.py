@@ -58,7 +58,7 @@ def test_a_quadratics_curvatures_are_those_of_its_hessian_within_the_plane(direc
     assert found["curvature_largest"].shape == (1, 2, 3)
     np.testing.assert_allclose(found["curvature_largest"], high, rtol=1e-10)
     np.testing.assert_allclose(found["curvature_smallest"], low, rtol=1e-10)
-    np.testing.assert_allclose(found["curvature_mean"], (low + high) / 2, rtol=1e-10)
+    np.testing.assert_allclose(found["mean_curvature"], (low + high) / 2, rtol=1e-10)
     np.testing.assert_allclose(found["gram"][0], np.array(directions) @ np.array(directions).T)
 
 

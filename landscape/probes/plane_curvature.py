@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 _DERIVATIVES = {
     "curvature_largest": "larger curvature within the plane, κ₁",
     "curvature_smallest": "smaller curvature within the plane, κ₂",
-    "curvature_mean": "mean curvature over the plane's ways, (κ₁ + κ₂) / 2",
+    "mean_curvature": "mean curvature over the plane's ways, (κ₁ + κ₂) / 2",
 }
 
 
@@ -60,7 +60,7 @@ def plane_curvature(dataset: xr.Dataset, *, loss_max: float | None = None, strid
     found = {
         "curvature_largest": largest,
         "curvature_smallest": smallest,
-        "curvature_mean": (largest + smallest) / 2,
+        "mean_curvature": (largest + smallest) / 2,
         "loss": np.where(lattice.known, lattice.values, np.nan)[:, 1:-1, 1:-1],
     }
     words = {**_DERIVATIVES, "loss": str(dataset["loss"].attrs.get("long_name", "loss"))}

@@ -18,8 +18,8 @@ from landscape.render.line import line_figure
 from landscape.render.options import Options
 from landscape.render.page_charts import curves_content, lines_content
 from landscape.render.page_comparison import comparison_content
-from landscape.render.page_path import path_content
 from landscape.render.page_curvature_map import curvature_map_content
+from landscape.render.page_path import path_content
 from landscape.render.page_planes import planes_content
 from landscape.render.page_sharpness import sharpness_content
 from landscape.render.page_steps import flow_content, run_range_content, stability_content, steps_content

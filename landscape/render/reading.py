@@ -24,7 +24,6 @@ QUANTITIES = {
     "loss_standard_error": "standard error of the loss",
     "curvature_ratio": "ratio λ_min/λ_max of the Hessian",
 }
-SYMMETRIC = ("curvature_ratio",)  # drawn around 0, from −1 to 1 at most
 MISSING, MEASURED, INTERPOLATED, ABOVE = 0, 1, 2, 3  # what a plane's ``status`` says of a point
 # A measurement that was stopped, rather than one with a few holes: its coarsest complete mesh says more than its points.
 STOPPED_EARLY = 0.1
