@@ -157,6 +157,12 @@ def test_the_page_reads_out_both_eigenvalues_and_the_loss_and_has_its_lines() ->
     assert "not converged: 1 point" in layer["key"]
 
 
+def test_the_page_says_where_ratios_are_drawn_at_its_ends() -> None:
+    assert page_data(interactive(curvature_map(9, top=3.0)))["scale"]["limits"]["linear"] == [-1.0, 1.0]
+    assert "Ratios beyond ±1 are drawn as ±1." in interactive(curvature_map(9, top=3.0))
+    assert "beyond ±1" not in interactive(curvature_map(9))
+
+
 def test_what_a_map_has_no_use_for_is_refused() -> None:
     with pytest.raises(InputError, match="quantity: a curvature map draws 'curvature_ratio'"):
         plot(curvature_map(), quantity="loss")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from landscape.render.caption import joined
 from landscape.render.curvature_map import map_note, read_losses, read_maps, unsettled
 from landscape.render.options import Options
 from landscape.render.page_parts import grid
@@ -38,7 +39,9 @@ def curvature_map_content(datasets: Sequence[xr.Dataset], options: Options) -> d
         }
         for panel, pair in zip(content["panels"], zip(maps, losses, strict=True), strict=True)
     ]
-    return {**content, "caption": f"{content['caption']} {map_note(maps)}.", "panels": panels}
+    beyond = any(bool((np.abs(plane.values) > 1).any()) for plane in maps)
+    notes = [map_note(maps), "Ratios beyond ±1 are drawn as ±1" if beyond else ""]
+    return {**content, "caption": joined([content["caption"].removesuffix("."), *notes]), "panels": panels}
 
 
 def _fields(plane: PlaneData, loss: PlaneData, choices: Sequence[int | str]) -> list[dict[str, Any]]:
