@@ -38,38 +38,46 @@ PLANE_MEMORY = "memory"
 
 def main() -> None:
     given = _arguments()
+    file = given.out or Path("outputs/benchmarks") / time.strftime("%Y-%m-%dT%H-%M-%SZ.json", time.gmtime())
+
+    def keep(benchmark: dict[str, Any]) -> None:
+        atomic_write(file, json.dumps(benchmark, indent=1).encode())
+
     try:
-        benchmark = run(given)
+        benchmark = run(given, keep)
     except (LandscapeError, Differs) as error:
         sys.exit(f"benchmarks: {error}")
-    file = given.out or Path("outputs/benchmarks") / time.strftime("%Y-%m-%dT%H-%M-%SZ.json", time.gmtime())
-    atomic_write(file, json.dumps(benchmark, indent=1).encode())
     _tell(f"wrote {file}")
     print(markdown(benchmark), end="")
 
 
-def run(given: argparse.Namespace) -> dict[str, Any]:
-    """Everything that was asked for, as what the JSON file holds."""
-    chosen = chosen_cases(groups(), given.cases)
+def run(given: argparse.Namespace, keep: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Everything that was asked for, as what the JSON file holds; ``keep`` is told of it after every group."""
     workload = Workload(given.images, given.checkpoint)
-    machine = describe_machine()
-    measured = [measure(group, cases, workload, given.repeats, _tell) for group, cases in chosen]
-    for result in measured:
-        _add_memory(result, given)
-    plane_memory = None
-    if not given.cases or PLANE_MEMORY in given.cases:
-        _tell(f"memory: a plane of {given.points} points")
-        plane_memory = in_a_child(["plane", "--points", str(given.points), *_subject(given, given.memory_images)])
-    return {
-        "machine": machine,
+    benchmark: dict[str, Any] = {
+        "machine": describe_machine(),
         "settings": {
             "images": given.images,
             "repeats": given.repeats,
             "checkpoint": None if given.checkpoint is None else str(given.checkpoint),
         },
-        "groups": [dataclasses.asdict(result) for result in measured],
-        "plane_memory": plane_memory,
+        "groups": [],
+        "plane_memory": None,
     }
+    for group, cases in chosen_cases(groups(), given.cases):
+        result = measure(group, cases, workload, given.repeats, _tell)
+        benchmark["groups"].append(dataclasses.asdict(result))
+        keep(benchmark)
+        _add_memory(result, given)
+        benchmark["groups"][-1] = dataclasses.asdict(result)
+        keep(benchmark)
+    if not given.cases or PLANE_MEMORY in given.cases:
+        _tell(f"memory: a plane of {given.points} points")
+        benchmark["plane_memory"] = in_a_child(
+            ["plane", "--points", str(given.points), *_subject(given, given.memory_images)]
+        )
+        keep(benchmark)
+    return benchmark
 
 
 def chosen_cases(known: Sequence[Group], patterns: Sequence[str]) -> list[tuple[Group, list[Case]]]:

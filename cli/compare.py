@@ -19,9 +19,18 @@ if TYPE_CHECKING:
 @click.option("--by", required=True, help="The setting to compare: batch_size, norm, learning_rate, …")
 @click.option("--where", multiple=True, metavar="KEY=VALUE", help="Only runs with this setting; may be repeated.")
 @click.option("--reference", help="Compare all against this value.  [default: all pairs of up to 6 values]")
-@click.option("--steps", default=":", metavar="FROM:TO", help="Steps of the step probe that count.  [default: all]")
 @click.option(
-    "--measure", "measures", multiple=True, help="Only this measure or family (training, steps, plane); * fits any."
+    "--steps",
+    default=":",
+    metavar="FROM:TO",
+    show_default=False,
+    help="Steps of the step probe that count.  [default: all]",
+)
+@click.option(
+    "--measure",
+    "measures",
+    multiple=True,
+    help="Only this measure or family (training, steps, plane, sharpness, curvature_map); * fits any.",
 )
 @click.option(
     "--out",

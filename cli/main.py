@@ -20,6 +20,7 @@ COMMANDS = {
     "train": "Train a network; continues by itself where a killed run stopped.",
     "probe": "Measure the loss around a checkpoint or along the steps from it.",
     "compare": "Compare runs by one setting, with the uncertainty of every difference.",
+    "topology": "Find the minima and saddles of a measured plane, and how deep they are.",
     "plot": "Draw results: PNG, SVG, PDF or an interactive page.",
     "info": "Say what is in a checkpoint or a result.",
     "study": "Do everything that a study file names and that is missing.",

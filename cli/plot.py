@@ -12,14 +12,15 @@ import click
 @click.option(
     "--kind",
     default="auto",
-    help="auto, line, contour, surface, trajectory, curves, flow, steps, run-range, sharpness, spectrum, stability or "
-    "comparison. Of a run's folder, flow, steps and stability draw what was watched; run-range joins the steps of several runs.",
+    help="auto, line, contour, surface, trajectory, curvature-map, curves, flow, steps, run-range, sharpness, path, "
+    "topology, spectrum, stability or comparison. Of a run's folder, flow, steps and stability draw what was watched; "
+    "run-range joins the steps of several runs; topology takes planes too.",
 )
 @click.option(
     "--quantity",
-    help="Planes and curves: loss or accuracy. flow: mean_abs_gradient or gradient_norm. steps: all, loss, predictiveness, "
-    "beta, lipschitz or normalized. sharpness and comparison: one measure. spectrum: density, eigenvalues, trace or "
-    "frobenius_norm.  [default: the first]",
+    help="Planes, paths and curves: loss or accuracy. flow: mean_abs_gradient or gradient_norm. steps: all, loss, predictiveness, "
+    "beta, lipschitz or normalized. topology: all, tree or barcode. sharpness and comparison: one measure. "
+    "spectrum: density, eigenvalues, trace or frobenius_norm.  [default: the first]",
 )
 @click.option("--scale", default="auto", help="auto, linear or log.")
 @click.option("--loss-max", type=float, help="Clip the loss above this value, and say so.")

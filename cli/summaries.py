@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .summaries_spectrum import curvature_lines
+from .summaries_curvature import curvature_map_lines
+from .summaries_path import path_lines
 from .summaries_sharpness import noise_lines, sharpness_lines
+from .summaries_spectrum import curvature_lines
 from .summaries_trajectory import trajectory_lines
 
 
@@ -72,4 +74,6 @@ _LINES: dict[str, Callable[[Any], list[str]]] = {
     "noise_scale": lambda dataset: [*noise_lines(dataset), *_dead(dataset)],
     "curvature": lambda dataset: [*curvature_lines(dataset), *_dead(dataset)],
     "trajectory": trajectory_lines,
+    "path": lambda dataset: [*path_lines(dataset), *_dead(dataset)],
+    "curvature_map": lambda dataset: [*curvature_map_lines(dataset), *_dead(dataset)],
 }

@@ -50,6 +50,12 @@ _NUMBER, _WHOLE, _NAME = listed(float, "a number"), listed(int, "a whole number"
         "--probe-eta", help="Where along it: low:high:count, in multiples of the learning rate.  [default: 0.5:4:8]"
     ),
     click.option("--probe-spacing", help="linear or log.  [default: linear]"),
+    click.option(
+        "--stability-every",
+        type=int,
+        help="Measure the edge of stability every so many steps: the step size times the largest eigenvalue of the Hessian, "
+        "preconditioned for Adam, against what the optimiser bears.",
+    ),
     click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: checkpoints/NAME-HASH]"),
     place_options(),
 )

@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from landscape.objective.values import Evaluation
     from landscape.probes.curvature import curvature
     from landscape.probes.curvature_config import CurvatureConfig
+    from landscape.probes.curvature_map import EigenvalueSearch, curvature_map
+    from landscape.probes.curve_training import CurveTraining
     from landscape.probes.gradient_flow import GradientFlow
     from landscape.probes.noise_scale import NoiseScaleConfig, noise_scale
+    from landscape.probes.paths import align, path
     from landscape.probes.plane import line, plane, surface
+    from landscape.probes.plane_curvature import plane_curvature
     from landscape.probes.run_range import run_range
     from landscape.probes.sharpness import sharpness
     from landscape.probes.sharpness_config import SharpnessConfig
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from landscape.probes.stability import StabilityProbe
     from landscape.probes.step_observer import StepProbe
     from landscape.probes.steps import StepProbeConfig
+    from landscape.probes.topology import topology
     from landscape.render import interactive, plot
     from landscape.store import load_checkpoint, save_checkpoint
     from landscape.store import load_result as load
@@ -63,7 +68,14 @@ _HOMES = {
     "CurvatureConfig": ("landscape.probes.curvature_config", "CurvatureConfig"),
     "noise_scale": ("landscape.probes.noise_scale", "noise_scale"),
     "NoiseScaleConfig": ("landscape.probes.noise_scale", "NoiseScaleConfig"),
+    "curvature_map": ("landscape.probes.curvature_map", "curvature_map"),
+    "EigenvalueSearch": ("landscape.probes.curvature_map", "EigenvalueSearch"),
+    "plane_curvature": ("landscape.probes.plane_curvature", "plane_curvature"),
     "plane_smoothness": ("landscape.probes.smoothness", "plane_smoothness"),
+    "topology": ("landscape.probes.topology", "topology"),
+    "path": ("landscape.probes.paths", "path"),
+    "align": ("landscape.probes.paths", "align"),
+    "CurveTraining": ("landscape.probes.curve_training", "CurveTraining"),
     "Subspace": ("landscape.objective.subspace", "Subspace"),
     "Refinement": ("landscape.numerics.refinement", "Refinement"),
     "Axis": ("landscape.numerics.grids", "Axis"),
@@ -99,6 +111,8 @@ __all__ = [
     "line", "plane", "surface", "Span", "random_span", "checkpoint_span", "Refinement",
     "sharpness", "SharpnessConfig", "noise_scale", "NoiseScaleConfig",
     "curvature", "CurvatureConfig",
+    "path", "align", "CurveTraining",
+    "curvature_map", "EigenvalueSearch", "plane_curvature",
     # probes of training
     "StepProbe", "StepProbeConfig", "GradientFlow", "StabilityProbe", "run_range",
     # parameter space
@@ -106,7 +120,7 @@ __all__ = [
     # files
     "save", "load", "save_checkpoint", "load_checkpoint",
     # comparisons
-    "compare", "Comparison", "plane_smoothness",
+    "compare", "Comparison", "plane_smoothness", "topology",
     # pictures
     "plot", "interactive",
     # training, data and models

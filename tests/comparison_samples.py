@@ -113,3 +113,70 @@ def study(
             loss, accuracy = expected + shift[seed] + noise * draws.standard_normal(2)
             found.append(history(loss, accuracy, batch_size=batch_size, seed=seed))
     return found
+
+
+def sharpness(
+    sam: float, adaptive: float, *, attrs: dict[str, Any] | None = None, rho: float = 0.05, **settings: Any
+) -> xr.Dataset:
+    """Two measures at three radii each, the middle one as given, and an average that may be negative."""
+    values = np.multiply.outer([sam, adaptive, -sam], [0.1, 1.0, 7.0])
+    radii = np.multiply.outer([rho, 10 * rho, rho], [0.5, 1.0, 2.0])
+    row, both = ("measure",), ("measure", "radius")
+    return xr.Dataset(
+        {
+            "sharpness": (both, values, {"units": "nat", "long_name": "rise of the mean loss"}),
+            "status": (both, np.ones(values.shape, np.int8)),
+            "lower_bound": (row, np.array([1, 1, 0], np.int8)),
+            "parameter_norm": ((), 5.0, {"units": "1", "long_name": "‖θ‖"}),
+        },
+        coords={
+            "measure": (row, np.array(["sam", "adaptive", "gaussian"], dtype=object)),
+            "rho": (both, radii),
+            "measure_name": (row, np.array(["SAM", "adaptive worst case", "average case"], dtype=object)),
+            "measure_units": (row, np.array(["nat"] * 3, dtype=object)),
+        },
+        attrs={
+            "kind": "sharpness",
+            "title": "sharpness",
+            "loss_name": "cross_entropy",
+            "data": "fashion-mnist-10k/train",
+            "index_hash": "aa",
+            "bn_policy": "frozen",
+            "precision": "fp32",
+            "draw_seed": 0,
+            "checkpoint": "run-last",
+            "training": training(**settings),
+            **(attrs or {}),
+        },
+    )
+
+
+def curvature_map(
+    largest: float, ratios: Sequence[float], *, attrs: dict[str, Any] | None = None, **settings: Any
+) -> xr.Dataset:
+    """λ_max of the checkpoint, and one ratio all over the plane of each direction seed."""
+    ratio = np.broadcast_to(np.asarray(ratios, dtype=float)[:, None, None], (len(ratios), 3, 3))
+    x = np.linspace(-1, 1, 3)
+    return xr.Dataset(
+        {
+            "curvature_ratio": (("seed", "y", "x"), ratio.copy()),
+            "eigenvalue_largest": (("seed", "y", "x"), np.full(ratio.shape, largest), {"units": "nat"}),
+            "checkpoint_eigenvalue_largest": ((), largest),
+            "checkpoint_curvature_ratio": ((), float(np.mean(ratios))),
+            "status": (("seed", "y", "x"), np.ones(ratio.shape, np.int8)),
+            "parameter_norm": ((), 5.0),
+        },
+        coords={"seed": np.arange(len(ratios)), "x": x, "y": x},
+        attrs={
+            "kind": "curvature_map",
+            "title": "curvature map",
+            "loss_name": "cross_entropy",
+            "data": "fashion-mnist-10k/train",
+            "index_hash": "aa",
+            "bn_policy": "frozen",
+            "directions": "random",
+            "checkpoint": "run-last",
+            "training": training(**settings),
+            **(attrs or {}),
+        },
+    )

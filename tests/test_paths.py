@@ -315,8 +315,11 @@ def test_the_first_step_of_a_curve_is_that_of_autograd_through_the_curve() -> No
     torch.testing.assert_close(found.bends, bends.detach() - 0.1 * bends.grad, rtol=1e-10, atol=1e-12)
 
 
-def test_a_stopped_path_goes_on_without_training_again(ends: tuple[nn.Module, nn.Module]) -> None:
-    config = CurveTraining(steps=6, batch_size=8)
+@pytest.mark.parametrize(("at", "optimizer"), [(10, "adam"), (5, "adam"), (5, "sgd")])
+def test_a_stopped_path_goes_on_without_training_again(
+    at: int, optimizer: str, ends: tuple[nn.Module, nn.Module]
+) -> None:
+    config = CurveTraining(steps=6, batch_size=8, optimizer=optimizer, bends=2)
     training = objective_of(ends[0], "batch")
     options: dict[str, Any] = {"kinds": ["linear", "bezier"], "points": 4, "training": training, "config": config}
     whole = path(objective_of(ends[0]), ends[1], **options)
@@ -327,13 +330,14 @@ def test_a_stopped_path_goes_on_without_training_again(ends: tuple[nn.Module, nn
     saved: list[xr.Dataset] = []
 
     def stop(progress: GridProgress) -> None:
-        if progress.done >= 10:
+        if progress.done >= at:
             saved.append(progress.dataset())
             raise Stopped
 
     with pytest.raises(Stopped):
         path(objective_of(ends[0]), ends[1], **options, observer=stop)
-    assert 0 < int(saved[0]["status"].sum()) < 8
+    assert int(saved[0]["status"].sum()) == max(0, at - 6)
+    assert int(np.isfinite(saved[0]["training_loss"]).sum()) == min(at, 6)
     counts: list[tuple[int, int]] = []
     resumed = path(
         objective_of(ends[0]),
@@ -342,7 +346,7 @@ def test_a_stopped_path_goes_on_without_training_again(ends: tuple[nn.Module, nn
         resume=saved[0],
         observer=lambda p: counts.append((p.done, p.total)),
     )
-    assert counts[0][0] > 10
+    assert counts[0][0] > at
     assert counts[-1] == (14, 14)
     xr.testing.assert_identical(resumed, whole)
 

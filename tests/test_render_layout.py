@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import render_samples as samples
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -20,7 +21,7 @@ from matplotlib.transforms import Bbox
 from mpl_toolkits.mplot3d import Axes3D
 from test_render_planes import caption_of
 
-from landscape.render import plot
+from landscape.render import interactive, plot
 from landscape.render.labels import labels_of
 from landscape.render.style import number
 
@@ -145,6 +146,25 @@ def test_the_caption_leaves_out_what_the_data_set_does_not_say() -> None:
     dataset.attrs = {"kind": "plane"}
     caption = caption_of(plot(dataset.drop_vars(["direction_cosine", "loss_standard_error"])))
     assert "None" not in caption and "BN policy" not in caption and "Data" not in caption
+
+
+@pytest.mark.parametrize(
+    ("kind", "make"),
+    [
+        ("contour", lambda: samples.plane(5, 5)),
+        ("surface", lambda: samples.plane(5, 5)),
+        ("line", lambda: samples.line(5)),
+        ("curves", lambda: samples.history(3)),
+    ],
+)
+def test_what_the_data_sets_want_said_comes_first_in_caption_and_page(
+    kind: str, make: Callable[[], xr.Dataset]
+) -> None:
+    said = make().assign_attrs(note="Scaled to 0.1.")
+    assert caption_of(plot([said, said], kind=kind)).startswith("Scaled to 0.1. ")
+    assert caption_of(plot([said, said], kind=kind)).count("Scaled to") == 1
+    assert "Scaled to 0.1." in interactive(said)
+    assert "Scaled" not in caption_of(plot(make(), kind=kind))
 
 
 def test_panels_are_told_apart_by_model_and_norm_then_by_what_else_differs() -> None:

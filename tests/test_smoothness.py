@@ -192,3 +192,38 @@ def test_what_is_no_plane_is_refused() -> None:
         plane_smoothness(uneven.assign_coords(x=uneven["x"] ** 3))
     with pytest.raises(InputError, match="stride"):
         plane_smoothness(plane(lambda x, y: x), stride=11)
+
+
+def test_a_bowl_under_noise_may_be_convex_and_is_not_surely_so() -> None:
+    draws = np.random.default_rng(0)
+    noise = draws.normal(0, 0.02, (41, 41))
+    made = plane_smoothness(plane(lambda x, y: 0.1 * (x**2 + y**2) + noise, n=41))
+    assert value(made, "convex_fraction") < 0.6
+    assert value(made, "convex_fraction_low") < 0.01
+    assert value(made, "convex_fraction_high") > 0.93
+
+
+@pytest.mark.parametrize(("sign", "expected"), [(1, 1.0), (-1, 0.0)])
+def test_curvature_far_above_the_noise_is_certain(sign: int, expected: float) -> None:
+    draws = np.random.default_rng(0)
+    noise = draws.normal(0, 1e-3, (21, 21))
+    made = plane_smoothness(plane(lambda x, y: 20 * (x**2 + sign * y**2) + noise))
+    for name in ("convex_fraction", "convex_fraction_low", "convex_fraction_high"):
+        assert value(made, name) == expected
+
+
+def test_what_is_certain_and_what_is_possible_enclose_the_fraction_and_the_truth() -> None:
+    draws = np.random.default_rng(1)
+    noise = draws.normal(0, 2e-3, (61, 61))
+    # Convex where x > 0, as 6x is the second derivative of x³.
+    made = plane_smoothness(plane(lambda x, y: x**3 + y**2 + noise, n=61))
+    low, plain, high = (value(made, f"convex_fraction{part}") for part in ("_low", "", "_high"))
+    assert low < plain < high
+    assert low < 0.5 < high
+
+
+def test_without_room_for_a_window_the_noise_is_not_known() -> None:
+    made = plane_smoothness(plane(lambda x, y: x**2 + y**2, n=4))
+    assert value(made, "convex_fraction") == 1.0
+    assert np.isnan(value(made, "convex_fraction_low"))
+    assert np.isnan(value(made, "convex_fraction_high"))

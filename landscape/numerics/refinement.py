@@ -95,14 +95,24 @@ class Refined:
 
 
 def refine(
-    shape: tuple[int, int], settings: Refinement, measure: Callable[[Indices], Floats], *, seed: int = 0
+    shape: tuple[int, int],
+    settings: Refinement,
+    measure: Callable[[Indices], Floats],
+    *,
+    seed: int = 0,
+    scale: str = "auto",
+    coarse: int = COARSE,
 ) -> Refined:
     """Measure a two-dimensional grid of ``shape`` where its picture needs it.
 
     ``measure`` gives the values of flat indices. The sequence of questions follows from its answers and ``seed`` alone, so a
     refinement that is done again with remembered answers asks the same.
+
+    Args:
+        scale: ``auto``, logarithmic where all values are positive, or ``linear``.
+        coarse: mesh widths along each axis of the first grid; fewer for values that are dear.
     """
-    state = _State(shape, settings, seed)
+    state = _State(shape, settings, seed, scale, coarse)
     state.tell(state.coarse_mesh(), measure)
     while not state.is_done():
         state.tell(state.next_points(), measure)
@@ -119,14 +129,15 @@ def interpolate(shape: tuple[int, int], values: Floats, known: NDArray[np.bool_]
     return np.where(known, values, found)
 
 
-def default_budget(shape: Sequence[int]) -> int:
+def default_budget(shape: Sequence[int], coarse: int = COARSE) -> int:
     """A sixth of the grid, or half as many again as the coarse mesh where that is more."""
-    return max(math.prod(shape) // 6, 3 * math.prod(len(_every(n)) for n in shape) // 2)
+    return max(math.prod(shape) // 6, 3 * math.prod(len(_every(n, coarse)) for n in shape) // 2)
 
 
 class _State:
-    def __init__(self, shape: tuple[int, int], settings: Refinement, seed: int) -> None:
+    def __init__(self, shape: tuple[int, int], settings: Refinement, seed: int, scale: str, coarse: int) -> None:
         self.shape, self.settings = shape, settings
+        self.scale, self.coarse = scale, coarse
         count = math.prod(shape)
         self.places = _places(shape)
         self.values = np.full(count, np.nan)
@@ -143,7 +154,7 @@ class _State:
         self.open = np.zeros(count, dtype=bool)
 
     def coarse_mesh(self) -> Indices:
-        rows, columns = (_every(n) for n in self.shape)
+        rows, columns = (_every(n, self.coarse) for n in self.shape)
         return np.ravel_multi_index(np.meshgrid(rows, columns, indexing="ij"), self.shape).ravel().astype(np.int64)
 
     def tell(self, points: Indices, measure: Callable[[Indices], Floats]) -> None:
@@ -153,7 +164,8 @@ class _State:
         self.predicted[points] = predicted
         self.measured[points] = True
         supposed = [(p, self.fine[p], max(self.disagreement[p], self._floor()), self.open[p]) for p in self.random]
-        self.log = bool((self.values[self.measured & np.isfinite(self.values)] > 0).all())
+        positive = bool((self.values[self.measured & np.isfinite(self.values)] > 0).all())
+        self.log = self.scale == "auto" and positive
         found = self._displayed(self.values)
         for point, fine, disagreement, was_open in supposed:
             error = float(abs(fine - found[point]))
@@ -283,6 +295,6 @@ def _places(shape: tuple[int, int]) -> Floats:
     return np.stack([rows / max(shape[0] - 1, 1), columns / max(shape[1] - 1, 1)], axis=-1)
 
 
-def _every(count: int) -> Indices:
-    """Evenly spaced indices from 0 to ``count − 1``, about :data:`COARSE` mesh widths."""
-    return np.unique(np.linspace(0, count - 1, min(count, COARSE + 1)).round()).astype(np.int64)
+def _every(count: int, coarse: int) -> Indices:
+    """Evenly spaced indices from 0 to ``count − 1``, about ``coarse`` mesh widths."""
+    return np.unique(np.linspace(0, count - 1, min(count, coarse + 1)).round()).astype(np.int64)

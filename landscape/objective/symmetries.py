@@ -194,5 +194,5 @@ class _Reader:
 def _unknown(name: str, what: str) -> InputError:
     return InputError(
         f"align: {name} ({what}) is none of the operations whose units are known: convolutions, linear layers, BatchNorm, "
-        "activations, pooling, flattening, sums."
+        "activations, pooling, flattening, sums. Paths that are not aligned need none of this."
     )

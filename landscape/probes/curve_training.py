@@ -15,7 +15,9 @@ from landscape.numerics.curves import curve_weights
 from landscape.numerics.seeds import generator
 from landscape.objective.objective import Objective
 
-OPTIMIZERS = ("adam", "sgd")
+# what each optimiser remembers of the bends
+_MOMENTS = {"adam": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
+OPTIMIZERS = tuple(_MOMENTS)
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,23 @@ class CurveTraining:
 
 @dataclass(frozen=True)
 class TrainedCurve:
-    """The bends, shape ``(bends, n)``, and the minibatch loss of every step."""
+    """The bends, shape ``(bends, n)``, and the minibatch loss of every step, NaN where it is still to be made.
+
+    ``moments`` ``(k, bends, n)`` are what the optimiser remembers: with them an unfinished training goes on.
+    """
 
     bends: Tensor
     losses: NDArray[np.float64]
+    moments: Tensor
+
+    @property
+    def steps(self) -> int:
+        """How many were made."""
+        return int(np.isfinite(self.losses).sum())
+
+    @property
+    def complete(self) -> bool:
+        return self.steps == self.losses.size
 
 
 def train_curve(
@@ -68,7 +83,8 @@ def train_curve(
     end: Tensor,
     shape: str,
     config: CurveTraining,
-    observer: Callable[[int], None] | None = None,
+    observer: Callable[[TrainedCurve], None] | None = None,
+    earlier: TrainedCurve | None = None,
 ) -> TrainedCurve:
     """Minimise the mean over t of L(θ(t)) by the bends, starting from the straight line.
 
@@ -79,16 +95,20 @@ def train_curve(
         objective: its samples are the training data, used without augmentation.
         start, end: the flat θ at t = 0 and 1.
         shape: ``bezier`` or ``chain``.
-        observer: told the number of steps made, after each.
+        observer: told what there is after each step, in tensors that the next one changes.
+        earlier: an unfinished training of the same curve, which goes on to the same bits.
 
     Raises:
         InputError: where the loss of a minibatch becomes NaN or infinite.
     """
     parts = torch.arange(1, config.bends + 1, dtype=start.dtype, device=start.device)[:, None] / (config.bends + 1)
-    bends = torch.nn.Parameter(start + parts * (end - start))
+    bends = torch.nn.Parameter(start + parts * (end - start) if earlier is None else earlier.bends.clone())
     optimizer = _optimizer(bends, config)
-    losses = np.full(config.steps, np.nan)
-    for step in range(config.steps):
+    losses = np.full(config.steps, np.nan) if earlier is None else earlier.losses.copy()
+    first = 0 if earlier is None else earlier.steps
+    if earlier is not None and first:
+        _remember(optimizer, bends, earlier.moments, config, first)
+    for step in range(first, config.steps):
         draws = generator(config.seed, "curve", step)
         t = float(torch.rand((), generator=draws, dtype=torch.float64))
         weights = torch.from_numpy(curve_weights(shape, config.bends, np.array([t]))[0]).to(start)
@@ -106,11 +126,26 @@ def train_curve(
             group["lr"] = config.rate(step)
         optimizer.step()
         if observer is not None:
-            observer(step + 1)
-    return TrainedCurve(bends.detach(), losses)
+            observer(TrainedCurve(bends.detach(), losses, _moments(optimizer, bends, config)))
+    return TrainedCurve(bends.detach(), losses, _moments(optimizer, bends, config))
 
 
 def _optimizer(bends: torch.nn.Parameter, config: CurveTraining) -> torch.optim.Optimizer:
     if config.optimizer == "sgd":
         return torch.optim.SGD([bends], lr=config.learning_rate, momentum=0.9)
     return torch.optim.Adam([bends], lr=config.learning_rate)
+
+
+def _moments(optimizer: torch.optim.Optimizer, bends: torch.nn.Parameter, config: CurveTraining) -> Tensor:
+    state = optimizer.state[bends]
+    return torch.stack([state[name] for name in _MOMENTS[config.optimizer]])
+
+
+def _remember(
+    optimizer: torch.optim.Optimizer, bends: torch.nn.Parameter, moments: Tensor, config: CurveTraining, steps: int
+) -> None:
+    """Put the optimiser where it was after so many steps."""
+    state = {name: moment.clone() for name, moment in zip(_MOMENTS[config.optimizer], moments, strict=True)}
+    if config.optimizer == "adam":
+        state["step"] = torch.tensor(float(steps))
+    optimizer.state[bends] = state

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from landscape.numerics.directions import Direction
 from landscape.objective.objective import Objective
 from landscape.objective.subspace import Subspace
 from landscape.objective.symmetries import exchangeable_units
+from landscape.objective.values import PointValues
 from landscape.probes.curve_training import CurveTraining, TrainedCurve, train_curve
 from landscape.probes.health import network_health
 from landscape.probes.plane import GridObserver, GridProgress
@@ -74,8 +76,9 @@ def path(
         observer: told after every few points and training steps.
 
     Returns:
-        A data set of kind ``path`` with the dimensions ``(path, t)``: ``loss``, ``loss_standard_error``, ``accuracy`` (where there
-        is one), ``status``; by ``path`` ``barrier``, ``barrier_standard_error``, ``barrier_at`` (its t), ``end_distance`` (between
+        A data set of kind ``path`` with the dimensions ``(path, t)``: ``loss``, ``loss_standard_error``, ``accuracy`` and
+        ``accuracy_standard_error`` (where there is one), ``status``; by
+        ``path`` ``barrier``, ``barrier_standard_error``, ``barrier_at`` (its t), ``end_distance`` (between
         the ends) and ``length``; where it was aligned ``moved_units`` and ``similarity``; where curves were trained
         ``training_loss`` ``(path, step)`` and their bends.
 
@@ -106,14 +109,19 @@ def align(objective: Objective, to: State, *, seed: int = 0) -> Alignment:
     return match_weights(own, state, groups, seed=seed)
 
 
-def _check(objective: Objective, kinds: Sequence[str], points: int) -> None:
+def check_kinds(kinds: Sequence[str], argument: str = "kinds") -> None:
+    """Raise InputError, naming the argument, unless ``kinds`` are some of :data:`PATHS`, each once."""
     if not kinds or isinstance(kinds, str):
-        raise InputError(f"kinds: expected a list of {', '.join(PATHS)}, got {kinds!r}.")
+        raise InputError(f"{argument}: expected a list of {', '.join(PATHS)}, got {kinds!r}.")
     for kind in kinds:
         if kind not in PATHS:
-            raise unknown_choice("kinds", kind, PATHS)
+            raise unknown_choice(argument, kind, PATHS)
     if len(set(kinds)) < len(kinds):
-        raise InputError(f"kinds: each may occur once, got {list(kinds)!r}.")
+        raise InputError(f"{argument}: each may occur once, got {list(kinds)!r}.")
+
+
+def _check(objective: Objective, kinds: Sequence[str], points: int) -> None:
+    check_kinds(kinds)
     if isinstance(points, bool) or points < 3:
         raise InputError(f"points: expected at least 3, the two ends and one between, got {points!r}.")
     if objective.bn_layers and objective.batch_norm == "frozen":
@@ -163,7 +171,6 @@ class _Job:
     alignment: Alignment | None = None
     name: str = ""
     attributes: dict[str, Any] = field(default_factory=dict)
-    steps: int = 0  # of the curve that is being trained
 
     def prepare(self, to: State, name: str, seed: int, resume: xr.Dataset | None) -> None:
         """Both ends of every path, and what an earlier result knows."""
@@ -187,22 +194,32 @@ class _Job:
                 self.arrays[key] = np.array(resume[key].values, dtype=float)
         for number, kind in enumerate(self.kinds):
             if f"{kind}_bends" in resume:
-                bends = torch.from_numpy(resume[f"{kind}_bends"].values).to(self.objective.theta.vector)
-                self.curves[kind] = TrainedCurve(bends, resume["training_loss"].values[number])
+                losses = np.array(resume["training_loss"].values[number])
+                bends, moments = (self._stored(resume, f"{kind}_{what}") for what in ("bends", "moments"))
+                self.curves[kind] = TrainedCurve(bends, losses, moments)
+
+    def _stored(self, resume: xr.Dataset, name: str) -> Tensor:
+        """A tensor of the result; empty for the moments of a curve that needs none any more."""
+        found = np.array(resume[name].values) if name in resume else np.empty(0)
+        return torch.from_numpy(found).to(self.objective.theta.vector)
 
     def train(self) -> None:
         start = self.objective.theta.vector
         for kind in self.kinds:
-            if kind in TRAINED and kind not in self.curves:
+            if kind in TRAINED and not self.finished(kind):
                 assert self.trainer is not None
-                end = start + self.ends[kind].vector
-                made = train_curve(self.trainer, start, end, kind, self.config, self._stepped)
-                self.curves[kind], self.steps = made, 0
+                end, told = start + self.ends[kind].vector, partial(self._stepped, kind)
+                earlier = self.curves.get(kind)
+                self.curves[kind] = train_curve(self.trainer, start, end, kind, self.config, told, earlier)
                 self.tell()
 
-    def _stepped(self, steps: int) -> None:
-        self.steps = steps
-        if steps % STEPS_A_REPORT == 0 and steps < self.config.steps:
+    def finished(self, kind: str) -> bool:
+        """Whether it is known where a path runs."""
+        return kind not in TRAINED or (kind in self.curves and self.curves[kind].complete)
+
+    def _stepped(self, kind: str, curve: TrainedCurve) -> None:
+        self.curves[kind] = curve
+        if curve.steps % STEPS_A_REPORT == 0 and not curve.complete:
             self.tell()
 
     def measure(self) -> None:
@@ -214,6 +231,7 @@ class _Job:
                 self.arrays["loss"][number, wanted] = found.loss
                 self.arrays["loss_standard_error"][number, wanted] = found.standard_error
                 self.arrays["accuracy"][number, wanted] = found.accuracy
+                self.arrays["accuracy_standard_error"][number, wanted] = _fraction_error(found)
                 self.arrays["status"][number, wanted] = 1
                 self.tell()
 
@@ -248,12 +266,18 @@ class _Job:
         if self.observer is not None:
             trained = [kind for kind in self.kinds if kind in TRAINED]
             total = len(self.kinds) * self.t.size + len(trained) * self.config.steps
-            done = int(self.arrays["status"].sum()) + len(self.curves) * self.config.steps + self.steps
+            done = int(self.arrays["status"].sum()) + sum(curve.steps for curve in self.curves.values())
             self.observer(GridProgress(done, total, self.dataset))
 
     def dataset(self) -> xr.Dataset:
         """All that is known so far."""
         return _dataset(self)
+
+
+def _fraction_error(found: PointValues) -> NDArray[np.float64]:
+    """s/√N of a mean p of zeros and ones, whose s² is N p(1 − p) / (N − 1): an upper bound where samples are right in part."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.sqrt(found.accuracy * (1 - found.accuracy) / (found.n_samples - 1)))
 
 
 def _difference(objective: Objective, tensors: Mapping[str, Tensor], name: str) -> Direction:
@@ -270,6 +294,7 @@ _MEASURED = {
     "loss": (_LOSS, "mean loss over the samples"),
     "loss_standard_error": (_LOSS, "standard error of the mean loss over the samples"),
     "accuracy": ("1", "fraction of samples classified rightly"),
+    "accuracy_standard_error": ("1", "standard error of the accuracy over the samples"),
 }
 _BARRIERS = {
     "barrier": (_LOSS, "largest measured loss along the path minus the mean of its ends"),
@@ -287,7 +312,7 @@ def _dataset(job: _Job) -> xr.Dataset:
     variables: dict[str, Any] = {
         key: (("path", "t"), job.arrays[key].copy(), labels(*_MEASURED[key]))
         for key in _MEASURED
-        if key != "accuracy" or np.isfinite(job.arrays[key]).any()
+        if not key.startswith("accuracy") or np.isfinite(job.arrays[key]).any()
     }
     variables["status"] = (("path", "t"), job.arrays["status"].astype(np.int8), labels("1", "1 where measured, else 0"))
     variables |= {key: ("path", job.barriers[key].copy(), labels(*words)) for key, words in _BARRIERS.items()}
@@ -303,7 +328,7 @@ def _dataset(job: _Job) -> xr.Dataset:
 def _geometry(job: _Job) -> dict[str, Any]:
     ends, lengths = [], []
     for number in range(len(job.kinds)):
-        known = job.kinds[number] not in TRAINED or job.kinds[number] in job.curves
+        known = job.finished(job.kinds[number])
         ends.append(job.ends[job.kinds[number]].norm)
         lengths.append(_length(*job._points(number)) if known else math.nan)
     return {
@@ -334,9 +359,15 @@ def _trained(job: _Job, labels: Callable[[str, str], dict[str, str]]) -> dict[st
             losses[job.kinds.index(kind)] = curve.losses
             made[f"{kind}_bends"] = (
                 ("bend", "parameter"),
-                curve.bends.cpu().numpy(),
+                curve.bends.clone().cpu().numpy(),
                 labels("1", f"parameters of the trained bends of the {kind} path, in the objective's order"),
             )
+            if not curve.complete:
+                made[f"{kind}_moments"] = (
+                    ("moment", "bend", "parameter"),
+                    curve.moments.clone().cpu().numpy(),
+                    labels("1", f"what the optimiser remembers of the bends of the {kind} path"),
+                )
         made["training_loss"] = (("path", "step"), losses, labels(_LOSS, "minibatch loss while the path was trained"))
     return made
 

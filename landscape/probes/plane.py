@@ -6,9 +6,8 @@ f(c₁, …, c_K) = L(θ + Σ c_k d_k) for every point of a grid and every set o
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,11 @@ from torch import Tensor, nn
 from landscape.errors import InputError
 from landscape.numerics.directions import Direction
 from landscape.numerics.grids import AXIS_NAMES, Axis, Grid
-from landscape.numerics.refinement import Refinement, interpolate, refine
+from landscape.numerics.refinement import Refined, Refinement, interpolate
 from landscape.objective.objective import Objective
 from landscape.objective.values import Evaluation
 from landscape.probes.deviation import checked
+from landscape.probes.grid_points import GridPoints
 from landscape.probes.health import network_health
 from landscape.probes.spans import Span, along_span, automatic_range, checkpoint_span, random_span
 from landscape.probes.surface import INTERPOLATED, Surface, surface_dataset
@@ -106,22 +106,35 @@ def plane(
 
     Returns, and raises, what :func:`surface` does, with the dimensions ``(seed, y, x)``.
     """
+    span = plane_span(
+        objective,
+        seeds=seeds,
+        normalization=normalization,
+        through=through,
+        along=along,
+        orthogonalize=orthogonalize,
+    )
+    return surface(objective, span, [x, y], refinement=refinement, resume=resume, observer=observer)
+
+
+def plane_span(
+    objective: Objective,
+    *,
+    seeds: Sequence[int] = (0,),
+    normalization: str = "filter",
+    through: Sequence[nn.Module | Mapping[str, Tensor]] = (),
+    along: Sequence[Direction | str] = (),
+    orthogonalize: bool = False,
+) -> Span:
+    """Where a plane lies; arguments and errors are those of :func:`plane`."""
     if through and len(through) != 2:
         raise InputError(f"through: expected two checkpoints besides the objective's own, got {len(through)}.")
     if through and (along or orthogonalize):
         raise InputError("through: the checkpoints decide both directions; leave out along and orthogonalize.")
-    span = (
-        checkpoint_span(objective, through)
-        if through
-        else along_span(
-            objective,
-            along or ("random", "random"),
-            seeds=seeds,
-            normalization=normalization,
-            orthogonalize=orthogonalize,
-        )
-    )
-    return surface(objective, span, [x, y], refinement=refinement, resume=resume, observer=observer)
+    if through:
+        return checkpoint_span(objective, through)
+    named = along or ("random", "random")
+    return along_span(objective, named, seeds=seeds, normalization=normalization, orthogonalize=orthogonalize)
 
 
 def surface(
@@ -151,7 +164,7 @@ def surface(
     count = len(span.subspaces[0].directions)
     if len(axes) != count:
         raise InputError(f"axes: expected {count}, one for each direction, got {len(axes)}.")
-    grid, note = _grid(objective, span, axes)
+    grid, note = grid_of(objective, span, axes)
     values = Surface.empty((len(span.seeds), *grid.shape)) if resume is None else Surface.of(resume, grid, span.seeds)
     checkpoint = objective.evaluate()
     attributes = {**_attributes(objective, span, checkpoint), "range_note": note}
@@ -187,20 +200,18 @@ class _Job:
     total: int  # points to measure, at most
 
     def measure_all(self) -> None:
-        """Fill in what is missing. All seeds share a mesh level before any goes finer, so that a stop leaves them alike."""
-        for wanted in np.array_split(self.grid.coarse_to_fine, self._requests(len(self.grid))):
-            for number in range(len(self.span.subspaces)):
-                self._measure(number, wanted, None)
+        """Fill in what is missing."""
+        self._points(None).measure_all()
 
     def measure_adaptively(self, refinement: Refinement) -> dict[str, Any]:
         """Measure where the picture needs it, interpolate the rest, and say in attributes how well that is known.
 
         What an earlier, unfinished run has measured answers the same questions again, so nothing is measured twice.
         """
-        if len(self.grid.axes) != 2:
-            raise InputError(f"refinement: only planes are refined, this grid has {len(self.grid.axes)} axes.")
-        start, count = time.monotonic(), len(self.span.subspaces)
-        errors = [self._refine(number, _share(refinement, start, count - number)) for number in range(count)]
+        errors = []
+        for number, refined in self._points(refinement.value_max).refine(refinement):
+            self._settle(number, refined)
+            errors.append(refined.error)
         if self.observer is not None:
             self.observer(GridProgress(self.total, self.total, self.dataset))
         return {
@@ -209,33 +220,29 @@ class _Job:
             "image_passes": float(self.values.samples.sum() / self.objective.n_samples),
         }
 
-    def _requests(self, points: int) -> int:
-        """In how many parts to ask for so many points."""
-        return -(-points // max(POINTS_A_REQUEST, self.objective.points_at_once))
+    def _points(self, ceiling: float | None) -> GridPoints:
+        return GridPoints(
+            self.grid,
+            self.span.seeds,
+            known=lambda number: self.values.part(number).known().ravel(),
+            shown=lambda number: self.values.part(number).loss.ravel(),
+            measure=lambda number, missing: self._measure(number, missing, ceiling),
+            at_once=max(POINTS_A_REQUEST, self.objective.points_at_once),
+        )
 
-    def _refine(self, number: int, refinement: Refinement) -> float:
+    def _settle(self, number: int, refined: Refined) -> None:
+        """Keep what is interpolated between the measured points of a plane, and what was predicted of these."""
         part = self.values.part(number)
-
-        def ask(points: NDArray[np.int64]) -> NDArray[np.float64]:
-            for request in np.array_split(points, self._requests(len(points))):
-                self._measure(number, request, refinement.value_max)
-            return part.loss.ravel()[points]
-
-        shape = (part.loss.shape[0], part.loss.shape[1])
-        refined = refine(shape, refinement, ask, seed=self.span.seeds[number])
         unmeasured = np.flatnonzero(~refined.measured)
         part.loss.flat[unmeasured] = refined.values[unmeasured]
         part.status.flat[unmeasured] = INTERPOLATED
         part.predicted_loss.flat[:] = refined.predicted
+        shape = (part.loss.shape[0], part.loss.shape[1])
         accuracy = interpolate(shape, part.accuracy.ravel(), refined.measured)
         part.accuracy.flat[unmeasured] = np.clip(accuracy[unmeasured], 0.0, 1.0)
-        return refined.error
 
-    def _measure(self, number: int, wanted: NDArray[np.int64], ceiling: float | None) -> None:
+    def _measure(self, number: int, missing: NDArray[np.int64], ceiling: float | None) -> None:
         part = self.values.part(number)
-        missing: NDArray[np.int64] = wanted[~part.known().ravel()[wanted]]
-        if missing.size == 0:
-            return
         points = self.grid.coefficients(missing)
         found = self.objective.evaluate_points(self.span.subspaces[number], points, ceiling=ceiling)
         part.fill(missing, found, self.objective.n_samples)
@@ -243,15 +250,12 @@ class _Job:
             self.observer(GridProgress(int(self.values.known().sum()), self.total, self.dataset))
 
 
-def _share(refinement: Refinement, start: float, planes: int) -> Refinement:
-    """The same with what one of ``planes`` planes still has of the time since ``start``."""
-    if refinement.minutes is None:
-        return refinement
-    left = refinement.minutes - (time.monotonic() - start) / 60
-    return replace(refinement, minutes=max(left / planes, 1e-9))
+def grid_of(objective: Objective, span: Span, axes: Sequence[AxisLike]) -> tuple[Grid, str]:
+    """The grid that ``axes`` mean, with automatic ranges found, and the sentence that says how.
 
-
-def _grid(objective: Objective, span: Span, axes: Sequence[AxisLike]) -> tuple[Grid, str]:
+    Raises:
+        InputError: for a malformed axis.
+    """
     automatic = [isinstance(axis, str) and axis.split(":")[0] == "auto" for axis in axes]
     if not any(automatic):
         return Grid(tuple(_axis(axis, name) for axis, name in zip(axes, AXIS_NAMES, strict=False))), "range as given"

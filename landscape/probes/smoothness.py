@@ -36,6 +36,8 @@ _QUANTITIES = {
     "residual": ("residual of local quadratic fits (root mean square)", "loss"),
     "roughness": ("roughness: residual of local quadratic fits over the range of values", "1"),
     "convex_fraction": ("fraction of the plane that is convex", "1"),
+    "convex_fraction_low": ("fraction of the plane that is convex beyond the noise of its values", "1"),
+    "convex_fraction_high": ("fraction of the plane that may be convex within the noise of its values", "1"),
     "value_range": ("largest minus smallest known value", "loss"),
 }
 _COUNTS = {
@@ -60,7 +62,13 @@ def plane_smoothness(dataset: xr.Dataset, *, loss_max: float | None = None, stri
     - ``curvature_mean``, ``curvature_percentile``: mean and 95th percentile over these points of max |λ(H)|;
     - ``centre_laplacian`` = tr H, ``centre_curvature_largest`` and ``…_smallest`` = both eigenvalues of H, at (0, 0);
     - ``convex_fraction``: fraction of these points with λ_min(H) ≥ −τ, τ = 4 · 2⁻²³ max |f| / min(h_x, h_y)², what rounding in
-      single precision can make of a second difference;
+      single precision can make of a second difference. H is positive semidefinite or not whatever the lengths and the angle of
+      the directions;
+    - ``convex_fraction_low``, ``convex_fraction_high``: those with λ_min(H) ≥ τ + 2σ and ≥ −τ − 2σ: σ = √6 s / min(h_x, h_y)²
+      is the largest standard deviation that values with independent noise s give to a second difference, and s the
+      residual (below) of the window around the point, or next to it at the border: what no quadratic explains counts as noise.
+      The values' standard errors over the samples do not enter. All points share their samples, so neighbours err alike, by how
+      much less in their differences the standard errors do not tell: the fraction is that of the loss over these samples;
     - ``residual``: to every window of 5 × 5 known points the quadratic with 6 terms is fitted by least squares; √(mean over the
       windows of RSS / (25 − 6)). Independent noise of standard deviation s has the residual s (its mean square is unbiased);
       quadratics have 0;
@@ -81,16 +89,57 @@ def plane_smoothness(dataset: xr.Dataset, *, loss_max: float | None = None, stri
         InputError: for another kind of result, a grid that is not a plane, fewer than 3 × 3 points, or a mesh that is not
             even.
     """
-    loss, status = _checked(dataset)
+    of = known_lattice(dataset, loss_max=loss_max, stride=stride)
+    centre = _centre(dataset["x"].values[:: of.stride], dataset["y"].values[:: of.stride], of.x, of.y)
+    planes = [_Lattice(values, known, of.x, of.y, centre) for values, known in zip(of.values, of.known, strict=True)]
+    return _result(dataset, planes, of.stride, of.clip)
+
+
+@dataclass(frozen=True, eq=False)
+class KnownLattice:
+    """A plane's values on an even lattice, and which of them are known.
+
+    Attributes:
+        values, known: shape ``(seed, y, x)``.
+        x, y: the spacings.
+        stride: of the lattice in the plane's own grid.
+        clip: the loss above which values are not known.
+    """
+
+    values: Floats
+    known: Mask
+    x: float
+    y: float
+    stride: int
+    clip: float
+
+
+def known_lattice(
+    dataset: xr.Dataset,
+    *,
+    loss_max: float | None = None,
+    stride: int | None = None,
+    kinds: tuple[str, ...] = ("plane",),
+) -> KnownLattice:
+    """What derivatives are taken of; arguments and errors are those of :func:`plane_smoothness`, for results of ``kinds``."""
+    loss, status = _checked(dataset, kinds)
     clip = float(dataset.attrs.get("loss_max", math.inf)) if loss_max is None else loss_max
     known = (status == _MEASURED) & np.isfinite(loss) & (loss <= clip)
     step = lattice_stride(dataset) if stride is None else stride
     if not 1 <= step <= (min(loss.shape[1:]) - 1) // 2:
         raise InputError(f"stride: expected 1 to {(min(loss.shape[1:]) - 1) // 2} for this grid, got {stride!r}.")
     x, y = (_spacing(dataset[name].values[::step], name) for name in ("x", "y"))
-    centre = _centre(dataset["x"].values[::step], dataset["y"].values[::step], x, y)
-    planes = [_Lattice(loss[k, ::step, ::step], known[k, ::step, ::step], x, y, centre) for k in range(len(loss))]
-    return _result(dataset, planes, step, clip)
+    return KnownLattice(loss[:, ::step, ::step], known[:, ::step, ::step], x, y, step, clip)
+
+
+def second_differences(values: Floats, known: Mask, x: float, y: float) -> tuple[Floats, Floats, Floats]:
+    """∂²f/∂x², ∂²f/∂y² and ∂²f/∂x∂y at the inner points of a lattice of spacings x and y; NaN where a neighbour is not known."""
+    f = np.where(known, values, 0.0)
+    xx = (f[1:-1, 2:] - 2 * f[1:-1, 1:-1] + f[1:-1, :-2]) / x**2
+    yy = (f[2:, 1:-1] - 2 * f[1:-1, 1:-1] + f[:-2, 1:-1]) / y**2
+    xy = (f[2:, 2:] - f[2:, :-2] - f[:-2, 2:] + f[:-2, :-2]) / (4 * x * y)
+    usable = _all_known(known, 3)
+    return np.where(usable, xx, np.nan), np.where(usable, yy, np.nan), np.where(usable, xy, np.nan)
 
 
 def lattice_stride(dataset: xr.Dataset) -> int:
@@ -114,10 +163,12 @@ class _Lattice:
     centre: tuple[int, int] | None
 
     def quantities(self) -> dict[str, float]:
-        usable = _all_known(self.known, 3)
-        largest, smallest = (np.where(usable, part, np.nan) for part in self._eigenvalues())
+        largest, smallest = self._eigenvalues()
+        usable = np.isfinite(smallest)
         size = np.maximum(np.abs(largest), np.abs(smallest))[usable]
-        residual, windows = self._residual()
+        squares = self._squares()
+        fitted = np.isfinite(squares)
+        residual = math.sqrt(float(squares[fitted].mean())) if fitted.any() else math.nan
         extent = float(np.ptp(self.values[self.known])) if self.known.any() else math.nan
         here = (math.nan, math.nan)
         if self.centre is not None:
@@ -132,38 +183,51 @@ class _Lattice:
             "centre_curvature_smallest": here[1],
             "residual": residual,
             "roughness": residual / extent if extent > 0 else math.nan,
-            "convex_fraction": float((smallest[usable] >= -self._tolerance()).mean()) if some else math.nan,
+            **self._convexity(smallest, squares),
             "value_range": extent,
             "points": self.values.size,
             "known_points": int(self.known.sum()),
             "stencils": int(usable.sum()),
-            "windows": windows,
+            "windows": int(fitted.sum()),
         }
 
+    def _convexity(self, smallest: Floats, squares: Floats) -> dict[str, float]:
+        """The share of points whose smaller curvature is not negative: as it is, beyond the noise, and within it."""
+        usable = np.isfinite(smallest)
+        names = ("convex_fraction", "convex_fraction_low", "convex_fraction_high")
+        if not usable.any():
+            return dict.fromkeys(names, math.nan)
+        rounding = self._tolerance()
+        plain = float((smallest[usable] >= -rounding).mean())
+        if not np.isfinite(squares).any():
+            return dict(zip(names, (plain, math.nan, math.nan), strict=True))
+        around = np.pad(squares, 1, mode="edge")[usable]  # of the window in whose middle the point lies, or next to it
+        noise = np.sqrt(6 * np.where(np.isfinite(around), around, np.inf)) / min(self.x, self.y) ** 2
+        low = float((smallest[usable] >= rounding + 2 * noise).mean())
+        high = float((smallest[usable] >= -rounding - 2 * noise).mean())
+        return dict(zip(names, (plain, low, high), strict=True))
+
     def _eigenvalues(self) -> tuple[Floats, Floats]:
-        """Both eigenvalues of the Hessian at every inner point, the larger first."""
-        f = np.where(self.known, self.values, 0.0)
-        xx = (f[1:-1, 2:] - 2 * f[1:-1, 1:-1] + f[1:-1, :-2]) / self.x**2
-        yy = (f[2:, 1:-1] - 2 * f[1:-1, 1:-1] + f[:-2, 1:-1]) / self.y**2
-        xy = (f[2:, 2:] - f[2:, :-2] - f[:-2, 2:] + f[:-2, :-2]) / (4 * self.x * self.y)
+        """Both eigenvalues of the Hessian at every inner point, the larger first; NaN where a neighbour is not known."""
+        xx, yy, xy = second_differences(self.values, self.known, self.x, self.y)
         middle, radius = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
         return middle + radius, middle - radius
 
     def _tolerance(self) -> float:
         return 4 * _SINGLE * float(np.abs(self.values[self.known]).max()) / min(self.x, self.y) ** 2
 
-    def _residual(self) -> tuple[float, int]:
-        """The root mean square residual of the fits, and how many there are."""
+    def _squares(self) -> Floats:
+        """The mean squared residual of the quadratic in each window of the lattice; NaN where not all of it is known."""
         usable = _all_known(self.known, _WINDOW)
-        if not usable.any():
-            return math.nan, 0
-        filled = np.where(self.known, self.values, 0.0)
-        windows = np.lib.stride_tricks.sliding_window_view(filled, (_WINDOW, _WINDOW))[usable]
-        values = windows.reshape(-1, _WINDOW**2)
-        # Less rounding: the fit takes up any constant anyhow.
-        remainders = (values - values.mean(axis=1, keepdims=True)) @ _residual_maker()
-        squares = (remainders**2).sum(axis=1) / (_WINDOW**2 - _TERMS)
-        return math.sqrt(float(squares.mean())), int(usable.sum())
+        found = np.full(usable.shape, np.nan)
+        if usable.any():
+            filled = np.where(self.known, self.values, 0.0)
+            windows = np.lib.stride_tricks.sliding_window_view(filled, (_WINDOW, _WINDOW))[usable]
+            values = windows.reshape(-1, _WINDOW**2)
+            # Less rounding: the fit takes up any constant anyhow.
+            remainders = (values - values.mean(axis=1, keepdims=True)) @ _residual_maker()
+            found[usable] = (remainders**2).sum(axis=1) / (_WINDOW**2 - _TERMS)
+        return found
 
 
 def _residual_maker() -> Floats:
@@ -183,9 +247,10 @@ def _all_known(known: Mask, side: int) -> Mask:
     return np.asarray(windows.all(axis=(2, 3)))
 
 
-def _checked(dataset: xr.Dataset) -> tuple[Floats, NDArray[np.int8]]:
-    if dataset.attrs.get("kind") != "plane" or not {"loss", "status"} <= set(dataset.variables):
-        raise InputError(f"dataset: expected a result of kind 'plane', got kind {dataset.attrs.get('kind')!r}.")
+def _checked(dataset: xr.Dataset, kinds: tuple[str, ...]) -> tuple[Floats, NDArray[np.int8]]:
+    if dataset.attrs.get("kind") not in kinds or not {"loss", "status"} <= set(dataset.variables):
+        words = " or ".join(map(repr, kinds))
+        raise InputError(f"dataset: expected a result of kind {words}, got kind {dataset.attrs.get('kind')!r}.")
     dims = dataset["loss"].dims
     if set(dims) != {"seed", "y", "x"}:
         raise InputError(

@@ -114,7 +114,8 @@ def once(labels: Sequence[str], texts: Sequence[str], head: str) -> str:
 
 
 def _where(plane: PlaneData) -> str:
-    what = QUANTITIES[plane.quantity].capitalize()
+    what = QUANTITIES[plane.quantity]
+    what = what[:1].upper() + what[1:]
     flat = plane.y is not None
     directions = plane.attrs.get("directions")
     if directions == "checkpoints":

@@ -148,7 +148,7 @@ def comparison_figure(datasets: Sequence[xr.Dataset], options: Options) -> Paper
     figure = layout.new_figure(width)
     cells = [_cell(figure.add_subplot(), measure, options.scale) for measure in measures]
     rows = [cells[start : start + across] for start in range(0, len(cells), across)]
-    return layout.finish(figure, rows, comparison_caption(datasets, measures))
+    return layout.finish(figure, rows, comparison_caption(datasets, measures), options.note)
 
 
 def measure_scale(measure: Measure, scale: str) -> Scale | None:

@@ -28,7 +28,7 @@ from landscape.render.panels import (
     scales_of,
     value_words,
 )
-from landscape.render.reading import read_planes
+from landscape.render.reading import PlaneData, read_planes
 from landscape.render.scale import Scale
 from landscape.render.style import (
     COLUMN,
@@ -47,17 +47,33 @@ NARROW = 1.5  # inches of a panel under which five tick labels would run into ea
 COARSE = 15  # up to so many points an axis, the measured points themselves are shown
 
 
+# draws more over a panel than its own quantity, and gives the legend's entries for it
+Overlay = Callable[[Axes, Panel], list[markers.Entry]]
+
+
 def contour_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
     """Filled contours; see :func:`landscape.render.plot`."""
-    planes = read_planes(datasets, options.quantity, options.labels)
+    return planes_figure(read_planes(datasets, options.quantity, options.labels), options)
+
+
+def planes_figure(
+    planes: Sequence[PlaneData], options: Options, *, note: str = "", overlay: Overlay | None = None
+) -> PaperFigure:
+    """Filled panels of planes, with the spread over their seeds.
+
+    Args:
+        note: for the caption, after what is said of the scale.
+        overlay: draws over each panel of values, which then has no lines of its own.
+    """
     values, spreads = panels_of(planes, options.seed)
     rows = _rows(values, spreads)
     columns = max(len(row) for row in rows)
     figure = layout.new_figure(width_of(options.width, COLUMN if columns == 1 else PAGE))
     scales = scales_of(values, spreads, options)
-    cells = [_cells(figure, row, scales, options) for row in rows]
-    note = scale_note(scales[id(values[0])]) if options.share else ""
-    layout.finish(figure, cells, plane_caption([p.plane for p in values], [p.field for p in values], note))
+    cells = [_cells(figure, row, scales, options, overlay) for row in rows]
+    notes = [scale_note(scales[id(values[0])]) if options.share else "", note]
+    caption = plane_caption([p.plane for p in values], [p.field for p in values], ". ".join(filter(None, notes)))
+    layout.finish(figure, cells, caption, options.note)
     for axes in figure.axes:
         label_levels(figure, axes)
     return figure
@@ -79,7 +95,11 @@ def _rows(values: list[Panel], spreads: list[Panel]) -> list[list[Panel]]:
 
 
 def _cells(
-    figure: PaperFigure, row: list[Panel], scales: dict[int, Scale | None], options: Options
+    figure: PaperFigure,
+    row: list[Panel],
+    scales: dict[int, Scale | None],
+    options: Options,
+    overlay: Overlay | None,
 ) -> list[layout.Cell]:
     """The panels of one row; a colour bar where the next panel has another scale."""
     cells = []
@@ -88,7 +108,9 @@ def _cells(
         alone = position + 1 == len(row) or scales[id(row[position + 1])] is not scale
         first = position == 0 or _axis_words(panel) != _axis_words(row[position - 1])
         axes = figure.add_subplot()
-        dress = draw_panel(axes, panel, scale, first=first, points=options.points)
+        over = None if panel.quantity == "spread" else overlay
+        more = [] if over is None else over(axes, panel)
+        dress = draw_panel(axes, panel, scale, first=first, points=options.points, more=more, lines=over is None)
         bar = None
         if scale is not None and (alone or not options.share):
             bar = colour_bar(figure, axes, scale, panel.quantity, value_words(panel))
@@ -108,17 +130,18 @@ def draw_panel(
     first: bool,
     points: bool,
     more: Sequence[markers.Entry] = (),
+    lines: bool = True,
 ) -> Callable[[float], None]:
     """Everything inside one pair of axes; returns what dresses it in words once its width is known.
 
-    ``more`` are legend entries for what else is drawn there.
+    ``more`` are legend entries for what else is drawn there; ``lines`` says whether levels have lines besides their fill.
     """
     plane = panel.plane
     assert plane.y is not None
     ratio, (x_words, y_words) = ratio_of(plane), _axis_words(panel)
     axes.set_facecolor(MISSING_GREY)
     if scale is not None:
-        _fill(axes, panel, scale)
+        _fill(axes, panel, scale, lines=lines)
     entries = [*more, *_mark(axes, panel, scale, points=points)]
     axes.set_xlim(*limits(plane.x))
     axes.set_ylim(*limits(plane.y))
@@ -136,7 +159,7 @@ def draw_panel(
     return dress
 
 
-def _fill(axes: Axes, panel: Panel, scale: Scale) -> None:
+def _fill(axes: Axes, panel: Panel, scale: Scale, *, lines: bool) -> None:
     """Fill and lines between grid points; cells of one colour where an axis has a single point."""
     plane = panel.plane
     assert plane.y is not None
@@ -149,13 +172,14 @@ def _fill(axes: Axes, panel: Panel, scale: Scale) -> None:
         return
     options: dict[str, Any] = {"norm": norm, "extend": scale.extend}
     # what lies under a logarithmic scale may be 0, which has no logarithm: half of its low end is under it, too
-    raised = np.ma.maximum(shown, scale.low / 2 if scale.under else scale.low)
+    under = scale.low / 2 if scale.log else -math.inf
+    raised = np.ma.maximum(shown, under if scale.under else scale.low)
     filled = axes.contourf(plane.x.values, plane.y.values, raised, levels=_opened(scale), cmap=cmap, **options)
     filled.set_edgecolor("face")  # otherwise viewers of PDF show hairlines between the bands
     filled.set_linewidth(0.3)
     levels = scale.lines()
     inside = [v for v in levels if shown.min() < v < shown.max()]
-    if inside:
+    if lines and inside:
         colours = [on_colour(cmap(norm(level))) for level in inside]
         axes.contour(plane.x.values, plane.y.values, shown, levels=inside, colors=colours, linewidths=0.5, alpha=0.75)
 

@@ -52,7 +52,7 @@ def curvature_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperF
     figure = layout.new_figure(width_of(options.width, COLUMN if across == 1 else PAGE))
     cells = [_cell(figure.add_subplot(), panel, options) for panel in panels]
     rows = [cells[start : start + across] for start in range(0, len(cells), across)]
-    return layout.finish(figure, rows, curvature_caption(datasets, panels, options))
+    return layout.finish(figure, rows, curvature_caption(datasets, panels, options), options.note)
 
 
 def _cell(axes: Axes, panel: CurvaturePanel, options: Options) -> layout.Cell:

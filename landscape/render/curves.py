@@ -132,7 +132,7 @@ def curves_figure(histories: Sequence[xr.Dataset], options: Options) -> PaperFig
         common = sweep.common if options.share else ""
         rows.append([_cell(figure.add_subplot(), group, panel, own[panel], panels, common) for panel in panels])
     note = scale_note(scales.get("loss"), "loss axis") if options.share else ""
-    return layout.finish(figure, rows, history_caption(sweep.labels, sweep.groups, note, sweep.setting))
+    return layout.finish(figure, rows, history_caption(sweep.labels, sweep.groups, note, sweep.setting), options.note)
 
 
 def _scales(runs: Sequence[Run], panels: Sequence[str], options: Options) -> dict[str, Scale | None]:

@@ -116,7 +116,7 @@ def flow_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure
         labelled = first or not options.share
         cells.append(_cell(axes, flow, scale, record_colours(flows), options.quantity, bar, labelled=labelled))
     rows = [cells[start : start + across] for start in range(0, len(cells), across)]
-    return layout.finish(figure, rows, flow_caption(flows, options.quantity))
+    return layout.finish(figure, rows, flow_caption(flows, options.quantity), options.note)
 
 
 def flow_scale(flows: Sequence[Flow], scale: str) -> Scale | None:

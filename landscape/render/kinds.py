@@ -12,6 +12,7 @@ from landscape.errors import InputError, unknown_choice
 from landscape.render.comparison import comparison_figure
 from landscape.render.contour import contour_figure
 from landscape.render.curvature_figure import curvature_figure
+from landscape.render.curvature_map import curvature_map_figure
 from landscape.render.curves import curves_figure
 from landscape.render.flow import flow_figure
 from landscape.render.line import line_figure
@@ -19,16 +20,21 @@ from landscape.render.options import Options
 from landscape.render.page_charts import curves_content, lines_content
 from landscape.render.page_comparison import comparison_content
 from landscape.render.page_curvature import curvature_content
+from landscape.render.page_curvature_map import curvature_map_content
+from landscape.render.page_path import path_content
 from landscape.render.page_planes import planes_content
 from landscape.render.page_sharpness import sharpness_content
 from landscape.render.page_steps import flow_content, run_range_content, stability_content, steps_content
+from landscape.render.page_topology import topology_content
 from landscape.render.page_trajectory import trajectory_content
+from landscape.render.path import path_figure
 from landscape.render.reading import grid_dims, loss_clip
 from landscape.render.sharpness import sharpness_figure
 from landscape.render.stability import stability_figure
 from landscape.render.steps import run_range_figure, steps_figure
 from landscape.render.style import PaperFigure
 from landscape.render.surface import surface_figure
+from landscape.render.topology import topology_figure
 from landscape.render.trajectory import trajectory_figure
 
 Picture = Callable[[Sequence[xr.Dataset], Options], PaperFigure]
@@ -95,8 +101,18 @@ DRAWN = (
         "curvature", "a curvature", {"spectrum": curvature_figure}, curvature_content, "all", frozenset({"share"}),
     ),
     Drawn(
+        "path", "a path", {"path": path_figure}, path_content, "all", frozenset({"loss_max", "share"}),
+    ),
+    Drawn(
+        "topology", "a topology", {"topology": topology_figure}, topology_content, "all", frozenset({"seed", "share"}),
+    ),
+    Drawn(
         "stability", "an edge of stability", {"stability": stability_figure}, stability_content, "all",
         frozenset({"loss_max", "share"}),
+    ),
+    Drawn(
+        "curvature_map", "a curvature map", {"curvature-map": curvature_map_figure}, curvature_map_content, "curvature_ratio",
+        frozenset({"seed", "share", "points"}), grid=2,
     ),
     Drawn(
         "comparison", "a comparison", {"comparison": comparison_figure}, comparison_content, "all", frozenset(),
@@ -159,13 +175,15 @@ def picture_of(drawn: Drawn, kind: str) -> Picture:
 
 
 def fitting(options: Options, drawn: Drawn, datasets: Sequence[xr.Dataset]) -> Options:
-    """The options with the loss clipped where an adaptive plane stops being known.
+    """The options with the loss clipped where an adaptive plane stops being known, and with the data sets' own notes.
 
     Raises:
         InputError: for an option that such data sets have no use for, or a clip beyond what they know.
     """
     options.check_uses(drawn.words, drawn.uses)
-    return replace(options, loss_max=loss_clip(datasets, options.quantity, options.loss_max))
+    notes = dict.fromkeys(str(dataset.attrs["note"]) for dataset in datasets if dataset.attrs.get("note"))
+    clip = loss_clip(datasets, options.quantity, options.loss_max)
+    return replace(options, loss_max=clip, note=" ".join(notes))
 
 
 def _types(given: object) -> str:

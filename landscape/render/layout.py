@@ -142,13 +142,14 @@ class _Margins:
     top: float
 
 
-def finish(figure: PaperFigure, rows: Sequence[Sequence[Cell]], caption: str) -> PaperFigure:
-    """Place the panels in rows over a wrapped caption, as wide as the figure allows, and fit its height to them.
+def finish(figure: PaperFigure, rows: Sequence[Sequence[Cell]], caption: str, note: str) -> PaperFigure:
+    """Place the panels in rows over the note and the caption, wrapped to the figure's width, and fit its height to them.
 
     Positions are then fixed: saving at another resolution moves nothing.
     """
     width = float(figure.get_size_inches()[0])
-    lines = wrap(figure, caption, width - 2 * MARGIN, SMALL) if caption else []
+    words = f"{note} {caption}".strip()
+    lines = wrap(figure, words, width - 2 * MARGIN, SMALL) if words else []
     reserved = len(lines) * SMALL * LINE / 72 + (GAP if lines else 0.0)
     panel = (width - 1.0) / max(len(row) for row in rows) - 0.3
     for _ in range(3):  # words are wrapped to the panels, and panels are as wide as the words beside them allow

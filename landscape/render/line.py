@@ -50,7 +50,7 @@ def line_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure
         cells.append(_cell(figure.add_subplot(), group, shared if options.share else _scale(group, options)))
     rows = [cells[start : start + across] for start in range(0, len(cells), across)]
     note = scale_note(shared, "axis") if options.share else ""
-    return layout.finish(figure, rows, plane_caption(lines, [member.field for member in members], note))
+    return layout.finish(figure, rows, plane_caption(lines, [member.field for member in members], note), options.note)
 
 
 def members_of(lines: Sequence[PlaneData], seed: int | str | None) -> list[Member]:

@@ -20,7 +20,10 @@ NEEDS = {
 
 @dataclass(frozen=True)
 class Options:
-    """The arguments of :func:`landscape.render.plot` that say what is drawn and how; ``quantity`` is already chosen."""
+    """The arguments of :func:`landscape.render.plot` that say what is drawn and how.
+
+    ``quantity`` is already chosen; ``note`` is what the data sets themselves want said first, such as that a study was scaled.
+    """
 
     quantity: str
     scale: str = "auto"
@@ -31,6 +34,7 @@ class Options:
     along: str | None = None
     points: bool = False
     width: float | str | None = None
+    note: str = ""
 
     def check_uses(self, words: str, uses: frozenset[str]) -> None:
         """Refuse what was asked for and would change nothing.

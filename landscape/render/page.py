@@ -59,7 +59,9 @@ def interactive(
     named = None if labels is None else tuple(map(str, labels))
     chosen = drawn.quantity if quantity is None else quantity
     options = Options(chosen, scale, loss_max, named, seed=seed, along=along, points=points)
-    content = drawn.page(sets, fitting(options, drawn, sets))
+    fitted = fitting(options, drawn, sets)
+    content = drawn.page(sets, fitted)
+    content["caption"] = f"{fitted.note} {content['caption']}".strip()
     names = {name_of(dataset) for dataset in sets}
     common = names.pop() if len(names) == 1 else ""
     return _page(_title(sets[0], labels_of(sets, labels), common) if title is None else title, content)

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.colors import to_rgb
 
 from landscape.render.reading import Floats, Mask
-from landscape.render.scale import Scale, can_be_log, choose_scale
-from landscape.render.style import number
+from landscape.render.scale import Scale, can_be_log, choose_scale, symmetric_scale
+from landscape.render.style import SIGNED, number
 from landscape.render.value_axis import padded
 
 DIGITS = 9  # significant, of every value on the page
@@ -97,6 +97,10 @@ def scale_content(
     Args:
         known: the value above which nothing is known, and which no end goes beyond.
     """
+    if quantity in SIGNED:
+        around = symmetric_scale(values, scale=scale)
+        both = [-1.0, 1.0] if around is None else [around.low, around.high]
+        return {"log": False, "clip": None, "known": None, "limits": {"linear": both, "log": None}}
     kind = "linear" if quantity == "accuracy" and scale == "auto" else scale
     opened = choose_scale(values, scale=kind, maximum=loss_max, still=still)
     if opened is None:

@@ -94,6 +94,8 @@ def _layer(plane: PlaneData, field: Field) -> dict[str, Any]:
         "others": [{"name": name, "values": grid(values)} for name, values in others.items() if values is not None],
         "gaps": _gaps(field),
         "status": ["".join(MARKS[status] for status in row) for row in field.status.tolist()],
+        "lines": None,
+        "unsettled": [[], []],
         "key": "" if best is None else f"★ {best[1][1]}",
         "best": None if best is None else list(best[0]),
     }

@@ -12,8 +12,8 @@ from matplotlib.cm import ScalarMappable
 from landscape.render import markers
 from landscape.render.options import Options
 from landscape.render.reading import QUANTITIES, AxisData, Field, Floats, PlaneData
-from landscape.render.scale import Scale, choose_scale
-from landscape.render.style import TEXT, PaperFigure, colour_map, number
+from landscape.render.scale import Scale, choose_scale, symmetric_scale
+from landscape.render.style import SIGNED, TEXT, PaperFigure, colour_map, number
 
 LONGEST = 3.0  # a ratio of sides up to which both axes are drawn to the same scale
 SPREAD_DECADES = 4.0  # the spread is 0 at the checkpoint, where all seeds meet: its log scale has to end somewhere
@@ -51,10 +51,15 @@ def scales_of(values: list[Panel], spreads: list[Panel], options: Options) -> di
         (spreads, None, "auto", SPREAD_DECADES),
     ):
         for members in [group] if options.share else [[panel] for panel in group]:
-            kind = "linear" if members and members[0].quantity == "accuracy" and kind == "auto" else kind
+            quantity = members[0].quantity if members else ""
+            kind = "linear" if quantity == "accuracy" and kind == "auto" else kind
             still = all(panel.plane.dead or panel.field.flat for panel in members)
             arrays = [panel.field.values for panel in members]
-            one = choose_scale(arrays, scale=kind, maximum=maximum, still=still, decades=decades)
+            one = (
+                symmetric_scale(arrays, scale=kind)
+                if quantity in SIGNED
+                else choose_scale(arrays, scale=kind, maximum=maximum, still=still, decades=decades)
+            )
             chosen.update({id(panel): one for panel in members})
     return chosen
 

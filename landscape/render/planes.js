@@ -95,7 +95,7 @@ class PlaneView {
 
   surfaceTraces(heights, low, high) {
     const { x, y } = this.panel;
-    const shown = heights.map((row) => row.map((v) => (v === null ? null : Math.min(v, high))));
+    const shown = heights.map((row) => row.map((v) => (v === null ? null : Math.max(Math.min(v, high), low))));
     const look = { colorscale: page.colours, cmin: low, cmax: high, showscale: false };
     const hover = { hovertext: this.texts(), hoverinfo: "text" };
     const flat = (grid) => grid.flat();
@@ -126,7 +126,7 @@ class PlaneView {
       marker: { symbol: "cross", size: 10, color: "#fff", line: { color: "#222", width: 1.2 } } };
     const star = { type: "scatter", mode: "markers", ...this.best(), hoverinfo: "skip", showlegend: false, cliponaxis: false,
       marker: { symbol: "star", size: 10, color: "#d55e00", line: { color: "#fff", width: 0.8 } } };
-    return [{ ...body, text: this.texts(), hoverinfo: "text" }, this.marker("scatter"), ...this.pointTraces(), ...this.pathTraces(), cross, origin, star];
+    return [{ ...body, text: this.texts(), hoverinfo: "text" }, this.marker("scatter"), ...this.pointTraces(), ...this.pathTraces(), ...this.overTraces(), cross, origin, star];
   }
 
   // The path of a training over the plane, where there is one: what it stands for is read at its points.
@@ -135,6 +135,19 @@ class PlaneView {
     if (!path) return [];
     return [{ type: "scatter", mode: "lines+markers", x: path.x, y: path.y, hovertext: path.texts, hoverinfo: "text", showlegend: false,
       line: { color: "#222", width: 1.5 }, marker: { color: "#fff", size: path.sizes, line: { color: "#222", width: 1 } } }];
+  }
+
+  // Over a curvature map: a line for each level of the loss, and squares where the curvature has not converged.
+  overTraces() {
+    const { lines, unsettled: [rows, columns] } = this.layer;
+    const { x, y } = this.panel;
+    const squares = { type: "scatter", mode: "markers", x: columns.map((i) => x[i]), y: rows.map((j) => y[j]), hoverinfo: "skip",
+      showlegend: false, cliponaxis: false, marker: { symbol: "square-open", size: 8, color: "#222", line: { width: 1 } } };
+    if (!lines) return [];
+    const levels = lines.levels.map((level) => ({ type: "contour", x, y, z: lines.values, autocontour: false, showscale: false, hoverinfo: "skip",
+      contours: { start: level, end: level, size: 1, coloring: "none", showlabels: true, labelfont: { size: 9, color: "#222" } },
+      line: { color: "#222", width: 0.8, smoothing: 0 }, connectgaps: false }));
+    return [...levels, squares];
   }
 
   pointTraces() {

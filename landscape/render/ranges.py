@@ -93,7 +93,7 @@ def ranges_figure(tracks: Sequence[Track], specs: Sequence[Spec], options: Optio
     for group in groups:
         cells = [_cell(figure.add_subplot(), group, spec, options, first=spec is specs[0]) for spec in specs]
         rows += [cells[start : start + across] for start in range(0, len(cells), across)]
-    return layout.finish(figure, rows, caption)
+    return layout.finish(figure, rows, caption, options.note)
 
 
 def range_scale(tracks: Sequence[Track], spec: Spec, scale: str, loss_max: float | None) -> Scale | None:

@@ -22,6 +22,7 @@ QUANTITIES = {
     "loss": "loss",
     "accuracy": "accuracy",
     "loss_standard_error": "standard error of the loss",
+    "curvature_ratio": "ratio λ_min/λ_max of the Hessian",
 }
 MISSING, MEASURED, INTERPOLATED, ABOVE = 0, 1, 2, 3  # what a plane's ``status`` says of a point
 # A measurement that was stopped, rather than one with a few holes: its coarsest complete mesh says more than its points.

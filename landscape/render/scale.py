@@ -18,6 +18,7 @@ from landscape.render.style import number, power_of_ten
 SCALES = ("auto", "linear", "log")
 LOG_FROM_DECADES = 1.5
 MOST_MIXED = 10**4.5  # the ratio of ends from which a log scale's round values are powers of ten alone
+HALVES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of a symmetric scale
 BANDS = 28  # about as many fills as the eye takes for a gradient, and few enough for a small file
 
 
@@ -77,6 +78,26 @@ class Scale:
             return [m * 10.0**p for p in powers for m in ((1, 2, 5) if decades <= 2.2 else (1, 3))]
         step = math.ceil(decades / 9)
         return [10.0**p for p in powers if p % step == 0]
+
+
+def symmetric_scale(values: Sequence[Floats], *, scale: str = "auto") -> Scale | None:
+    """A linear scale from −m to m for signed fractions of all panels together; None if there are none.
+
+    m is the first of 0.01, 0.02, 0.05, 0.1, 0.2, 0.5 and 1 that holds them; what lies beyond ±1 is clipped.
+
+    Raises:
+        InputError: for another scale than a linear one.
+    """
+    if scale not in SCALES:
+        raise unknown_choice("scale", scale, SCALES)
+    if scale == "log":
+        raise InputError("scale: 'log' needs positive values, and these have a sign. Try 'linear'.")
+    finite = np.concatenate([v[np.isfinite(v)].ravel() for v in values]) if values else np.empty(0)
+    if finite.size == 0:
+        return None
+    most = float(np.abs(finite).max())
+    end = next((m for m in HALVES if most <= m), HALVES[-1])
+    return Scale(False, -end, end, over=bool(finite.max() > end), under=bool(finite.min() < -end))
 
 
 def choose_scale(

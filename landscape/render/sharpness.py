@@ -153,7 +153,7 @@ def sharpness_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperF
         for panel in panels
     ]
     rows = [cells[start : start + across] for start in range(0, len(cells), across)]
-    return layout.finish(figure, rows, sharpness_caption(datasets, panels, options))
+    return layout.finish(figure, rows, sharpness_caption(datasets, panels, options), options.note)
 
 
 def _cell(axes: Axes, panel: SharpnessPanel, options: Options, *, first: bool, single: bool) -> layout.Cell:

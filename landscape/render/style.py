@@ -21,7 +21,12 @@ FONT = "DejaVu Sans"  # comes with matplotlib, and has the field's signs: Î¸, â‚
 # Okabe & Ito 2008, the colours that readers with any colour vision tell apart, without its yellow, which pales on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 COLOUR_MAPS = {"loss": "viridis", "accuracy": "viridis", "loss_standard_error": "cividis", "spread": "cividis"}
+# Of signed quantities: red where negative, white at 0, its darkest ends left out, on which no line could be read.
+DIVERGING = LinearSegmentedColormap.from_list(
+    "diverging", colormaps["RdBu"].resampled(256)(np.linspace(0.08, 0.92, 256))
+)
 SEQUENCE = LinearSegmentedColormap.from_list("sequence", colormaps["viridis"].resampled(256)(np.linspace(0, 0.84, 256)))
+SIGNED = ("curvature_ratio",)
 MISSING_GREY = "#e4e4e4"
 OVER = "#fffbe6"
 INK = "#222222"
@@ -157,5 +162,10 @@ def ordered_colours(count: int) -> list[str]:
 
 
 def colour_map(quantity: str) -> Colormap:
-    """The perceptually uniform map of a quantity; what is clipped is paler than its top and darker than its bottom."""
+    """The perceptually uniform map of a quantity; what is clipped is paler than its top and darker than its bottom.
+
+    Around 0 it is a diverging one, and what is clipped has colours of its own.
+    """
+    if quantity in SIGNED:
+        return DIVERGING.with_extremes(over="#76b7b2", under="#b07aa1", bad=MISSING_GREY)
     return colormaps[COLOUR_MAPS[quantity]].with_extremes(over=OVER, under="#1a0023", bad=MISSING_GREY)

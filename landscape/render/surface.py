@@ -48,7 +48,7 @@ def surface_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFig
     rows = [cells[start : start + across] for start in range(0, len(cells), across)]
     notes = [scale_note(scales[id(panels[0])], "height and colours") if options.share else "", _axis_words(panels)]
     caption = plane_caption([p.plane for p in panels], [p.field for p in panels], ". ".join(n for n in notes if n))
-    return layout.finish(figure, rows, caption)
+    return layout.finish(figure, rows, caption, options.note)
 
 
 def _axis_words(panels: Sequence[Panel]) -> str:

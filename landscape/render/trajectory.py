@@ -101,7 +101,7 @@ def trajectory_figure(datasets: Sequence[xr.Dataset], options: Options) -> Paper
             once(labels, [route_words(route) for route in routes], ""),
         ]
     ).removesuffix(".")
-    layout.finish(figure, rows, plane_caption([p.plane for p in values], [p.field for p in values], note))
+    layout.finish(figure, rows, plane_caption([p.plane for p in values], [p.field for p in values], note), options.note)
     for row in rows:
         label_levels(figure, row[0].axes)
     return figure

@@ -81,6 +81,10 @@ def _result_lines(path: str | os.PathLike[str]) -> list[str]:
         ]
     if kind == "curvature" and "status" in dataset:
         return [f"curvature, {_completeness(dataset, 'quantities')}", *_curvature(dataset), *_provenance(dataset)]
+    if kind == "path":
+        return [f"paths between two checkpoints, {_completeness(dataset)}", *_barriers(dataset), *_provenance(dataset)]
+    if kind == "topology":
+        return ["topology of a loss plane", *_basins(dataset), *_provenance(dataset)]
     sizes = ", ".join(f"{name} {size}" for name, size in dataset.sizes.items())
     return [
         f"result of kind {kind!r}",
@@ -165,6 +169,36 @@ def _path(dataset: xr.Dataset) -> list[str]:
         f"path: {residuals.size} checkpoints, {int(dataset['path_measured'].sum())} of them measured; two components explain "
         f"{100 * float(explained[:2].sum()):.4g} %; farthest off the plane {residuals.max():.3g}"
     ]
+
+
+def _barriers(dataset: xr.Dataset) -> list[str]:
+    """Where paths lead, and the barrier and length of each."""
+    made = dataset.attrs
+    lines = [
+        f"from {made.get('checkpoint', 'the first checkpoint')} to {made.get('to')}: {dataset.sizes['t']} points a path"
+    ]
+    for kind in dataset["path"].values:
+        one = dataset.sel(path=kind)
+        barrier = _with_error(one["barrier"], one["barrier_standard_error"]) + _unit(dataset["loss"])
+        at = f" at t = {float(one['barrier_at']):.3g}" if np.isfinite(one["barrier_at"]) else ""
+        lines.append(f"{kind}: barrier {barrier}{at}, length {float(one['length']):.4g}")
+    moved = [f"alignment moved {int(dataset['moved_units'])} hidden units"] if "moved_units" in dataset else []
+    dead = [f"warning: dead network: {made.get('dead_reason', '')}"] if made.get("dead") else []
+    return [*lines, *moved, *dead]
+
+
+def _basins(dataset: xr.Dataset) -> list[str]:
+    """SMAD and counts of each direction seed, and what the complex is made of."""
+    lines = []
+    for seed in dataset["seed"].values:
+        one = dataset.sel(seed=seed)
+        lines.append(
+            f"seed {seed}: SMAD {float(one['smad']):.5g}{_unit(dataset['smad'])}; minima {int(one['minima'])}, "
+            f"saddles {int(one['saddles'])}, rings around hills {int(one['features'].sel(dimension=1))}"
+        )
+    points, interpolated, holes = (int(dataset[name].sum()) for name in ("points", "interpolated_points", "holes"))
+    above = f", clip {dataset.attrs['loss_max']:g}" if "loss_max" in dataset.attrs else ""
+    return [*lines, f"points: {points}, of them interpolated {interpolated}; left out {holes}{above}"]
 
 
 def _axis(name: str, values: np.ndarray) -> str:

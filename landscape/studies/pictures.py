@@ -12,6 +12,7 @@ import xarray as xr
 
 from landscape.errors import InputError, unknown_choice
 from landscape.probes.run_range import run_range
+from landscape.probes.topology import topology
 from landscape.render import interactive, plot
 from landscape.render.labels import differences_of, marked
 from landscape.store import atomic_write, load_result
@@ -22,6 +23,7 @@ PNG_DPI = 200
 RUN_FILES = {
     "flow": ("gradient_flow.h5", "Train again: every training now keeps one."),
     "steps": ("steps.h5", "Train with --probe-every, such as --probe-every 10."),
+    "stability": ("stability.h5", "Train with --stability-every, such as --stability-every 10."),
     "run-range": ("steps.h5", "Train with --probe-every, such as --probe-every 10."),
 }
 # what a range over runs has from them, where all agree
@@ -48,7 +50,8 @@ class Drawing:
 def draw(datasets: Sequence[xr.Dataset], paths: Sequence[Path], drawing: Drawing) -> list[Path]:
     """Draw results side by side into every path, the format being its suffix: png, svg, pdf or html (interactive).
 
-    The steps of several runs are joined first where their range (``run-range``) is wanted.
+    The steps of several runs are joined first where their range (``run-range``) is wanted, and planes become their ``topology``
+    where that is.
 
     Raises:
         InputError: for another suffix, or results that cannot be drawn together.
@@ -59,6 +62,9 @@ def draw(datasets: Sequence[xr.Dataset], paths: Sequence[Path], drawing: Drawing
             raise unknown_choice("out", path.suffix.lstrip(".") or str(path), FORMATS)
     if drawing.kind == "run-range" and all(dataset.attrs.get("kind") == "steps" for dataset in datasets):
         datasets, drawing = run_ranges(datasets, drawing.labels), replace(drawing, labels=None)
+    if drawing.kind == "topology" and all("loss" in dataset for dataset in datasets):
+        datasets = [topology(plane, loss_max=drawing.loss_max) for plane in datasets]
+        drawing = replace(drawing, loss_max=None)
     figure = None
     for path in paths:
         suffix = path.suffix.lstrip(".").lower()
@@ -82,7 +88,7 @@ def draw_files(files: Sequence[Path], paths: Sequence[Path], drawing: Drawing) -
         raise InputError("files: expected at least one result file.")
     results = [_result_of(path, drawing.kind) for path in files]
     datasets = [load_result(path) for path in results]
-    implied = drawing.kind == "auto" or (files[0].is_dir() and drawing.kind in ("flow", "steps"))
+    implied = drawing.kind == "auto" or (files[0].is_dir() and drawing.kind in ("flow", "steps", "stability"))
     name = results[0].stem + ("" if implied else f"-{drawing.kind}")
     return draw(datasets, paths or [results[0].with_name(f"{name}.png")], drawing)
 

@@ -13,7 +13,8 @@ import torch
 from landscape.data import NAMED_FACTS, TRAIN_IMAGES, DataSet, load_data
 from landscape.models import build_model, fitting_options
 from landscape.studies.places import Places
-from landscape.studies.probe_settings import PlaneSettings
+from landscape.studies.plane_probe import DEFAULT_AXES
+from landscape.studies.probe_settings import DirectedSettings
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.runs import run_folder
 from landscape.studies.settings import StudySettings
@@ -22,6 +23,8 @@ from landscape.training import Observer, StepReport, fit
 
 TIMED_BATCH = 32
 TIMED_STEPS = 4
+# A Hessian product takes about three training steps; a point of a curvature map some dozen products, a tracked eigenvalue a few.
+PRODUCT_STEPS, MAP_PRODUCTS, STABILITY_PRODUCTS = 3, 15, 5
 
 
 @dataclass(frozen=True)
@@ -83,21 +86,27 @@ def _planned(run: RunSettings, label: str, places: Places, second_an_image: floa
     if probe is not None:
         looks = math.ceil(updates / probe.every)
         looked = looks * len(probe.factors()) * len(probe.along) * min(recipe.batch_size, images)
+    if run.stability_every is not None:
+        looks = math.ceil(updates / run.stability_every)
+        looked += looks * STABILITY_PRODUCTS * PRODUCT_STEPS * min(recipe.batch_size, images)
     done = (run_folder(run, places) / "last.pt").exists()
     return PlannedRun(label, run.groups, recipe.epochs, updates, seen, done, (seen + looked) * second_an_image)
 
 
 def _probe_seconds(probe: Any, study: StudySettings, second_an_image: float) -> float:
     """An evaluation takes about a third of a training step; planes end at their budget at the latest."""
-    if not isinstance(probe, PlaneSettings):
+    if not isinstance(probe, DirectedSettings):
         return 0.0
-    axes = [axis or "-1:1:51" for axis in ((probe.x,) if probe.kind == "line" else (probe.x, probe.y))]
-    points = math.prod(int(axis.split(":")[-1]) for axis in axes)
+    axes = [axis or DEFAULT_AXES[probe.kind] for axis in ((probe.x,) if probe.kind == "line" else (probe.x, probe.y))]
+    every = points = math.prod(int(axis.split(":")[-1]) for axis in axes)
     refinement = probe.refinement(axes)
     if refinement is not None and refinement.max_points is not None:
         points = min(points, refinement.max_points)
+    steps = points / 3
+    if probe.kind == "curvature_map":
+        steps = every / 3 + points * MAP_PRODUCTS * PRODUCT_STEPS
     of = [run for run in study.runs if not probe.runs or set(probe.runs) & set(run.groups)]
-    return len(of) * len(probe.seeds) * points * probe.images * second_an_image / 3
+    return len(of) * len(probe.seeds) * steps * probe.images * second_an_image
 
 
 def _seconds_an_image(run: RunSettings, places: Places) -> float:

@@ -1,42 +1,87 @@
-"""The probe that measures a line or a plane."""
+"""The probes that measure a line or a plane: its loss, or the curvature over it."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 from torch import nn
 
 from landscape.errors import InputError
 from landscape.numerics.directions import given_direction
+from landscape.numerics.refinement import Refinement
 from landscape.objective.objective import Objective
 from landscape.objective.subspace import Subspace
+from landscape.probes.curvature_map import curvature_over
 from landscape.probes.plane import surface
 from landscape.probes.spans import Span, along_span, checkpoint_span
 from landscape.probes.surface import ABOVE, MEASURED
 from landscape.store import read_directions
 from landscape.studies.places import Places
 from landscape.studies.plane_directions import named_directions
-from landscape.studies.probe_settings import PlaneSettings
+from landscape.studies.probe_settings import CurvatureMapSettings, DirectedSettings, PlaneSettings
 from landscape.studies.saving import Prepared, Saver
 from landscape.studies.subjects import Opened, Subject, open_subject, sample_identity, stem
 
-DEFAULT_AXES = {"plane": "-1:1:51", "line": "-1:1:51"}
-OWN_AXES = "auto:51"  # of directions along which the loss may rise by any power of ten
-BETWEEN_AXES = {"plane": "-0.5:1.5:51", "line": "-0.5:1.5:101"}
+DEFAULT_AXES = {"plane": "-1:1:51", "line": "-1:1:51", "curvature_map": "-1:1:21"}
+OWN_AXES = {"plane": "auto:51", "line": "auto:51", "curvature_map": "auto:21"}  # the loss may rise by any power of ten
+BETWEEN_AXES = {"plane": "-0.5:1.5:51", "line": "-0.5:1.5:101", "curvature_map": "-0.5:1.5:21"}
 
 
 def prepare_plane(subject: Subject, settings: PlaneSettings, places: Places) -> Prepared:
     """A line or plane around the checkpoint, or to the ones that the subject leads to."""
+    opened, objective, axes, refinement = _opened(subject, settings, places)
+    identity = _identity(opened, objective, settings, axes, refinement)
+
+    def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
+        span = _span(opened, settings, objective)
+        return surface(objective, span, axes, refinement=refinement, resume=existing, observer=saver)
+
+    return Prepared(f"{settings.kind} of {opened.stem}", opened.stem, identity, opened.attributes(), measure, _measured)
+
+
+def prepare_curvature_map(subject: Subject, settings: CurvatureMapSettings, places: Places) -> Prepared:
+    """The curvature over such a plane; a measurement that was interrupted goes on with the next point."""
+    opened, objective, axes, refinement = _opened(subject, settings, places)
+    search = settings.search()
+    identity = {**_identity(opened, objective, settings, axes, refinement), "search": vars(search)}
+
+    def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
+        span = _span(opened, settings, objective)
+        return curvature_over(
+            objective, span, axes, search=search, refinement=refinement, resume=existing, observer=saver
+        )
+
+    task = f"curvature map of {opened.stem}"
+    attributes = {**opened.attributes(), "title": task}
+    return Prepared(task, opened.stem, identity, attributes, measure, _measured)
+
+
+def _opened(
+    subject: Subject, settings: DirectedSettings, places: Places
+) -> tuple[Opened, Objective, list[str], Refinement | None]:
+    """The subject, its loss, the axes, and how a plane over them is refined."""
     _check_counts(subject, settings)
     opened = open_subject(subject, places)
     objective = opened.objective(settings, places)
     axes = _axes(settings, _named(subject, settings) or (("difference",) * 2 if subject.to else ("file",) * 2))
-    refinement = settings.refinement(axes) if settings.kind == "plane" else None
+    return opened, objective, axes, settings.refinement(axes) if settings.kind != "line" else None
+
+
+def _identity(
+    opened: Opened,
+    objective: Objective,
+    settings: DirectedSettings,
+    axes: Sequence[str],
+    refinement: Refinement | None,
+) -> dict[str, Any]:
+    """What decides the values."""
+    subject = opened.subject
     random = "random" in _named(subject, settings)
-    identity = {
+    return {
         "kind": settings.kind,
         **opened.identity(),
         **sample_identity(objective, settings),
@@ -49,25 +94,19 @@ def prepare_plane(subject: Subject, settings: PlaneSettings, places: Places) -> 
         **({"orthogonalize": True} if settings.orthogonalize else {}),
     }
 
-    def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
-        span = _span(opened, settings, objective)
-        return surface(objective, span, axes, refinement=refinement, resume=existing, observer=saver)
-
-    return Prepared(f"{settings.kind} of {opened.stem}", opened.stem, identity, opened.attributes(), measure, _measured)
-
 
 def _measured(dataset: xr.Dataset) -> int:
     return int(dataset["status"].isin([MEASURED, ABOVE]).sum())
 
 
-def _named(subject: Subject, settings: PlaneSettings) -> tuple[str, ...]:
+def _named(subject: Subject, settings: DirectedSettings) -> tuple[str, ...]:
     """What the axes follow, by name; nothing where checkpoints or a file say it alone."""
     if settings.along or subject.to or subject.directions is not None:
         return settings.along
     return ("random",) * (1 if settings.kind == "line" else 2)
 
 
-def _check_counts(subject: Subject, settings: PlaneSettings) -> None:
+def _check_counts(subject: Subject, settings: DirectedSettings) -> None:
     named = _named(subject, settings)
     wanted = named.count("difference") if named else 1 if settings.kind == "line" else 2
     if len(subject.to) != wanted and (named or subject.to):
@@ -81,7 +120,7 @@ def _check_counts(subject: Subject, settings: PlaneSettings) -> None:
         raise InputError("directions: give either a file of directions or checkpoints to lead to, not both.")
 
 
-def _span(opened: Opened, settings: PlaneSettings, objective: Objective) -> Span:
+def _span(opened: Opened, settings: DirectedSettings, objective: Objective) -> Span:
     count = 1 if settings.kind == "line" else 2
     named = _named(opened.subject, settings)
     if named:
@@ -110,11 +149,11 @@ def _span_from_file(path: Path, count: int, module: nn.Module, objective: Object
     return Span("file", "as in the file", (0,), (Subspace(theta, directions),), labels)
 
 
-def _axes(settings: PlaneSettings, named: Sequence[str]) -> list[str]:
+def _axes(settings: DirectedSettings, named: Sequence[str]) -> list[str]:
     """The axes that were asked for; else what suits the direction: beyond both checkpoints, or as far as its basin."""
     asked = (settings.x,) if settings.kind == "line" else (settings.x, settings.y)
     alike = all(name in ("random", "file") for name in named)
-    others = DEFAULT_AXES[settings.kind] if alike else OWN_AXES
+    others = (DEFAULT_AXES if alike else OWN_AXES)[settings.kind]
     defaults = [BETWEEN_AXES[settings.kind] if name == "difference" else others for name in named]
     return [axis or default for axis, default in zip(asked, defaults, strict=False)]
 

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.directions import NORMALIZATIONS
+from landscape.numerics.refinement import default_budget
+from landscape.probes.curvature_map import COARSE, EigenvalueSearch, check_usable
 from landscape.probes.steps import StepProbeConfig
 from landscape.studies.checking import checked, known_keys
 from landscape.studies.curvature_settings import CurvatureSettings
+from landscape.studies.path_settings import PathSettings
 from landscape.studies.sampled_settings import ProbeSettings, RefinedSettings
 from landscape.studies.sharpness_settings import NoiseScaleSettings, SharpnessSettings
 from landscape.studies.trajectory_settings import TrajectorySettings
 
+_SEARCH = EigenvalueSearch()
 ALONG = ("random", "gradient", "update", "difference")
 
 
-class PlaneSettings(RefinedSettings):
-    """A plane or a line.
+class DirectedSettings(RefinedSettings):
+    """Of a probe along directions.
 
     ``along`` names what the axes follow instead of random directions: ``random``, ``gradient``, ``update``, ``difference``,
     ``eigenvector1``, ``eigenvector2``, …; see :mod:`landscape.studies.plane_directions`.
     """
 
-    kind: Literal["plane", "line"] = "plane"
     seeds: tuple[int, ...] = (0,)
     normalization: str = "filter"
     along: tuple[str, ...] = ()
@@ -61,6 +64,38 @@ class PlaneSettings(RefinedSettings):
         return self
 
 
+class PlaneSettings(DirectedSettings):
+    """A plane or a line."""
+
+    kind: Literal["plane", "line"] = "plane"
+
+
+class CurvatureMapSettings(DirectedSettings):
+    """λ_max and λ_min over a plane; ``eigenvalue_tolerance`` and ``max_products`` are those of
+    :class:`landscape.probes.curvature_map.EigenvalueSearch`.
+
+    A point costs some hundred times what one of a loss plane does, so fewer images are usual.
+    """
+
+    kind: Literal["curvature_map"] = "curvature_map"
+    images: int = Field(default=100, ge=1)
+    eigenvalue_tolerance: float = _SEARCH.tolerance
+    max_products: int = _SEARCH.max_products
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        self.search()
+        check_usable(self.batch_norm, self.precision, self.loss_max)
+        return self
+
+    def search(self) -> EigenvalueSearch:
+        """How well the eigenvalues are looked for."""
+        return EigenvalueSearch(self.eigenvalue_tolerance, self.max_products)
+
+    def budget(self, counts: Sequence[int]) -> int:
+        return default_budget(counts, COARSE)
+
+
 class StepsSettings(ProbeSettings):
     """The step probe of a training that goes on from a checkpoint for ``steps`` steps, without changing its file.
 
@@ -91,18 +126,23 @@ KINDS: dict[str, type[ProbeSettings]] = {
     "sharpness": SharpnessSettings,
     "noise_scale": NoiseScaleSettings,
     "curvature": CurvatureSettings,
+    "path": PathSettings,
+    "curvature_map": CurvatureMapSettings,
 }
 
 
 def probe_settings(table: Mapping[str, Any], *, where: str = "") -> ProbeSettings:
     """Probe settings from one flat table without lists to expand; ``kind`` is ``plane`` where it is not given.
 
+    A kind of two words may be written with a hyphen.
+
     Raises:
         InputError: naming ``where``, the key and what was expected; also for a key that is another kind's.
     """
-    kind = table.get("kind", "plane")
+    kind = str(table.get("kind", "plane")).replace("-", "_")
     if kind not in KINDS:
         raise unknown_choice(f"{where}kind", kind, KINDS)
+    table = {**table, "kind": kind} if "kind" in table else table
     for key in table:
         if key not in KINDS[kind].model_fields and any(key in other.model_fields for other in KINDS.values()):
             raise InputError(f"{where}{key}: is no setting of kind {kind!r}. Leave it out, or choose another kind.")

@@ -11,8 +11,9 @@ import xarray as xr
 
 from landscape.store import ResultFile
 from landscape.studies.curvature_probe import prepare_curvature
+from landscape.studies.path_probe import prepare_path
 from landscape.studies.places import Places, short_hash
-from landscape.studies.plane_probe import prepare_plane
+from landscape.studies.plane_probe import prepare_curvature_map, prepare_plane
 from landscape.studies.sampled_settings import ProbeSettings
 from landscape.studies.saving import Prepared, Saver
 from landscape.studies.sharpness_probe import prepare_noise_scale, prepare_sharpness
@@ -28,6 +29,8 @@ _PREPARE: dict[str, Callable[[Subject, Any, Places], Prepared]] = {
     "sharpness": prepare_sharpness,
     "noise_scale": prepare_noise_scale,
     "curvature": prepare_curvature,
+    "path": prepare_path,
+    "curvature_map": prepare_curvature_map,
 }
 
 

@@ -22,8 +22,9 @@ class RunSettings(Settings):
     """One training: which model, which data, the recipe, and what is watched.
 
     In a study file the recipe's keys stand beside the others. The gradient flow is kept once an epoch, or every ``flow_every``
-    steps; the step probe looks every ``probe_every`` steps, or ``probe_count`` times at even distances, or never. ``groups`` are
-    the names of the tables of a study that the run stands in.
+    steps; the step probe looks every ``probe_every`` steps, or ``probe_count`` times at even distances, or never; the edge of
+    stability is measured every ``stability_every`` steps, or never. ``groups`` are the names of the tables of a study that the
+    run stands in.
     """
 
     model: str = "vgg38"
@@ -39,6 +40,7 @@ class RunSettings(Settings):
     probe_count: int | None = Field(default=None, ge=1)
     probe_eta: str = "0.5:4:8"
     probe_spacing: str = "linear"
+    stability_every: int | None = Field(default=None, ge=1)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
 
     @model_validator(mode="after")
@@ -77,7 +79,8 @@ class RunSettings(Settings):
         return StepProbeConfig.parse(every=every, eta=self.probe_eta, spacing=self.probe_spacing)
 
     def _watching(self) -> dict[str, Any]:
-        watched = {"flow_every": self.flow_every, "probe_every": self.probe_every, "probe_count": self.probe_count}
+        names = ("flow_every", "probe_every", "probe_count", "stability_every")
+        watched = {name: getattr(self, name) for name in names}
         where = {"probe_eta": self.probe_eta, "probe_spacing": self.probe_spacing}
         probed = self.probe_every is not None or self.probe_count is not None
         return {**{k: v for k, v in watched.items() if v is not None}, **(where if probed else {})}

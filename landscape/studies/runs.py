@@ -1,4 +1,4 @@
-"""One training as a folder: its checkpoints, history, gradient flow and step probe; resumed by content."""
+"""One training as a folder: its checkpoints, history, and what was watched along its steps; resumed by content."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from landscape.data import DataSet, load_data
 from landscape.errors import CheckpointError
 from landscape.models import build_model, fitting_options
 from landscape.probes.gradient_flow import GradientFlow
+from landscape.probes.stability import StabilityProbe
 from landscape.probes.step_observer import StepProbe
 from landscape.store import Checkpoint, ResultFile, load_checkpoint, load_result, save_checkpoint, save_result
 from landscape.studies.health import health_of
@@ -21,7 +22,7 @@ from landscape.studies.places import Places, short_hash
 from landscape.studies.run_settings import RunSettings
 from landscape.training import EpochReport, Observer, TrainingResult, fit, history_dataset
 
-HISTORY, FLOW, STEPS = RESULTS = ("history.h5", "gradient_flow.h5", "steps.h5")
+HISTORY, FLOW, STEPS, STABILITY = RESULTS = ("history.h5", "gradient_flow.h5", "steps.h5", "stability.h5")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class RunOutcome:
 
     @property
     def files(self) -> list[Path]:
-        """The results in the folder: the history, the gradient flow, and the step probe's where there was one."""
+        """The results in the folder: the history, the gradient flow, and those of the probes that there were."""
         return [path for name in RESULTS if (path := self.folder / name).exists()]
 
 
@@ -95,10 +96,13 @@ class _Watch:
         self._flow = GradientFlow(every=settings.flow_every or "epoch", resume=_earlier(folder / FLOW, resumed))
         config = settings.step_probe(images)
         self._probe = None if config is None else StepProbe(config, resume=_earlier(folder / STEPS, resumed))
+        every = settings.stability_every
+        earlier = None if every is None else _earlier(folder / STABILITY, resumed)
+        self._stability = None if every is None else StabilityProbe(every, resume=earlier)
 
     @property
     def observers(self) -> tuple[Any, ...]:
-        return (self._flow,) if self._probe is None else (self._flow, self._probe)
+        return tuple(one for one in (self._flow, self._probe, self._stability) if one is not None)
 
     def flow(self) -> xr.Dataset:
         return self._flow.dataset()
@@ -111,6 +115,9 @@ class _Watch:
         if self._probe is not None:
             steps = self._probe.dataset({**attributes, "title": f"along the steps, {title}"})
             save_result(steps, self._folder / STEPS)
+        if self._stability is not None:
+            stability = self._stability.dataset({**attributes, "title": f"edge of stability, {title}"})
+            save_result(stability, self._folder / STABILITY)
 
 
 def _earlier(path: Path, resumed: bool) -> xr.Dataset | None:

@@ -85,5 +85,9 @@ class RefinedSettings(SampledSettings):
         automatic = self.kind != "line" and math.prod(counts) > 15 * 15
         if not (automatic if self.adaptive is None else self.adaptive):
             return None
-        budget = default_budget(counts) if self.max_points is None and self.minutes is None else self.max_points
+        budget = self.budget(counts) if self.max_points is None and self.minutes is None else self.max_points
         return Refinement(self.tolerance, self.loss_max, budget, self.minutes)
+
+    def budget(self, counts: Sequence[int]) -> int:
+        """Points to measure at most, where neither their number nor the time is said."""
+        return default_budget(counts)

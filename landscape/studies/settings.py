@@ -13,6 +13,7 @@ from pydantic import Field
 
 from landscape.errors import InputError, unknown_choice
 from landscape.studies.checking import Settings, checked, known_keys
+from landscape.studies.path_settings import PathSettings
 from landscape.studies.probe_settings import probe_settings
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.sampled_settings import ProbeSettings
@@ -20,7 +21,7 @@ from landscape.studies.sweep import distinct, expand, sweep_settings
 
 BUNDLED_STUDIES = ("quick", "coursework")
 # Keys of a probe whose lists are values, not alternatives.
-PROBE_LISTS = ("seeds", "x", "y", "runs", "measures", "rho")
+PROBE_LISTS = ("seeds", "x", "y", "runs", "measures", "rho", "paths")
 
 
 class PictureSettings(Settings):
@@ -30,7 +31,20 @@ class PictureSettings(Settings):
     """
 
     kind: Literal[
-        "curves", "flow", "steps", "run-range", "contour", "surface", "line", "sharpness", "spectrum", "interactive"
+        "curves",
+        "flow",
+        "steps",
+        "run-range",
+        "stability",
+        "contour",
+        "surface",
+        "line",
+        "sharpness",
+        "spectrum",
+        "path",
+        "topology",
+        "curvature-map",
+        "interactive",
     ]
     runs: tuple[str, ...] = ()
     probe: str | None = None
@@ -88,7 +102,7 @@ def load_study(reference: str) -> StudySettings:
     What ``[defaults]`` says holds for every ``[[runs]]`` table that does not say otherwise.
 
     Lists are expanded: a ``[[runs]]`` table with ``norm = ["none", "batch"]`` and ``seed = [0, 1]`` is four runs. In ``[[probes]]``
-    the keys ``seeds``, ``x``, ``y``, ``runs``, ``measures`` and ``rho`` are lists by nature and stay.
+    the keys ``seeds``, ``x``, ``y``, ``runs``, ``measures``, ``rho`` and ``paths`` are lists by nature and stay.
 
     Raises:
         InputError: for a file that is missing or malformed, naming file, line or key, and what was expected.
@@ -152,7 +166,8 @@ def _check_groups(study: StudySettings, reference: str) -> None:
     names = sorted({group for run in study.runs for group in run.groups})
     parts: tuple[Any, ...] = (*study.probes, *study.pictures, *study.tables, *study.comparisons)
     for part in parts:
-        for group in part.runs:
+        leads_to = [part.to] if isinstance(part, PathSettings) and part.to is not None else []
+        for group in (*part.runs, *leads_to):
             if group not in names:
                 raise unknown_choice(f"{reference}: runs of {part.name or part.kind}", group, names)
 

@@ -13,10 +13,13 @@ import xarray as xr
 from landscape.errors import InputError
 from landscape.store import atomic_write, load_result
 from landscape.studies.comparison import compare
-from landscape.studies.pictures import Drawing, draw
+from landscape.studies.path_ends import far_end
+from landscape.studies.path_settings import PathSettings
+from landscape.studies.pictures import RUN_FILES, Drawing, draw
 from landscape.studies.places import Places
-from landscape.studies.probing import probe_checkpoint
-from landscape.studies.runs import FLOW, STEPS, RunOutcome
+from landscape.studies.probing import ProbeOutcome, probe_checkpoint
+from landscape.studies.run_settings import RunSettings
+from landscape.studies.runs import RunOutcome
 from landscape.studies.sampled_settings import ProbeSettings
 from landscape.studies.settings import ComparisonSettings, PictureSettings, StudySettings, TableSettings
 from landscape.studies.subjects import Subject
@@ -88,15 +91,26 @@ class _Study:
         """The probe of every run that it is of, by the run's folder."""
         made: Probed = {}
         runs = attempt(self._failures, name, partial(self._of, probe.runs)) or []
-        for (_, outcome), label in zip(runs, labels_of([settings for settings, _ in runs]), strict=True):
+        for (settings, outcome), label in zip(runs, labels_of([s for s, _ in runs]), strict=True):
             self._places.reporter.message(f"probe {name}: {label}")
-            subject = Subject(outcome.last if probe.checkpoint == "last" else outcome.best)
-            inside = replace(self._places, outputs=self._folder)
-            work = partial(probe_checkpoint, subject, probe, inside)
+            work = partial(self._probe_run, probe, settings, outcome, runs)
             result = attempt(self._failures, f"{name} of {label}", work)
             if result is not None:
                 made[outcome.folder] = (result.path, result.dataset)
         return made
+
+    def _probe_run(
+        self, probe: ProbeSettings, settings: RunSettings, outcome: RunOutcome, runs: Trained
+    ) -> ProbeOutcome | None:
+        """The probe of one run; None where it is a path and the run is where the last one ends."""
+        to: tuple[Path, ...] = ()
+        if isinstance(probe, PathSettings):
+            end = far_end(probe, settings, runs, self._trained)
+            if end is None:
+                return None
+            to = (_checkpoint(probe, end),)
+        inside = replace(self._places, outputs=self._folder)
+        return probe_checkpoint(Subject(_checkpoint(probe, outcome), to=to), probe, inside)
 
     def _draw(self, picture: PictureSettings, stem: str) -> list[Path]:
         runs = self._of(picture.runs)
@@ -121,8 +135,8 @@ class _Study:
         """What a picture shows of one run; None where there is no such thing."""
         if picture.kind == "curves":
             return outcome.history
-        if picture.kind in ("flow", "steps", "run-range"):
-            path = outcome.folder / (FLOW if picture.kind == "flow" else STEPS)
+        if picture.kind in RUN_FILES:
+            path = outcome.folder / RUN_FILES[picture.kind][0]
             return load_result(path) if path.exists() else None
         name = picture.probe or next(iter(self._probed), None)
         if name not in self._probed:
@@ -144,12 +158,16 @@ class _Study:
         found = compare([*folders, *probed], by=comparison.by, note=self._study.note)
         paths = found.write(self._folder / name)
         figure = self._folder / f"{name}.png"
-        return [*paths, *draw([self._noted(found.dataset())], [figure], Drawing(kind="comparison"))]
+        return [*paths, *draw([found.dataset()], [figure], Drawing(kind="comparison"))]
 
     def _write(self, name: str, text: str) -> Path:
         path = self._folder / name
         atomic_write(path, text.encode())
         return path
+
+
+def _checkpoint(probe: ProbeSettings, outcome: RunOutcome) -> Path:
+    return outcome.last if probe.checkpoint == "last" else outcome.best
 
 
 def _names(parts: Sequence[Any]) -> list[str]:

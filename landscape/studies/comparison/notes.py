@@ -99,18 +99,19 @@ def _scale_free(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list
     norms = {setting.label: _parameter_norm(setting) for group in groups for setting in group.settings}
     listed = "; ".join(f"{label}: {number(norm)}" for label, norm in norms.items() if norm is not None)
     return [
-        "BatchNorm leaves the scale of the weights before it free: β-smoothness, Lipschitz estimates and gradient distances change "
-        "with it while the function does not. Where there may be BatchNorm they therefore name no smoother network; the loss "
-        f"variation and the measures with ‖θ‖ or the gradient's norm in them do. Mean ‖θ‖ over the steps, by {by}: {listed}."
+        "BatchNorm leaves the scale of the weights before it free: β-smoothness, Lipschitz estimates, gradient distances, "
+        "sharpness within a fixed radius and eigenvalues of the Hessian change with it while the function does not. Where there "
+        "may be BatchNorm they therefore name no smoother network; the loss variation, adaptive sharpness and the measures with "
+        f"‖θ‖ or the gradient's norm in them do. Mean ‖θ‖ over the steps, else at the checkpoint, by {by}: {listed}."
     ]
 
 
 def _parameter_norm(setting: Setting) -> float | None:
-    """Mean ‖θ‖₂ over the probed steps of its runs; None where none was probed."""
-    of_runs = [
-        r.dataset["parameter_norm"].values.mean() for run in setting.runs for r in run.results if r.kind == "steps"
-    ]
-    return float(sum(of_runs) / len(of_runs)) if of_runs else None
+    """Mean ‖θ‖₂ over the probed steps of its runs, else over their probed checkpoints; None where no result says."""
+    saying = [r for run in setting.runs for r in run.results if "parameter_norm" in r.dataset]
+    of_steps = [r for r in saying if r.kind == "steps"]
+    norms = [float(r.dataset["parameter_norm"].values.mean()) for r in of_steps or saying]
+    return sum(norms) / len(norms) if norms else None
 
 
 def _windows(groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:

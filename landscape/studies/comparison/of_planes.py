@@ -1,8 +1,8 @@
-"""What loss planes say: curvature, roughness and convexity, for each direction seed (:mod:`landscape.probes.smoothness`)."""
+"""What loss planes say for each direction seed: curvature, roughness and convexity (:mod:`landscape.probes.smoothness`), and how
+deep their basins are (:mod:`landscape.probes.topology`)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -10,6 +10,8 @@ import xarray as xr
 
 from landscape.errors import InputError
 from landscape.probes.smoothness import lattice_stride, plane_smoothness
+from landscape.probes.topology import plane_smad
+from landscape.studies.comparison.conditions import sampled_conditions
 from landscape.studies.comparison.measure import DIRECTION_SEEDS, NOT_SAID, Kind, Measure, Options, Reading
 
 _FAMILY = "plane"
@@ -25,7 +27,6 @@ _QUANTITIES: dict[str, tuple[Literal["linear", "log"], Literal["lower", "neither
     "convex_fraction": ("linear", "neither"),
 }
 _FEWEST_STENCILS = 9  # of an adaptive plane's mesh; fewer are no sample of it
-_ROLE = re.compile(r"(?:^|-)(last|best|epoch-\d+)$")
 
 
 def _conditions(plane: xr.Dataset) -> Mapping[str, Any]:
@@ -34,20 +35,13 @@ def _conditions(plane: xr.Dataset) -> Mapping[str, Any]:
     attributes = plane.attrs
     if attributes.get("directions", "random") != "random":
         raise InputError(f"its directions are no random sample (directions: {attributes['directions']}).")
-    role = _ROLE.search(str(attributes.get("checkpoint", "")))
-    without_bn = str(attributes.get("bn_policy", "")).startswith("none")
     return {
-        "data": attributes.get("data_fingerprint", attributes.get("data", NOT_SAID)),
-        "samples": attributes.get("index_hash", NOT_SAID),
-        "loss": attributes.get("loss_name", NOT_SAID),
-        "BatchNorm policy": None if without_bn else attributes.get("bn_policy", NOT_SAID),
-        "precision": attributes.get("precision", NOT_SAID),
+        **sampled_conditions(plane),
         "normalisation": attributes.get("normalization", NOT_SAID),
         "direction seeds": ", ".join(map(str, plane["seed"].values)),
         "grid": "; ".join(_axis(plane[name].values, name) for name in ("x", "y")),
         "mesh": f"every {stride} points" if (stride := lattice_stride(plane)) > 1 else "every point",
         "clip": attributes.get("loss_max", "none"),
-        "checkpoint": role[1] if role else "another",
     }
 
 
@@ -58,7 +52,14 @@ def _read(plane: xr.Dataset, options: Options) -> list[Reading]:
         raise InputError(
             f"only {fewest} points of this adaptive plane have all their neighbours measured; measure it with --full."
         )
-    return [_reading(made, name) for name in _QUANTITIES]
+    return [*(_reading(made, name) for name in _QUANTITIES), _smad(plane)]
+
+
+def _smad(plane: xr.Dataset) -> Reading:
+    """The depth of basins; 0 where a plane has one alone, so that its scale is linear."""
+    words, unit = "SMAD: mean difference of loss between saddles and minima", str(plane["loss"].attrs.get("units", "1"))
+    measure = Measure("smad", words, unit, _FAMILY, "linear", "lower")
+    return Reading(measure, dict(plane_smad(plane).items()), DIRECTION_SEEDS)
 
 
 def _reading(made: xr.Dataset, name: str) -> Reading:

@@ -1,0 +1,84 @@
+"""The probe that goes from one checkpoint to another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import xarray as xr
+
+from landscape.errors import InputError
+from landscape.objective.objective import Objective
+from landscape.probes.paths import path
+from landscape.studies.path_settings import PathSettings
+from landscape.studies.places import Places
+from landscape.studies.saving import Prepared, Saver
+from landscape.studies.subjects import Opened, Subject, open_subject, sample_identity, stem
+
+
+def prepare_path(subject: Subject, settings: PathSettings, places: Places) -> Prepared:
+    """Every kind of path to the one checkpoint that the subject leads to; trained curves and measured points are kept.
+
+    Raises:
+        InputError: for a subject that leads to none or to several, or minibatches larger than the training images.
+        CheckpointError: for a checkpoint that cannot be read.
+    """
+    if len(subject.to) != 1 or subject.directions is not None:
+        got = f"{len(subject.to)} with --to" if subject.directions is None else "a file of directions"
+        raise InputError(f"to: a path leads to one more checkpoint, got {got}. Name it with --to.")
+    opened = open_subject(subject, places)
+    other = opened.others[0]
+    objective = opened.objective(settings, places)
+    trainer = _trainer(opened, settings, places) if settings.curved else None
+    identity = {
+        "kind": settings.kind,
+        **opened.identity(),
+        **sample_identity(objective, settings),
+        "paths": list(settings.paths),
+        "points": settings.points,
+        **({"alignment_seed": settings.alignment_seed} if "aligned" in settings.paths else {}),
+        **({} if trainer is None else _curve_identity(settings, trainer)),
+    }
+
+    def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
+        return path(
+            objective,
+            other.state_dict,
+            kinds=settings.paths,
+            points=settings.points,
+            training=trainer,
+            config=settings.config(),
+            alignment_seed=settings.alignment_seed,
+            name=stem(other.path),
+            resume=existing,
+            observer=saver,
+        )
+
+    task = f"path from {opened.stem}"
+    attributes = {**opened.attributes(), "title": task, "to_hash": other.weights_hash()}
+    return Prepared(task, opened.stem, identity, attributes, measure, lambda made: int(made["status"].sum()))
+
+
+def _trainer(opened: Opened, settings: PathSettings, places: Places) -> Objective:
+    """The training images under the minibatch's statistics, which is how networks with BatchNorm are trained."""
+    trainer = Objective(
+        opened.module,
+        opened.loss,
+        opened.dataset.train,
+        batch_norm="batch",
+        samples=settings.curve_images,
+        sample_seed=settings.image_seed,
+        batch_size=settings.curve_batch_size,
+        precision=settings.precision,
+        device=places.device,
+    )
+    if settings.curve_batch_size > trainer.n_samples:
+        raise InputError(
+            f"curve_batch_size: expected at most the {trainer.n_samples} training images, got {settings.curve_batch_size}."
+        )
+    return trainer
+
+
+def _curve_identity(settings: PathSettings, trainer: Objective) -> dict[str, Any]:
+    made = trainer.provenance()
+    samples = {key: made[key] for key in ("data_fingerprint", "index_hash")}
+    return {"curve": {**vars(settings.config()), **samples}}

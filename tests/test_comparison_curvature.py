@@ -1,0 +1,92 @@
+"""Comparisons of how sharp and how curved the loss is at checkpoints of different trainings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from commands import run
+from comparison_samples import curvature_map, sharpness
+from networks import conv_net, images
+from test_comparison import pair, row
+
+import landscape as ls
+from landscape.objective.objective import Objective
+from landscape.probes.curvature_map import curvature_map as measured_map
+from landscape.probes.sharpness import sharpness as measured_sharpness
+from landscape.probes.sharpness_config import SharpnessConfig
+
+
+def sharpnesses(**settings: object) -> list[xr.Dataset]:
+    """Three seeds a batch size; at 400 SAM is twice as sharp, and adaptive sharpness the same but for noise."""
+    noise = iter(0.02 * np.random.default_rng(0).standard_normal(12))
+    return [
+        sharpness(factor * (1 + next(noise)), 1 + next(noise), batch_size=size, seed=seed, **settings)
+        for size, factor in ((50, 1.0), (400, 2.0))
+        for seed in (0, 1, 2)
+    ]
+
+
+def test_each_measure_of_sharpness_is_compared_at_the_middle_of_its_radii() -> None:
+    found = ls.compare(sharpnesses(norm="none"), by="batch_size")
+    assert {r.measure.name for r in found.rows} == {"sam:0.05", "adaptive:0.5", "gaussian:0.05"}
+    sam = pair(found, "sam:0.05")
+    assert sam.difference == pytest.approx(0.5, rel=0.05)
+    assert sam.verdict == "lower"
+    assert pair(found, "adaptive:0.5").verdict == "cannot tell"
+    assert row(found, "sam:0.05").measure.scale == "log"
+    # An average over draws may be negative, which has no logarithm.
+    assert pair(found, "gaussian:0.05").difference == pytest.approx(1.0, rel=0.1)
+    assert any("smoother" in sentence and "SAM" in sentence for sentence in found.sentences)
+
+
+def test_sharpness_within_a_fixed_radius_names_no_smoother_network_where_there_may_be_batchnorm() -> None:
+    found = ls.compare(sharpnesses(norm="batch"), by="batch_size")
+    assert row(found, "sam:0.05").measure.smoother == "neither"
+    assert row(found, "adaptive:0.5").measure.smoother == "lower"
+    assert any("sharpness within a fixed radius" in note and "50: 5" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [({"attrs": {"draw_seed": 1}}, "draw seed 1 instead of 0"), ({"rho": 0.1}, "instead of adaptive 0.25, 0.5, 1")],
+)
+def test_sharpness_that_was_measured_differently_is_left_out_by_name(changed: dict[str, object], words: str) -> None:
+    data = [*sharpnesses(), sharpness(1.0, 1.0, batch_size=50, seed=7, **changed)]  # type: ignore[arg-type]
+    found = ls.compare(data, by="batch_size")
+    assert any(words in reason for reason in found.left_out)
+    assert next(r for r in found.rows if r.measure.name.startswith("sam:0.05")).cells["50"].n == 3
+
+
+def test_curvature_maps_compare_the_checkpoints_and_their_planes() -> None:
+    data = [
+        curvature_map(10.0, [-0.1, -0.12, -0.07], batch_size=50, norm="none"),
+        curvature_map(30.0, [-0.41, -0.41, -0.37], batch_size=400, norm="none"),
+    ]
+    found = ls.compare(data, by="batch_size")
+    over = pair(found, "curvature_ratio_mean")
+    assert over.difference == pytest.approx(0.3)
+    assert over.verdict == "higher"
+    assert "direction seeds" in row(found, "curvature_ratio_mean").replication
+    assert row(found, "eigenvalue_largest").cells["400"].mean == pytest.approx(30.0)
+    # One number of one training each: no evidence.
+    assert pair(found, "eigenvalue_largest").verdict != "lower"
+
+
+def test_results_as_the_probes_make_them_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = []
+    for size in (50, 400):
+        for seed in (0, 1):
+            objective = Objective(conv_net(seed=seed + size), "cross_entropy", images())
+            flat = measured_map(objective, x=(-1, 1, 3), y=(-1, 1, 3))
+            sharp = measured_sharpness(objective, SharpnessConfig(measures=("sam", "adaptive_average")))
+            for kind, made in (("map", flat), ("sharpness", sharp)):
+                settings = {"model": "net", "batch_size": size, "seed": seed, "norm": "batch"}
+                paths.append(tmp_path / f"{kind}-{size}-{seed}.h5")
+                ls.save(made.assign_attrs(training=settings, checkpoint=f"run-{size}-last"), paths[-1])
+    finished = run(capsys, "compare", *map(str, paths), "--by", "batch_size")
+    assert finished.status == 0, finished.err
+    for words in ("SAM, one ascent step", "adaptive average case", "λ_max of the Hessian", "λ_min/λ_max"):
+        assert words in " ".join(finished.out.split())
