@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from commands import run
 from comparison_samples import curvature_map, sharpness
@@ -14,6 +15,8 @@ from test_comparison import pair, row
 
 import landscape as ls
 from landscape.objective.objective import Objective
+from landscape.probes.curvature import curvature
+from landscape.probes.curvature_config import CurvatureConfig
 from landscape.probes.curvature_map import curvature_map as measured_map
 from landscape.probes.sharpness import sharpness as measured_sharpness
 from landscape.probes.sharpness_config import SharpnessConfig
@@ -73,6 +76,47 @@ def test_curvature_maps_compare_the_checkpoints_and_their_planes() -> None:
     assert row(found, "eigenvalue_largest").cells["400"].mean == pytest.approx(30.0)
     # One number of one training each: no evidence.
     assert pair(found, "eigenvalue_largest").verdict != "lower"
+
+
+def spectrum(scale: float, *, per_layer: bool = False, converges: bool = True, **settings: object) -> xr.Dataset:
+    """The spectrum of ½ Σ aᵢ (wᵢ − 1)², whose Hessian is diag(a) with a = scale · (1, 2, 3), as the probe measures it."""
+    curvatures = scale * torch.tensor([1.0, 2.0, 3.0])
+    module = torch.nn.Linear(3, 1, bias=False).double()
+    objective = Objective(
+        module,
+        lambda outputs, targets: 0.5 * ((module_weights(outputs) - 1) ** 2 * curvatures).sum(-1),
+        (torch.eye(3).expand(4, 3, 3).double(), torch.zeros(4)),
+    )
+    config = CurvatureConfig(
+        top=2, bottom=0, per_layer=per_layer, trace_probes=3, density_probes=0, max_products=500 if converges else 1
+    )
+    found = curvature(objective, config)
+    training = {"batch_size": 100, "seed": 0, "norm": "none", **settings}
+    return found.assign_attrs(training=training, checkpoint="run-last", **training)
+
+
+def module_weights(outputs: torch.Tensor) -> torch.Tensor:
+    """The weights of a linear layer, which unit vectors read out one by one."""
+    return outputs.squeeze(-1)
+
+
+def test_spectra_compare_their_largest_eigenvalue_trace_and_norm() -> None:
+    data = [
+        spectrum(size / 50 * (1 + 0.01 * seed), batch_size=size, seed=seed) for size in (50, 400) for seed in (0, 1, 2)
+    ]
+    found = ls.compare(data, by="batch_size")
+    assert row(found, "largest_eigenvalue").cells["400"].mean == pytest.approx(24 * 1.01, rel=1e-3)
+    assert row(found, "trace").cells["50"].mean == pytest.approx(6 * 1.01, rel=1e-6)
+    assert row(found, "frobenius_norm").cells["50"].mean == pytest.approx(14**0.5 * 1.01, rel=1e-3)
+    assert pair(found, "largest_eigenvalue").difference == pytest.approx(1 / 8, rel=1e-3)
+
+
+def test_spectra_of_layers_and_eigenvalues_that_did_not_converge_are_not_compared() -> None:
+    whole = [spectrum(1.0, batch_size=50), spectrum(2.0, batch_size=400)]
+    found = ls.compare([*whole, spectrum(2.0, batch_size=400, seed=1, per_layer=True)], by="batch_size")
+    assert any("single layers" in reason for reason in found.left_out)
+    poor = ls.compare([spectrum(1.0, batch_size=b, converges=False) for b in (50, 400)], by="batch_size")
+    assert np.isnan(row(poor, "largest_eigenvalue").cells["50"].mean)
 
 
 def test_results_as_the_probes_make_them_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from landscape.studies.comparison.measure import Kind
+from landscape.studies.comparison.of_curvature import CURVATURE
 from landscape.studies.comparison.of_curvature_maps import CURVATURE_MAPS
 from landscape.studies.comparison.of_planes import PLANES
 from landscape.studies.comparison.of_sharpness import SHARPNESS
@@ -14,6 +15,7 @@ KINDS: dict[str, Kind] = {
     "steps": ALONG_STEPS,
     "plane": PLANES,
     "sharpness": SHARPNESS,
+    "curvature": CURVATURE,
     "curvature_map": CURVATURE_MAPS,
 }
 # Belong to a run and hold nothing that is one number of it.
