@@ -16,6 +16,7 @@ from landscape.numerics.inference import (
     block_difference,
     block_interval,
     block_length,
+    effective_size,
     hedges_correction,
     holm,
     paired_t,
@@ -139,15 +140,54 @@ def test_the_length_of_blocks_grows_with_correlation_and_is_one_without_spread()
     assert block_length(np.ones(50)) == 1
 
 
+SERIES = [(0.0, 40), (0.3, 50), (0.5, 50), (0.5, 200), (0.8, 50), (0.8, 100), (0.9, 100), (0.9, 300), (0.95, 200)]
+
+
+def covered(phi: float, n: int, draws: np.random.Generator, series: int) -> tuple[float, float]:
+    """Of the intervals for so many series: how often they hold the mean, where they are given, and how often they are."""
+    made = [block_interval(autoregression(n, phi, draws)) for _ in range(series)]
+    told = [one for one in made if not math.isnan(one.low)]
+    return float(np.mean([one.low <= 0 <= one.high for one in told])), len(told) / series
+
+
 @pytest.mark.parametrize(("phi", "n"), [(0.0, 60), (0.5, 150), (0.8, 300)])
 def test_the_block_interval_covers_the_mean_of_a_correlated_series(phi: float, n: int) -> None:
     draws = np.random.default_rng(2)
-    intervals = [block_interval(autoregression(n, phi, draws)) for _ in range(300)]
-    covered = np.mean([made.low <= 0 <= made.high for made in intervals])
-    assert 0.90 <= covered <= 0.99
+    held, told = covered(phi, n, draws, 300)
+    assert 0.91 <= held <= 0.99
+    assert told == 1
     if phi == 0.8:  # what an interval for independent values would do
         naive = [t_interval(autoregression(n, phi, draws)) for _ in range(100)]
         assert np.mean([made.low <= 0 <= made.high for made in naive]) < 0.7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("phi", "n"), SERIES)
+def test_of_five_independent_values_or_more_the_block_interval_covers_95_percent(phi: float, n: int) -> None:
+    assert n * (1 - phi) / (1 + phi) >= 5
+    held, told = covered(phi, n, np.random.default_rng(12), 3000)
+    assert held == pytest.approx(0.95, abs=0.02 + 2 * math.sqrt(0.05 * 0.95 / 3000))
+    assert told >= 0.8
+
+
+def test_a_series_of_few_independent_values_has_no_interval() -> None:
+    draws = np.random.default_rng(13)
+    _, told = covered(0.97, 60, draws, 100)
+    assert told < 0.4
+    slow = np.cumsum(draws.standard_normal(60))
+    assert effective_size(slow) < 3
+    assert math.isnan(block_interval(slow).low)
+    assert math.isnan(block_difference(slow, slow[::-1], paired=False).p)
+
+
+def test_the_effective_size_is_that_of_the_variance_of_the_mean() -> None:
+    draws = np.random.default_rng(14)
+    means = [autoregression(400, 0.7, draws).mean() for _ in range(1000)]
+    expected = (1 / (1 - 0.7**2)) / np.var(means)  # variance of a value over that of the mean
+    found = np.median([effective_size(autoregression(400, 0.7, draws)) for _ in range(200)])
+    assert found == pytest.approx(expected, rel=0.1)
+    assert effective_size(np.tile([1.0, -1.0], 20)) == 40  # never more than there are
+    assert effective_size(np.ones(40)) == 40
 
 
 def test_series_that_share_their_ups_and_downs_are_compared_sharply() -> None:

@@ -19,7 +19,8 @@ from landscape.errors import InputError
 Floats = NDArray[np.float64]
 
 CONFIDENCE = 0.95
-SHORTEST_SERIES = 20  # below this a series cannot tell its own correlation
+SHORTEST_SERIES = 30  # below this a series cannot tell its own correlation
+FEWEST_INDEPENDENT = 3  # fewer of them in a series than this, and no interval holds what it says
 _ROUNDING = 1e-12  # a spread below this part of the values is rounding
 
 
@@ -139,13 +140,12 @@ def hedges_correction(freedom: float) -> float:
 
 
 def block_length(series: ArrayLike) -> int:
-    """The length of blocks for an interval of a stationary ``series`` ``(n,)``: twice Politis and White's, and at most n/3.
+    """The length of blocks for an interval of a stationary ``series`` ``(n,)``: 2.5 times Politis and White's, and at most n/3.
 
     The first lag m after which the autocorrelations stay below 2 √(log₁₀ n / n) for max(5, ⌈log₁₀ n⌉) lags gives the flat-top
     window λ up to 2m; with G = Σ λ_k |k| R_k and g = Σ λ_k R_k over the autocovariances R their length is
     (2 G² / (4/3 g²))^{1/3} n^{1/3}. It makes the mean squared error of the standard error smallest, which leaves it too small on
-    average. Twice of it covers better: for autoregressions with φ up to 0.9 and n from 100, 92 to 96 % instead of 81 to 95
-    (where 95 are due).
+    average; longer blocks cover better (see :func:`block_interval`).
 
     References:
         Politis, White, "Automatic block-length selection for the dependent bootstrap", Econometric Reviews 23, 2004;
@@ -171,7 +171,22 @@ def block_length(series: ArrayLike) -> int:
     if level == 0:
         return longest
     optimal = float(np.cbrt(1.5 * slope**2 / level**2 * n))
-    return min(max(1, math.ceil(2 * optimal)), longest)
+    return min(max(1, math.ceil(2.5 * optimal)), longest)
+
+
+def effective_size(series: ArrayLike) -> float:
+    """How many independent values tell as much of the mean as ``series`` ``(n,)``: n (1 − φ)/(1 + φ), and n without a spread.
+
+    φ is the lag-1 autocorrelation r corrected for its bias, (n r + 1)/(n − 3), within 0 and 0.99: what it is for an autoregression,
+    too many for a correlation that is slow and hidden under noise.
+
+    References:
+        Bayley, Hammersley, "The 'effective' number of independent observations in an autocorrelated time series", JRSS Suppl. 8,
+        1946; Kendall, "Note on bias in the estimation of autocorrelation", Biometrika 41, 1954.
+    """
+    x = _vector(series)
+    persistence = _persistence(x)
+    return len(x) * (1 - persistence) / (1 + persistence)
 
 
 def block_interval(series: ArrayLike, block: int | None = None, confidence: float = CONFIDENCE) -> Interval:
@@ -180,7 +195,14 @@ def block_interval(series: ArrayLike, block: int | None = None, confidence: floa
     Resampling blocks of ``block`` neighbours (:func:`block_length` where None) with the end joined to the start has, over all
     resamples, the variance V l/n of the mean, where V is the mean square of the n circular block means about x̄. It is given
     in this form, without drawing, times n/(n − l), which makes it unbiased for a series without correlation and the usual
-    s²/n at l = 1. The interval has t of n/l − 1 degrees of freedom. NaN for fewer than 20 values, and as in :func:`t_interval`.
+    s²/n at l = 1. Blocks miss the correlation across their ends; the variance is therefore divided by the part of the true one
+    that such blocks see, on average, of an autoregression as persistent as the series (φ: the lag-1 autocorrelation,
+    corrected for its bias, 0 where negative); where ``block`` is given the bootstrap's own variance stays. The interval has t of
+    n/l − 1 degrees of freedom.
+
+    For autoregressions whose :func:`effective_size` is 5 or more it covers 93 to 97 % where 95 are due. It covers less where
+    the correlation is slow and hidden: 88 % of 100 values of φ = 0.9 under white noise of about the same size. No interval for a
+    mean sees a trend. NaN for fewer than 30 values, for an effective size below 3, and as in :func:`t_interval`.
 
     References:
         Politis, Romano, "A circular block-resampling procedure for stationary data", 1992.
@@ -189,12 +211,13 @@ def block_interval(series: ArrayLike, block: int | None = None, confidence: floa
     n = len(x)
     if n < SHORTEST_SERIES:
         return _interval(x, math.nan, 0, 1, confidence)
-    if not np.isfinite(x).all():
+    if not np.isfinite(x).all() or effective_size(x) < FEWEST_INDEPENDENT:
         return _interval(x, math.nan, 0, 1, confidence)
     length = block_length(x) if block is None else block
     if not 1 <= length <= n // 2:
         raise InputError(f"block: expected a length from 1 to half of the {n} values, got {block!r}.")
-    return _interval(x, _block_error(x, length), n / length - 1, length, confidence)
+    seen = _part_seen(_persistence(x), n, length) if block is None else 1.0
+    return _interval(x, _block_error(x, length) / math.sqrt(seen), n / length - 1, length, confidence)
 
 
 def block_difference(a: ArrayLike, b: ArrayLike, *, paired: bool, confidence: float = CONFIDENCE) -> Difference:
@@ -248,6 +271,25 @@ def _block_error(x: Floats, length: int) -> float:
     joined = np.concatenate([x, x[: length - 1]]) - x.mean()
     means = np.convolve(joined, np.full(length, 1 / length), mode="valid")
     return math.sqrt(float(np.mean(means**2)) * length / n * n / (n - length))
+
+
+def _part_seen(persistence: float, n: int, length: int) -> float:
+    """What the variance of circular block means, times n/(n − l), is on average of that of the mean, for an autoregression."""
+    k = np.arange(1, n)
+    covariance = persistence**k
+    whole = 1 + 2 * float((1 - k / n) @ covariance)
+    circular = ((n - k) * covariance + k * persistence ** (n - k)) / n
+    blocks = 1 + 2 * float((1 - k / length)[: length - 1] @ circular[: length - 1])
+    return min(1.0, (blocks - length / n * whole) * n / (n - length) / whole)
+
+
+def _persistence(x: Floats) -> float:
+    """The lag-1 autocorrelation, corrected for its bias, within 0 and 0.99; 0 where there is none to estimate."""
+    n = len(x)
+    if n <= 3 or not _spread(x) > 0:
+        return 0.0
+    covariance = _autocovariances(x, 1)
+    return min(max((n * float(covariance[1] / covariance[0]) + 1) / (n - 3), 0.0), 0.99)
 
 
 def _autocovariances(x: Floats, last: int) -> Floats:

@@ -82,6 +82,10 @@ def _no_spread(row: Row, pair: Pair) -> str:
     values = f"{_quantity(row, pair)} {_amount(pair.difference, row)}"
     if row.replication == STEPS and min(pair.n) < SHORTEST_SERIES:
         return f"{min(pair.n)} steps are too few to see how they depend on each other ({values})"
+    if row.replication == STEPS:
+        return (
+            f"{min(pair.n)} steps that vary so little, or resemble the ones before them so much, are too few ({values})"
+        )
     if min(pair.n) < 2:
         return f"{_units(row, pair)}: without a second one nothing says how much it varies ({values})"
     return f"the replicates do not vary, so nothing says how sure this is ({values}; {_units(row, pair)})"
