@@ -81,6 +81,7 @@ def command(
 
     from .terminal import Terminal
 
+    _check_probe(options)
     runs = sweep_settings(
         given(
             **options,
@@ -103,3 +104,15 @@ def command(
         terminal.sweep_summary(trained, failures)
     if failures:
         raise SystemExit(1)
+
+
+def _check_probe(options: dict[str, Any]) -> None:
+    """Where to look along the step says nothing without how often."""
+    from landscape.errors import InputError
+
+    often = options["probe_every"] is not None or options["probe_count"] is not None
+    for name in ("probe_eta", "probe_spacing"):
+        if options[name] is not None and not often:
+            raise InputError(
+                f"{name}: says where to look along a step, and not how often. Add --probe-every 50 or such."
+            )

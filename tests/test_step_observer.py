@@ -112,7 +112,16 @@ def test_running_statistics_do_not_enter_where_training_uses_the_batch() -> None
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("settings", [{"optimizer": "adam"}, {"optimizer": "sgd"}, {"precision": "bf16"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "adamw", "weight_decay": 0.1},
+        {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.1},
+        {"precision": "bf16"},
+        {"precision": "bf16", "optimizer": "sgd", "momentum": 0.9},
+    ],
+)
 def test_training_with_probes_has_the_same_bits_as_training_without(settings: dict[str, Any], device: str) -> None:
     config = TrainingConfig(**{**PLAIN.to_dict(), **settings})
     probe, flow = ls.StepProbe(EVERY), ls.GradientFlow(every=1)

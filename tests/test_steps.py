@@ -17,6 +17,7 @@ from training_samples import copied, data_set, network
 import landscape as ls
 from landscape.errors import InputError
 from landscape.numerics.seeds import generator
+from landscape.objective.batch_norm import use_batch_statistics
 from landscape.objective.losses import per_sample_accuracy, per_sample_loss
 from landscape.objective.runner import Runner, call
 from landscape.training import TrainingConfig
@@ -259,9 +260,12 @@ def test_rescaling_weights_before_batch_norm_changes_raw_measures_but_not_normal
         np.testing.assert_allclose(scaled[name], scale**power * plain[name], rtol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize("statistics", ["of training", "of the batch policy"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_gradient_through_batch_norm_is_that_of_theorem_4_1(seed: int) -> None:
+def test_the_gradient_through_batch_norm_is_that_of_theorem_4_1(seed: int, statistics: str) -> None:
     model = ls.build_model("vgg14", seed=seed, norm="batch", classes=5, filters=6).double().train()
+    if statistics == "of the batch policy":
+        use_batch_statistics(model.eval())
     draws = generator(seed, "theorem")
     seen: dict[str, tuple[Tensor, Tensor]] = {}
 

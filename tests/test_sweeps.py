@@ -96,6 +96,21 @@ def test_watching_changes_no_weight(here: Path) -> None:
     assert load_result(watched.folder / "steps.h5").sizes["step"] == 6
 
 
+@pytest.mark.parametrize("options", [[], ["--optimizer", "sgd", "--momentum", "0.9"], ["--precision", "bf16"]])
+def test_weights_of_the_command_with_the_probe_at_every_step_are_those_without(
+    here: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    command = [*SWEEP, "--model", "tiny.py:net", "--batch-size", "20", *options]
+    for folder, watched in (("plain", []), ("watched", ["--probe-every", "1"])):
+        assert run(capsys, *command, "--out", folder, *watched).status == 0
+    a, b = (load_checkpoint(here / folder / "last.pt").state for folder in ("plain", "watched"))
+    assert a["model"].keys() == b["model"].keys()
+    assert all(torch.equal(tensor, b["model"][name]) for name, tensor in a["model"].items())
+    plain, watched_too = (load_result(here / folder / "history.h5") for folder in ("plain", "watched"))
+    assert np.array_equal(plain["train_loss"], watched_too["train_loss"])
+    assert load_result(here / "watched" / "steps.h5").sizes["step"] == 6
+
+
 def test_looks_are_spread_evenly_over_the_training(here: Path) -> None:
     for batch_size, steps in ((10, [0, 4, 8]), (30, [0, 1, 2, 3])):
         outcome = train_run(run_settings(tiny(batch_size=batch_size, probe_count=3)), Places(device="cpu"))
@@ -122,6 +137,8 @@ def test_the_steps_probe_goes_on_from_a_checkpoint_and_leaves_its_file(
     ("options", "says"),
     [
         (["--probe-every", "0"], "probe_every"),
+        (["--probe-eta", "0.5:4:8"], "probe_eta: says where to look along a step, and not how often"),
+        (["--probe-spacing", "log"], "probe_spacing: says where"),
         (["--probe-every", "5", "--probe-eta", "4:0.5:8"], "probe_eta"),
         (["--probe-every", "5", "--probe-eta", "1:2:0"], "probe_eta"),
         (["--probe-every", "5", "--probe-spacing", "cubic"], "probe_spacing"),

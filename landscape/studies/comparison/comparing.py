@@ -67,7 +67,7 @@ def compare(
     ]
     if not rows:
         raise InputError(_nothing("runs: no measure was made alike in two settings.", found))
-    final = judged(_chosen(rows, measures), by)
+    final = judged(_chosen(rows, measures, found), by)
     return Comparison(
         by,
         {s.label: "; ".join(f"{run} {why}" for run, why in s.failures.items()) for s in settings},
@@ -198,12 +198,13 @@ def _attempt(found: Collected, result: Result, work: Callable[..., T], *argument
         return None
 
 
-def _chosen(rows: Sequence[Row], patterns: Sequence[str]) -> list[Row]:
+def _chosen(rows: Sequence[Row], patterns: Sequence[str], found: Collected) -> list[Row]:
     for pattern in patterns:
         if not any(_matches(row, pattern) for row in rows):
-            raise unknown_choice(
-                "measure", pattern, {row.measure.name for row in rows} | {row.measure.family for row in rows}
-            )
+            if any(fnmatchcase(entry.family, pattern) for entry in KINDS.values()):
+                raise InputError(_nothing(f"measure: nothing of {pattern!r} was made alike in two settings.", found))
+            known = {row.measure.name for row in rows} | {row.measure.family for row in rows}
+            raise unknown_choice("measure", pattern, known)
     return [row for row in rows if not patterns or any(_matches(row, pattern) for pattern in patterns)]
 
 

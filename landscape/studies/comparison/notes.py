@@ -122,14 +122,19 @@ def _windows(groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
             found.append(
                 f"Fewer than {FINAL_EPOCHS} epochs, so the mean over the final ones is over all: {', '.join(short)}."
             )
-    steps = [row for row in rows if row.measure.family == "steps" and row.replication == STEPS]
-    series = [list(map(str, cell.values)) for row in steps for cell in row.cells.values() if cell.values]
-    spans = {f"{at[0]} to {at[-1]} ({len(at)})" for at in series}
+    spans = _spans(groups) if _has(rows, "steps") else []
     if len(spans) > 1:
         found.append(
-            f"The settings were probed at different steps: {'; '.join(sorted(spans))}. --steps chooses a common range."
+            f"The runs were probed at different steps: {'; '.join(spans)}. --steps chooses a common range, where there is one."
         )
     return found
+
+
+def _spans(groups: Sequence[Stratum]) -> list[str]:
+    """First and last probed step and their number, each once, of all runs."""
+    measured = [r for group in groups for run in group.runs for r in run.results if r.kind == "steps"]
+    steps = sorted({tuple(result.dataset["step"].values.tolist()) for result in measured} - {()})
+    return list(dict.fromkeys(f"{at[0]} to {at[-1]} ({len(at)})" for at in steps))
 
 
 def _epochs(run: Run) -> float:

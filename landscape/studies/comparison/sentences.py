@@ -64,9 +64,14 @@ def _found(row: Row, pair: Pair) -> str:
     else:
         size = f"{pair.a} is {HIGHER if more else LOWER} by {_amount(abs(pair.difference), row)}"
     smoother = ""
-    if row.measure.smoother != "neither":
+    if row.measure.smoother != "neither" and _one_sided(row, pair):
         smoother = f"; {pair.a if (row.measure.smoother == HIGHER) == more else pair.b} is the smoother one"
     return f"{size} ({_interval(row, pair)}; {_evidence(row, pair)}){smoother}"
+
+
+def _one_sided(row: Row, pair: Pair) -> bool:
+    """Whether both means are of one sign: a strong downward curvature is lower than none, and no smoother."""
+    return min(row.cells[setting].mean for setting in (pair.a, pair.b)) >= 0
 
 
 def _open(row: Row, pair: Pair) -> str:
