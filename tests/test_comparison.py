@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 from comparison_samples import history, plane, steps, study, training
+from matplotlib.text import Text
 from scipy import stats
 
 import landscape as ls
@@ -101,6 +104,13 @@ def test_one_seed_cannot_tell() -> None:
     assert math.isnan(found.low) and math.isnan(found.p)
     assert "cannot tell" in found.sentence
     assert any("One training seed only (seed 0) for 50, 800" in note for note in made.notes)
+
+
+def test_where_too_few_runs_are_left_the_message_names_those_that_were_left_out() -> None:
+    data = runs({50: [1.0], 800: [9.0]})
+    unfinished = data[1].assign_attrs(status="running")
+    with pytest.raises(InputError, match=r"have batch_size 50; nothing to compare.*data set 2 .*training is not over"):
+        ls.compare([data[0], unfinished], by="batch_size")
 
 
 def test_replicates_that_do_not_vary_cannot_tell() -> None:
@@ -310,9 +320,17 @@ def test_every_verdict_is_one_of_the_four_and_has_its_sentence() -> None:
             assert one.verdict == "cannot tell"
 
 
-def test_the_training_is_read_from_json_as_it_is_stored() -> None:
-    import json
+def test_the_picture_of_a_comparison_is_that_of_its_file(tmp_path: Path) -> None:
+    made = ls.compare(runs({50: [1.0, 1.2], 100: [2.0, 2.1]}), by="batch_size")
+    ls.save(made.dataset(), tmp_path / "made.h5")
+    stored = ls.load(tmp_path / "made.h5")
+    assert json.loads(stored.attrs["notes"]) == json.loads(made.dataset().attrs["notes"]) == list(made.notes)
+    texts = [{text.get_text() for text in ls.plot(d).findobj(Text)} for d in (made.dataset(), stored)]
+    assert texts[0] == texts[1]
+    assert any("taken alone" in text for text in texts[0])
 
+
+def test_the_training_is_read_from_json_as_it_is_stored() -> None:
     data = runs({50: [1.0, 1.2], 100: [2.0, 2.1]})
     stored = [d.assign_attrs(training=json.dumps(d.attrs["training"])) for d in data]
     assert ls.compare(stored, by="batch_size").sentences == ls.compare(data, by="batch_size").sentences

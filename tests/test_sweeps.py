@@ -226,6 +226,22 @@ def test_the_plan_lists_every_training_before_anything_starts(here: Path, capsys
     assert {row[-3] for row in rows} == {"4", "6"} or all("4" in row or "6" in row for row in rows)
 
 
+def test_a_study_writes_its_comparisons_in_every_format_and_draws_them(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = here / "mine.toml"
+    study.write_text(
+        "[[runs]]\nmodel='tiny.py:net'\ndata='tiny.py:data'\nbatch_size=[20, 30]\nseed=[0, 1]\nepochs=2\nprobe_every=1\n"
+        "[[comparisons]]\nname='sizes'\nby='batch_size'\n"
+    )
+    finished = run(capsys, "study", str(study), "--scale", "0.5", "--device", "cpu")
+    assert finished.status == 0, finished.err
+    written = {path.suffix for path in here.glob("outputs/*/sizes.*")}
+    assert written == {".csv", ".md", ".tex", ".html", ".h5", ".png"}
+    for suffix in (".md", ".html", ".tex"):
+        assert "Scaled to 0.5" in next(here.glob(f"outputs/*/sizes{suffix}")).read_text()
+
+
 def test_runs_of_equal_settings_belong_to_every_group_that_names_them() -> None:
     runs = distinct(
         sweep_settings({"model": "vgg08", "batch_size": [50, 100], "groups": ["a"]})

@@ -201,7 +201,7 @@ def block_interval(series: ArrayLike, block: int | None = None, confidence: floa
     n/l − 1 degrees of freedom.
 
     For autoregressions whose :func:`effective_size` is 5 or more it covers 93 to 97 % where 95 are due. It covers less where
-    the correlation is slow and hidden: 88 % of 100 values of φ = 0.9 under white noise of about the same size. No interval for a
+    the correlation is slow and hidden: 86 % for 100 values of φ = 0.9 under white noise of about the same size. No interval for a
     mean sees a trend. NaN for fewer than 30 values, for an effective size below 3, and as in :func:`t_interval`.
 
     References:

@@ -57,7 +57,7 @@ def compare(
     found = collect(runs)
     if not found.runs:
         raise InputError(_nothing("runs: nothing that can be compared.", found))
-    groups = strata(found, selected(found.runs, where or {}), by)
+    groups = _groups(found, where or {}, by)
     settings = [setting for group in groups for setting in group.settings]
     pairs = [pair for group in groups for pair in _pairs(group, by, reference)]
     made_alike = _variants(found, groups)
@@ -76,6 +76,14 @@ def compare(
         (*filter(None, [note]), *notes(by, groups, final), *_against(groups, reference), *found.notes),
         tuple(found.left_out),
     )
+
+
+def _groups(found: Collected, where: Mapping[str, Any], by: str) -> list[Stratum]:
+    """The runs in groups; where they are too few, the message says which were left out before."""
+    try:
+        return strata(found, selected(found.runs, where), by)
+    except InputError as error:
+        raise InputError(_nothing(str(error), found)) from None
 
 
 def _pairs(group: Stratum, by: str, reference: Any) -> list[tuple[Setting, Setting]]:

@@ -73,7 +73,8 @@ def _one_seed(groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
     if STEPS in replications:
         found.append(
             "Steps within one run: the interval is that of a mean over the steps of this run, by a circular block bootstrap with "
-            "the stated length of blocks, as if the run were stationary. It is no evidence between runs."
+            "the stated length of blocks, as if the run were stationary: a trend makes it wide or impossible, and --steps "
+            "chooses a part without one. It is no evidence between runs."
         )
     if DIRECTION_SEEDS in replications:
         found.append(

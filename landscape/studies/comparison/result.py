@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -118,7 +119,8 @@ class Comparison:
     def dataset(self) -> xr.Dataset:
         """Kind ``comparison``, over ``measure``, ``setting``, ``pair`` and ``replicate``.
 
-        ``value`` holds the replicates of each measure and setting, padded with NaN.
+        ``value`` holds the replicates of each measure and setting, padded with NaN. Attributes: ``notes`` and ``left_out``, JSON
+        lists of sentences.
         """
         return _dataset(self)
 
@@ -219,8 +221,8 @@ def _dataset(made: Comparison) -> xr.Dataset:
         "title": made.title,
         "by": made.by,
         "confidence": CONFIDENCE,
-        "notes": list(made.notes),
-        "left_out": list(made.left_out),
+        "notes": json.dumps(made.notes, ensure_ascii=False),
+        "left_out": json.dumps(made.left_out, ensure_ascii=False),
         "landscape_version": __version__,
     }
     return dataset
