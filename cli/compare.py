@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "--measure",
     "measures",
     multiple=True,
-    help="Only this measure or family (training, steps, plane, sharpness, curvature_map); * fits any.",
+    help="Only this measure or family (training, steps, plane, sharpness, curvature, curvature_map); * fits any.",
 )
 @click.option(
     "--out",

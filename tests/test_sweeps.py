@@ -231,7 +231,7 @@ def test_a_study_writes_its_comparisons_in_every_format_and_draws_them(
 ) -> None:
     study = here / "mine.toml"
     study.write_text(
-        "[[runs]]\nmodel='tiny.py:net'\ndata='tiny.py:data'\nbatch_size=[20, 30]\nseed=[0, 1]\nepochs=2\nprobe_every=1\n"
+        "[[runs]]\nmodel='tiny.py:net'\ndata='tiny.py:data'\nbatch_size=[20, 30]\nseed=[0, 1]\nepochs=2\n"
         "[[comparisons]]\nname='sizes'\nby='batch_size'\n"
     )
     finished = run(capsys, "study", str(study), "--scale", "0.5", "--device", "cpu")

@@ -37,8 +37,8 @@ def compare(
     """Compare trainings that differ in one setting, with the uncertainty of every difference.
 
     Args:
-        runs: folders of runs, result files, or data sets, of kind ``history``, ``steps``, ``plane``, ``sharpness`` or
-            ``curvature_map``. Results of equal settings are of one run.
+        runs: folders of runs, result files, or data sets, of kind ``history``, ``steps``, ``plane``, ``sharpness``,
+            ``curvature`` or ``curvature_map``. Results of equal settings are of one run.
         by: the setting that is compared, such as ``batch_size``, ``norm`` or ``learning_rate``. Runs that share it, and all
             others, are replicates by their ``seed``; runs whose other settings differ are compared in groups.
         where: only runs with these settings.
