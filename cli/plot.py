@@ -18,7 +18,7 @@ import click
 )
 @click.option(
     "--quantity",
-    help="Planes, paths and curves: loss or accuracy. flow: mean_abs_gradient or gradient_norm. steps: all, loss, predictiveness, "
+    help="Planes, paths and curves: loss or accuracy; curves: loss_alone too. flow: mean_abs_gradient or gradient_norm. steps: all, loss, predictiveness, "
     "beta, lipschitz or normalized. topology: all, tree or barcode. sharpness and comparison: one measure. "
     "spectrum: density, eigenvalues, trace or frobenius_norm.  [default: the first]",
 )

@@ -13,6 +13,7 @@ from test_render_planes import caption_of, legend_words
 
 from landscape.errors import InputError
 from landscape.render import plot
+from landscape.studies.settings import BUNDLED_STUDIES, load_study
 
 
 def curves(axes: Axes) -> list[np.ndarray]:
@@ -214,3 +215,19 @@ def test_seeds_of_unequal_length_are_compared_over_the_epochs_that_all_have() ->
 def test_more_runs_than_colours_still_have_a_colour_each() -> None:
     axes = plot([samples.history(3, optimizer=f"optimiser {k}") for k in range(10)]).axes[0]
     assert len({line.get_color() for line in axes.lines}) == 10
+
+
+def test_the_loss_alone_has_one_panel_with_the_values_of_both_splits() -> None:
+    history = samples.history(6)
+    figure = plot(history, quantity="loss_alone")
+    assert len([axes for axes in figure.axes if axes.lines]) == 1
+    assert drawn(figure, history["train_loss"].values)
+    assert drawn(figure, history["validation_loss"].values)
+
+
+@pytest.mark.parametrize("study", BUNDLED_STUDIES)
+def test_the_curves_that_bundled_studies_ask_for_can_be_drawn(study: str) -> None:
+    wanted = [p.quantity for p in load_study(study).pictures if p.kind == "curves"]
+    assert wanted
+    for quantity in wanted:
+        assert plot(samples.history(3), **({} if quantity is None else {"quantity": quantity})).axes

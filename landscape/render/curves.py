@@ -27,6 +27,7 @@ from landscape.render.value_axis import RATIO, mark_at_edge, set_value_axis
 # what a quantity shows: the panels, from left to right
 PANELS = {
     "loss": ("loss", "accuracy"),
+    "loss_alone": ("loss",),
     "accuracy": ("accuracy",),
     "learning_rate": ("learning_rate",),
     "all": ("loss", "accuracy", "learning_rate"),

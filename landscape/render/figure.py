@@ -40,7 +40,7 @@ def plot(
             ``run-range``, ``trajectory``, ``sharpness``, ``path``, ``topology``, ``stability``, ``spectrum`` (of a
             curvature), ``curvature-map`` and ``comparison`` for the others; ``auto``: by the data, a contour for a 2-D plane.
         quantity: of a plane ``loss``, ``accuracy`` or ``loss_standard_error``. Of a history ``loss`` (with the accuracy
-            beside it), ``accuracy``, ``learning_rate`` or ``all``. Of a gradient flow ``mean_abs_gradient`` or
+            beside it), ``loss_alone``, ``accuracy``, ``learning_rate`` or ``all``. Of a gradient flow ``mean_abs_gradient`` or
             ``gradient_norm``. Of steps ``all`` (loss, predictiveness and β), ``loss``, ``predictiveness``, ``beta``,
             ``lipschitz``, or ``normalized``: those that do not change where weights are rescaled before BatchNorm. Of a range
             over runs ``all``, ``loss`` or ``gradient_norm``. Of sharpness and comparisons ``all``, or one measure. Of stability
