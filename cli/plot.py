@@ -18,9 +18,9 @@ import click
 )
 @click.option(
     "--quantity",
-    help="Planes, paths and curves: loss or accuracy; curves: loss_alone too. flow: mean_abs_gradient or gradient_norm. steps: all, loss, predictiveness, "
-    "beta, lipschitz or normalized. topology: all, tree or barcode. sharpness and comparison: one measure. "
-    "spectrum: density, eigenvalues, trace or frobenius_norm.  [default: the first]",
+    help="Planes, paths and curves: loss or accuracy; curves: loss_alone too. flow: mean_abs_gradient or gradient_norm. "
+    "steps: all, loss, predictiveness, beta, lipschitz or normalized. topology: all, tree or barcode. "
+    "sharpness and comparison: one measure. spectrum: density, eigenvalues, trace or frobenius_norm.  [default: the first]",
 )
 @click.option("--scale", default="auto", help="auto, linear or log.")
 @click.option("--loss-max", type=float, help="Clip the loss above this value, and say so.")

@@ -27,7 +27,7 @@ RUN_FILES = {
     "run-range": ("steps.h5", "Train with --probe-every, such as --probe-every 10."),
 }
 # what a range over runs has from them, where all agree
-SHARED = ("model", "norm", "data", "optimizer", "learning_rate", "batch_size", "dead", "dead_reason")
+SHARED = ("model", "norm", "data", "optimizer", "learning_rate", "batch_size", "dead", "dead_reason", "note")
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,8 @@ class _Study:
             kind="auto" if page else picture.kind,
             scale=picture.scale,
             loss_max=picture.loss_max,
-            labels=tuple(label for _, label in found),
+            # Curves name themselves: seeds become one curve, and a swept setting gives the order and the colours.
+            labels=None if picture.kind == "curves" else tuple(label for _, label in found),
             **{k: v for k in ("quantity", "along") if (v := getattr(picture, k)) is not None},
         )
         suffixes = ("html",) if page else picture.formats
