@@ -348,3 +348,13 @@ def test_powers_of_ten_far_below_the_top_have_lines_and_labels() -> None:
     scale = choose_scale([np.array([1e-20, 1.0])])
     assert scale is not None
     assert min(scale.lines()) < 1e-17 and all(words.startswith("10") for words in scale.labels(scale.lines()))
+
+
+def test_the_scale_of_spreads_ends_where_the_means_are_clipped() -> None:
+    dataset = samples.plane(9, 9, seeds=(0, 1))
+    dataset["loss"][:, 4, 4] = [1.0, 1.2]
+    dataset["loss"][:, 0, 0] = [1e3, 1e9]
+    spread = dataset["loss"].std("seed", ddof=1)
+    drawn = float(spread.where(dataset["loss"].mean("seed") <= 5).max())
+    bars = [axes for axes in plot(dataset, loss_max=5).axes if "standard deviation" in axes.get_ylabel()]
+    assert bars[0].get_ylim()[1] == pytest.approx(drawn)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,13 +44,15 @@ def panels_of(planes: Sequence[PlaneData], seed: int | str | None) -> tuple[list
 
 
 def scales_of(values: list[Panel], spreads: list[Panel], options: Options) -> dict[int, Scale | None]:
-    """The scale of each panel, by its identity: one for all values and one for all spreads, or each its own."""
+    """The scale of each panel, by its identity: one for all values and one for all spreads, or each its own.
+
+    That of spreads ends where the means are clipped: beyond, where losses explode, seeds differ by more than all else.
+    """
+    means = {id(panel.plane): panel.field.values for panel in values}
     chosen: dict[int, Scale | None] = {}
-    for group, maximum, kind, decades in (
-        (values, options.loss_max, options.scale, None),
-        (spreads, None, "auto", SPREAD_DECADES),
-    ):
+    for group, kind, decades in ((values, options.scale, None), (spreads, "auto", SPREAD_DECADES)):
         for members in [group] if options.share else [[panel] for panel in group]:
+            maximum = options.loss_max if group is values else _largest_spread(members, means, options.loss_max)
             quantity = members[0].quantity if members else ""
             kind = "linear" if quantity == "accuracy" and kind == "auto" else kind
             still = all(panel.plane.dead or panel.field.flat for panel in members)
@@ -62,6 +64,17 @@ def scales_of(values: list[Panel], spreads: list[Panel], options: Options) -> di
             )
             chosen.update({id(panel): one for panel in members})
     return chosen
+
+
+def _largest_spread(spreads: Sequence[Panel], means: Mapping[int, Floats], clip: float | None) -> float | None:
+    """The largest spread where the mean is drawn unclipped; None where nothing is clipped, or there is no spread."""
+    if clip is None:
+        return None
+    drawn = [panel.field.values[means[id(panel.plane)] <= clip] for panel in spreads]
+    finite = [float(value) for values in drawn for value in values[np.isfinite(values)]]
+    lowest = min((float(np.nanmin(p.field.values)) for p in spreads if np.isfinite(p.field.values).any()), default=0.0)
+    most = max(finite, default=0.0)
+    return most if most > lowest else None
 
 
 def equal_scale(plane: PlaneData) -> bool:

@@ -81,8 +81,9 @@ class _Study:
         return made
 
     def _of(self, groups: Sequence[str]) -> Trained:
-        """The trained runs of some groups, or all."""
+        """The trained runs of some groups, or all; those that differ in rate or batch size in its order, as a sweep shares runs."""
         chosen = [(s, o) for s, o in self._trained if not groups or set(groups) & set(s.groups)]
+        chosen.sort(key=lambda run: (run[0].training.learning_rate, run[0].training.batch_size))
         if not chosen:
             raise InputError(f"none of the runs {', '.join(groups)} could be trained")
         return chosen
