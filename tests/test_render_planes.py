@@ -358,3 +358,4 @@ def test_the_scale_of_spreads_ends_where_the_means_are_clipped() -> None:
     drawn = float(spread.where(dataset["loss"].mean("seed") <= 5).max())
     bars = [axes for axes in plot(dataset, loss_max=5).axes if "standard deviation" in axes.get_ylabel()]
     assert bars[0].get_ylim()[1] == pytest.approx(drawn)
+    assert "The spread lies beyond its scale where the mean is clipped" in caption_of(plot(dataset, loss_max=5))

@@ -27,6 +27,7 @@ from landscape.render.panels import (
     ratio_of,
     scales_of,
     value_words,
+    within_clip,
 )
 from landscape.render.reading import PlaneData, read_planes
 from landscape.render.scale import Scale
@@ -66,12 +67,14 @@ def planes_figure(
         overlay: draws over each panel of values, which then has no lines of its own.
     """
     values, spreads = panels_of(planes, options.seed)
+    spreads = within_clip(values, spreads, options.loss_max)
     rows = _rows(values, spreads)
     columns = max(len(row) for row in rows)
     figure = layout.new_figure(width_of(options.width, COLUMN if columns == 1 else PAGE))
     scales = scales_of(values, spreads, options)
     cells = [_cells(figure, row, scales, options, overlay) for row in rows]
-    notes = [scale_note(scales[id(values[0])]) if options.share else "", note]
+    hidden = "The spread lies beyond its scale where the mean is clipped" if spreads and options.loss_max else ""
+    notes = [scale_note(scales[id(values[0])]) if options.share else "", hidden, note]
     caption = plane_caption([p.plane for p in values], [p.field for p in values], ". ".join(filter(None, notes)))
     layout.finish(figure, cells, caption, options.note)
     for axes in figure.axes:

@@ -66,6 +66,23 @@ def scales_of(values: list[Panel], spreads: list[Panel], options: Options) -> di
     return chosen
 
 
+def within_clip(values: Sequence[Panel], spreads: Sequence[Panel], clip: float | None) -> list[Panel]:
+    """Spreads that lie beyond their scale wherever the mean lies beyond its own.
+
+    What an adaptive plane holds there is only known to lie above the clip, so the spread of it means nothing.
+    """
+    means = {id(panel.plane): panel.field.values for panel in values}
+    most = _largest_spread(spreads, means, clip)
+    if clip is None or most is None:
+        return list(spreads)
+    beyond = []
+    for panel in spreads:
+        own = panel.field.values
+        hidden = np.where(means[id(panel.plane)] > clip, np.maximum(own, 2 * most), own)
+        beyond.append(replace(panel, field=replace(panel.field, values=hidden)))
+    return beyond
+
+
 def _largest_spread(spreads: Sequence[Panel], means: Mapping[int, Floats], clip: float | None) -> float | None:
     """The largest spread where the mean is drawn unclipped; None where nothing is clipped, or there is no spread."""
     if clip is None:
