@@ -80,3 +80,14 @@ def test_a_study_that_does_not_exist_lists_what_is_bundled() -> None:
 
 def test_axes_may_be_written_as_lists() -> None:
     assert probe_settings({"x": [-1, 1, 5]}).x == "-1:1:5"
+
+
+def test_a_budget_makes_a_small_plane_adaptive_and_belongs_to_no_other() -> None:
+    small = probe_settings({"x": "-1:1:9", "y": "-1:1:9", "max_points": 30})
+    refinement = small.refinement(["-1:1:9", "-1:1:9"])
+    assert refinement is not None and refinement.max_points == 30
+    assert probe_settings({"x": "-1:1:9", "y": "-1:1:9"}).refinement(["-1:1:9", "-1:1:9"]) is None
+    with pytest.raises(InputError, match="budgets of an adaptive plane"):
+        probe_settings({"adaptive": False, "minutes": 1.0})
+    with pytest.raises(InputError, match="max_points: only planes are refined, not a line"):
+        probe_settings({"kind": "line", "max_points": 30})

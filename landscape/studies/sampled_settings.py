@@ -50,7 +50,7 @@ class SampledSettings(ProbeSettings):
 class RefinedSettings(SampledSettings):
     """Of a probe of a plane that may be measured only where its picture needs it.
 
-    ``adaptive`` None means: planes of more than 15 × 15 points.
+    ``adaptive`` None means: planes of more than 15 × 15 points, and those for which a budget is given.
     """
 
     x: str | None = None
@@ -74,15 +74,24 @@ class RefinedSettings(SampledSettings):
 
     @model_validator(mode="after")
     def _refinable(self) -> Self:
-        if self.adaptive and self.kind == "line":
-            raise InputError(f"adaptive: only planes are refined, not a {self.kind}.")
+        if self.kind == "line":
+            for name, value in (
+                ("adaptive", self.adaptive),
+                ("max_points", self.max_points),
+                ("minutes", self.minutes),
+            ):
+                if value:
+                    raise InputError(f"{name}: only planes are refined, not a {self.kind}. Leave it out.")
+        if self.adaptive is False and (self.max_points is not None or self.minutes is not None):
+            raise InputError("max_points, minutes: are budgets of an adaptive plane, and --full measures every point.")
         Refinement(self.tolerance, self.loss_max, self.max_points, self.minutes)
         return self
 
     def refinement(self, axes: Sequence[str]) -> Refinement | None:
         """How a plane over ``axes`` is refined; None where every point is measured."""
         counts = [int(axis.split(":")[-1]) for axis in axes]
-        automatic = self.kind != "line" and math.prod(counts) > 15 * 15
+        budgeted = self.max_points is not None or self.minutes is not None
+        automatic = self.kind != "line" and (budgeted or math.prod(counts) > 15 * 15)
         if not (automatic if self.adaptive is None else self.adaptive):
             return None
         budget = self.budget(counts) if self.max_points is None and self.minutes is None else self.max_points
