@@ -48,6 +48,10 @@ def test_a_map_is_measured_once_and_drawn(here: Path, capsys: pytest.CaptureFixt
         before = made.load()
     again = run(capsys, *MAP, "--out", "map.h5")
     assert "over the plane" in again.out
+    told = run(capsys, "info", "map.h5").out
+    assert "curvature map, complete" in told
+    assert "20 of 20 points measured" in told
+    assert f"λ_max {float(before['checkpoint_eigenvalue_largest']):.5g}" in told
     with xr.open_dataset("map.h5") as made:
         xr.testing.assert_identical(before, made.load())
     drawn = run(

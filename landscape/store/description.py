@@ -81,6 +81,8 @@ def _result_lines(path: str | os.PathLike[str]) -> list[str]:
         ]
     if kind == "curvature" and "status" in dataset:
         return [f"curvature, {_completeness(dataset, 'quantities')}", *_curvature(dataset), *_provenance(dataset)]
+    if kind == "curvature_map":
+        return [f"curvature map, {_completeness(dataset)}", *_curvature_map(dataset), *_provenance(dataset)]
     if kind == "path":
         return [f"paths between two checkpoints, {_completeness(dataset)}", *_barriers(dataset), *_provenance(dataset)]
     if kind == "topology":
@@ -117,6 +119,22 @@ def _curvature(dataset: xr.Dataset) -> list[str]:
         ]
     dead = [f"warning: dead network: {made.get('dead_reason', '')}"] if made.get("dead") else []
     return [*lines, *([f"notes: {made['notes']}"] if made.get("notes") else []), *dead]
+
+
+def _curvature_map(dataset: xr.Dataset) -> list[str]:
+    """Over which grid, how the ratio of the extreme eigenvalues varies, and both of them at the checkpoint."""
+    made, ratio, measured = dataset.attrs, dataset["curvature_ratio"], dataset["status"] == 1
+    grid = ", ".join(_axis(name, dataset[name].values) for name in ("x", "y"))
+    both = dataset["eigenvalue_largest_converged"].astype(bool) & dataset["eigenvalue_smallest_converged"].astype(bool)
+    known = ratio.values[np.isfinite(ratio.values)]
+    between = f", from {known.min():.3g} to {known.max():.3g}" if known.size else ""
+    largest, smallest = (float(dataset[f"checkpoint_eigenvalue_{end}"]) for end in ("largest", "smallest"))
+    lines = [
+        f"grid: {grid}; direction seeds: {', '.join(map(str, dataset['seed'].values))}",
+        f"λ_min/λ_max: {int(measured.sum())} of {measured.size} points measured, {int((both & measured).sum())} converged{between}",
+        f"checkpoint: λ_max {largest:.5g}, λ_min {smallest:.5g}{_unit(dataset['eigenvalue_largest'])}",
+    ]
+    return [*lines, *([f"warning: dead network: {made.get('dead_reason', '')}"] if made.get("dead") else [])]
 
 
 def _plane(dataset: xr.Dataset) -> list[str]:
