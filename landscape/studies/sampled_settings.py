@@ -82,19 +82,23 @@ class RefinedSettings(SampledSettings):
             ):
                 if value:
                     raise InputError(f"{name}: only planes are refined, not a {self.kind}. Leave it out.")
-        if self.adaptive is False and (self.max_points is not None or self.minutes is not None):
+        if self.adaptive is False and self.budgeted:
             raise InputError("max_points, minutes: are budgets of an adaptive plane, and --full measures every point.")
         Refinement(self.tolerance, self.loss_max, self.max_points, self.minutes)
         return self
 
+    @property
+    def budgeted(self) -> bool:
+        """Whether a budget is given, in points or minutes."""
+        return self.max_points is not None or self.minutes is not None
+
     def refinement(self, axes: Sequence[str]) -> Refinement | None:
         """How a plane over ``axes`` is refined; None where every point is measured."""
         counts = [int(axis.split(":")[-1]) for axis in axes]
-        budgeted = self.max_points is not None or self.minutes is not None
-        automatic = self.kind != "line" and (budgeted or math.prod(counts) > 15 * 15)
+        automatic = self.kind != "line" and (self.budgeted or math.prod(counts) > 15 * 15)
         if not (automatic if self.adaptive is None else self.adaptive):
             return None
-        budget = self.budget(counts) if self.max_points is None and self.minutes is None else self.max_points
+        budget = self.max_points if self.budgeted else self.budget(counts)
         return Refinement(self.tolerance, self.loss_max, budget, self.minutes)
 
     def budget(self, counts: Sequence[int]) -> int:
