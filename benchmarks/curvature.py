@@ -38,7 +38,7 @@ from benchmarks.run import describe_machine
 from benchmarks.workload import PLAIN_BATCH, Workload
 from landscape.errors import InputError, LandscapeError
 from landscape.numerics.eigenvalues import Extremes, Search, extremes
-from landscape.numerics.lanczos import Operator, rademacher
+from landscape.numerics.lanczos import Krylov, Operator, rademacher
 from landscape.store import atomic_write
 
 OURS, THEIRS, ORACLE = "landscape", "PyHessian", "PyHessian, stopped when within the tolerance"
@@ -73,24 +73,24 @@ class Several:
     seconds: float
 
 
-def search(operator: Operator, like: Tensor, wanted: Search, seed: int) -> tuple[Extremes, float]:
-    """One search of ours, and the seconds it took."""
+def search(operator: Operator, like: Tensor, wanted: Search, seed: int) -> tuple[Extremes, Krylov, float]:
+    """One search of ours, the space that it was made in, and the seconds it took."""
     start = rademacher(like.numel(), seed, "benchmark", 0, like)
     begun = time.perf_counter()
-    found, _ = extremes(operator, start, wanted, seed=seed)
-    return found, time.perf_counter() - begun
+    found, space = extremes(operator, start, wanted, seed=seed)
+    return found, space, time.perf_counter() - begun
 
 
-def dominant(operator: Operator, like: Tensor, given: argparse.Namespace) -> float:
-    """The eigenvalue of the largest |λ| of an operator, to a tenth of the tolerance.
+def dominant(operator: Operator, near: Tensor, top: int, given: argparse.Namespace) -> float:
+    """The eigenvalue of the largest |λ|, at the end that is known, to a tenth of the tolerance; from a vector near its own.
 
     Raises:
         InputError: where the search does not get there.
     """
-    found, _ = search(operator, like, Search(1, 1, given.tolerance / 10, "value", given.most), 10**6)
+    found, _ = extremes(operator, near, Search(top, 1 - top, given.tolerance / 10, "value", given.most))
     if not found.converged.all():
         raise InputError(f"most: the reference did not converge within {given.most} products. Allow more.")
-    return float(found.values[np.abs(found.values).argmax()])
+    return float(found.values[0])
 
 
 class PyHessian:
@@ -109,10 +109,6 @@ class PyHessian:
         parts = torch.split(vector, [shape.numel() for shape in shapes])
         _, image = self._product([part.view(shape) for part, shape in zip(parts, shapes, strict=True)])
         return torch.cat([part.detach().flatten() for part in image])
-
-    @property
-    def like(self) -> Tensor:
-        return torch.zeros(sum(parameter.numel() for parameter in self._hessian.params))
 
     def found(self, reference: float, turn: int, given: argparse.Namespace, *, oracle: bool) -> Found:
         """Its power iteration from a random start, to its own stop or until it is within the tolerance."""
@@ -139,36 +135,45 @@ class PyHessian:
 def ours(operator: Operator, like: Tensor, reference: float, turn: int, given: argparse.Namespace) -> Found:
     """The end of the spectrum that dominates."""
     top = int(reference > 0)
-    found, seconds = search(operator, like, Search(top, 1 - top, given.tolerance, "value", given.most), turn)
+    found, _, seconds = search(operator, like, Search(top, 1 - top, given.tolerance, "value", given.most), turn)
     value = float(found.values[0])
     error = abs(value / reference - 1)
     return Found(OURS, turn, value, error, error <= given.tolerance, found.products, seconds)
 
 
-def several(operator: Operator, like: Tensor, turn: int, given: argparse.Namespace) -> Several:
-    """The largest eigenvalues by their residuals."""
-    found, seconds = search(operator, like, Search(given.top, 0, given.tolerance, "residual", given.most), turn)
+def several(operator: Operator, like: Tensor, turn: int, given: argparse.Namespace) -> tuple[Several, Krylov]:
+    """The largest eigenvalues by their residuals, and the space they were found in."""
+    wanted = Search(given.top, 0, given.tolerance, "residual", given.most)
+    found, space, seconds = search(operator, like, wanted, turn)
     pairs = zip(found.values, found.vectors, strict=True)
     residual = max(float(torch.linalg.vector_norm(operator(y) - value * y)) for value, y in pairs)
     converged = bool(found.converged.all())
-    return Several(
-        turn, found.values.tolist(), residual / abs(float(found.values[0])), converged, found.products, seconds
-    )
+    relative = residual / abs(float(found.values[0]))
+    return Several(turn, found.values.tolist(), relative, converged, found.products, seconds), space
 
 
 def run(given: argparse.Namespace) -> dict[str, Any]:
-    """Everything, as what the JSON file holds."""
+    """Everything, as what the JSON file holds.
+
+    The first turn's space of the ten largest eigenvalues says which end dominates, and gives the references a vector to start at.
+    """
     workload, machine = Workload(given.images, given.checkpoint), describe_machine()
     wide, objective = workload.objective(precision="fp64"), workload.objective()
     like, product = objective.theta.vector, objective.hessian_product
+    _tell(f"the {given.top} largest")
+    one, space = several(product, like, 0, given)
+    many = [one]
     _tell("references")
+    ritz = space.ritz()
+    first = int(np.abs(ritz.values).argmax())
+    top = int(ritz.values[first] > 0)
+    near = torch.from_numpy(ritz.vectors[:, first].copy()).to(space.basis) @ space.basis
     peer = PyHessian(workload) if importlib.util.find_spec("pyhessian") is not None else None
-    references = {"double precision": dominant(wide.hessian_product, wide.theta.vector, given)}
-    references[OURS] = dominant(product, like, given)
+    references = {"double precision": dominant(wide.hessian_product, near.to(wide.theta.vector), top, given)}
+    references[OURS] = dominant(product, near, top, given)
     if peer is not None:
-        references[THEIRS] = dominant(peer, peer.like, given)
+        references[THEIRS] = dominant(peer, near, top, given)
     found: list[Found] = []
-    many: list[Several] = []
     for turn in range(given.repeats):
         _tell(f"turn {turn + 1} of {given.repeats}")
         for method in (OURS, THEIRS, ORACLE) if turn % 2 == 0 else (ORACLE, THEIRS, OURS):
@@ -176,7 +181,9 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
                 found.append(ours(product, like, references[OURS], turn, given))
             elif peer is not None:
                 found.append(peer.found(references[THEIRS], turn, given, oracle=method == ORACLE))
-        many.append(several(product, like, turn, given))
+            _tell(f"  {found[-1]}")
+        if turn:
+            many.append(several(product, like, turn, given)[0])
     return {
         "machine": machine,
         "settings": {k: str(v) if isinstance(v, Path) else v for k, v in vars(given).items()},

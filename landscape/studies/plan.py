@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from landscape.data import NAMED_FACTS, TRAIN_IMAGES, DataSet, load_data
 from landscape.models import build_model, fitting_options
+from landscape.studies.costs import PRODUCT, probe_steps
 from landscape.studies.places import Places
-from landscape.studies.plane_probe import DEFAULT_AXES
-from landscape.studies.probe_settings import DirectedSettings
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.runs import run_folder
 from landscape.studies.settings import StudySettings
@@ -23,8 +23,7 @@ from landscape.training import Observer, StepReport, fit
 
 TIMED_BATCH = 32
 TIMED_STEPS = 4
-# A Hessian product takes about three training steps; a point of a curvature map some dozen products, a tracked eigenvalue a few.
-PRODUCT_STEPS, MAP_PRODUCTS, STABILITY_PRODUCTS = 3, 15, 5
+STABILITY_PRODUCTS = 5  # of an eigenvalue that is tracked in training, each time
 
 
 @dataclass(frozen=True)
@@ -63,15 +62,18 @@ def plan(study: StudySettings, places: Places) -> Plan:
     Raises:
         InputError: where a run's model or data cannot be had.
     """
-    speeds: dict[str, float] = {}
-    runs = []
+    timed: dict[str, tuple[nn.Module, float]] = {}
+    runs, probing = [], 0.0
     for run, label in zip(study.runs, labels_of(study.runs), strict=True):
         key = f"{run.model} {sorted(run.builder_options().items(), key=str)} {run.data} {run.training.precision}"
-        if key not in speeds:
-            speeds[key] = _seconds_an_image(run, places)
-        runs.append(_planned(run, label, places, speeds[key]))
-    typical = max(speeds.values())
-    return Plan(runs, sum(_probe_seconds(probe, study, typical) for probe in study.probes))
+        if key not in timed:
+            timed[key] = _timed(run, places)
+        module, second_an_image = timed[key]
+        runs.append(_planned(run, label, places, second_an_image))
+        for probe in study.probes:
+            if not probe.runs or set(probe.runs) & set(run.groups):
+                probing += probe_steps(probe, module, run.training.batch_size) * second_an_image
+    return Plan(runs, probing)
 
 
 def _planned(run: RunSettings, label: str, places: Places, second_an_image: float) -> PlannedRun:
@@ -81,36 +83,20 @@ def _planned(run: RunSettings, label: str, places: Places, second_an_image: floa
     recipe = run.training.for_steps(per_epoch)
     updates = recipe.updates_after(recipe.epochs, per_epoch)
     seen = images * updates // per_epoch
-    looked = 0
+    looked = 0.0
     probe = run.step_probe(total)
     if probe is not None:
         looks = math.ceil(updates / probe.every)
         looked = looks * len(probe.factors()) * len(probe.along) * min(recipe.batch_size, images)
     if run.stability_every is not None:
         looks = math.ceil(updates / run.stability_every)
-        looked += looks * STABILITY_PRODUCTS * PRODUCT_STEPS * min(recipe.batch_size, images)
+        looked += looks * STABILITY_PRODUCTS * PRODUCT * min(recipe.batch_size, images)
     done = (run_folder(run, places) / "last.pt").exists()
     return PlannedRun(label, run.groups, recipe.epochs, updates, seen, done, (seen + looked) * second_an_image)
 
 
-def _probe_seconds(probe: Any, study: StudySettings, second_an_image: float) -> float:
-    """An evaluation takes about a third of a training step; planes end at their budget at the latest."""
-    if not isinstance(probe, DirectedSettings):
-        return 0.0
-    axes = [axis or DEFAULT_AXES[probe.kind] for axis in ((probe.x,) if probe.kind == "line" else (probe.x, probe.y))]
-    every = points = math.prod(int(axis.split(":")[-1]) for axis in axes)
-    refinement = probe.refinement(axes)
-    if refinement is not None and refinement.max_points is not None:
-        points = min(points, refinement.max_points)
-    steps = points / 3
-    if probe.kind == "curvature_map":
-        steps = every / 3 + points * MAP_PRODUCTS * PRODUCT_STEPS
-    of = [run for run in study.runs if not probe.runs or set(probe.runs) & set(run.groups)]
-    return len(of) * len(probe.seeds) * steps * probe.images * second_an_image
-
-
-def _seconds_an_image(run: RunSettings, places: Places) -> float:
-    """The time of a training step of this network for an image, from a few steps on noise of the data's shape."""
+def _timed(run: RunSettings, places: Places) -> tuple[nn.Module, float]:
+    """A run's network, and the seconds of a training step for an image, from a few steps on noise of the data's shape."""
     facts: Mapping[str, Any] | None = NAMED_FACTS.get(run.data)
     if facts is None:
         data = _load(run, places)
@@ -124,7 +110,7 @@ def _seconds_an_image(run: RunSettings, places: Places) -> float:
     config = replace(run.training, batch_size=TIMED_BATCH, updates=TIMED_STEPS, train_images=None, augment=False)
     clock = _Clock()
     fit(module, source, config, loss=run.loss, device=places.device, observers=(clock,))
-    return clock.seconds_an_image()
+    return module, clock.seconds_an_image()
 
 
 class _Clock(Observer):
