@@ -35,6 +35,8 @@ Batch = tuple[Any, Any]
 Tensors = Mapping[str, Tensor]
 # (tensors of θ, what they change by, a part of the samples, N) -> the part's share of a product, tensor by tensor
 Way = Callable[[Tensors, Tensors, Batch, int], list[Tensor]]
+# the same of all parts: their sum
+Whole = Callable[[Tensors, Tensors, Iterable[Batch], int], list[Tensor]]
 # what torch says where there is no second derivative
 _NOT_TWICE = ("differentiate twice", "derivative for", "does not require grad", "double backward", "double_backward")
 FEW, MORE = 2, 4  # samples whose difference tells what one sample keeps
@@ -67,14 +69,17 @@ class Derivatives:
     def gradient(self, theta: Tensor, batches: PreparedBatches) -> tuple[Tensor, Tensor]:
         """The losses of all samples ``(N,)`` and the gradient ``(n,)`` at θ."""
         leaves = self._leaves(theta, self._layout)
-        total = torch.zeros(self._layout.size, dtype=self._wide, device=theta.device)
+        run = self._engine.tensors(leaves)
+        inner = _cut(run)
+        sums = _Sums(inner, self._wide)
         losses = []
         with self._runner.own_randomness():
             for part in self._parts(theta, batches):
-                values = self._losses(leaves, part)
-                _add(self._layout, total, _gradients(values.sum() / len(batches), leaves))
+                values = self._function.losses(inner, *part)[0]
+                sums.add(_gradients(values.sum() / len(batches), sums.moving))
                 losses.append(values.detach())
-        return torch.cat(losses), total
+        pulled = _vector_jacobian([run[name] for name in sums.moving], leaves, sums.narrow())
+        return torch.cat(losses), self._layout.pack(dict(zip(leaves, pulled, strict=True)), dtype=self._wide)
 
     def hessian_product(
         self, theta: Tensor, vector: Tensor, batches: PreparedBatches, names: Sequence[str] | None = None
@@ -86,8 +91,7 @@ class Derivatives:
         Raises:
             InputError: where the module or the loss cannot be differentiated twice.
         """
-        ways = (self._forward_over_reverse, self._reverse_over_reverse)
-        return self._product(ways, theta, vector, batches, names)
+        return self._product(self._forward_over_reverse, self._reverse_over_reverse, theta, vector, batches, names)
 
     def gauss_newton_product(
         self, theta: Tensor, vector: Tensor, batches: PreparedBatches, names: Sequence[str] | None = None
@@ -97,25 +101,52 @@ class Derivatives:
         Raises:
             InputError: also for outputs that hold no floating-point tensor.
         """
-        ways = (self._pushed_forward, self._pushed_by_reverse)
-        return self._product(ways, theta, vector, batches, names)
+        forward = partial(self._part_by_part, self._pushed_forward)
+        return self._product(forward, self._pushed_by_reverse, theta, vector, batches, names)
 
     def _product(
         self,
-        ways: tuple[Way, Way],
+        forward: Whole,
+        reverse: Way,
         theta: Tensor,
         vector: Tensor,
         batches: PreparedBatches,
         names: Sequence[str] | None,
     ) -> Tensor:
+        """The product with a pass of dual numbers, or where that cannot be, by reverse passes alone."""
         layout = self._layout if names is None else self._layout.part(names)
         leaves, along = self._leaves(theta, layout), layout.views(vector)
-        total = torch.zeros(layout.size, dtype=self._wide, device=theta.device)
-        # The fused attention kernels have no second derivative; the plain one has.
-        with sdpa_kernel(SDPBackend.MATH), self._runner.own_randomness():
-            for part in self._parts(theta, batches):
-                _add(layout, total, self._taken(ways, leaves, along, part, len(batches)))
-        return total
+
+        def made(way: Whole) -> Tensor:
+            # The fused attention kernels have no second derivative; the plain one has.
+            with sdpa_kernel(SDPBackend.MATH), self._runner.own_randomness():
+                parts = way(leaves, along, self._parts(theta, batches), len(batches))
+            return layout.pack(dict(zip(layout.names, parts, strict=True)), dtype=self._wide)
+
+        if self.mode == FORWARD:
+            try:
+                return made(forward)
+            except (NotImplementedError, RuntimeError):
+                # Not every operation has a forward derivative. If the cause was another, it comes up again below.
+                self.mode = REVERSE
+        try:
+            return made(partial(self._part_by_part, reverse))
+        except (NotImplementedError, RuntimeError) as error:
+            if not any(words in str(error) for words in _NOT_TWICE):
+                raise
+            raise InputError(
+                f"module, loss: cannot be differentiated twice, so they have no curvature ({error}). Expected operations with "
+                "a second derivative; a torch.autograd.Function needs a backward that is differentiable itself."
+            ) from error
+
+    def _part_by_part(
+        self, way: Way, leaves: Tensors, along: Tensors, parts: Iterable[Batch], samples: int
+    ) -> list[Tensor]:
+        """The sum of every part's share of a product."""
+        sums = _Sums(_moving(leaves, along), self._wide)
+        for part in parts:
+            sums.add(way(leaves, along, part, samples))
+        return list(sums.totals)
 
     def _parts(self, theta: Tensor, batches: PreparedBatches) -> Iterator[Batch]:
         for batch in batches:
@@ -134,30 +165,30 @@ class Derivatives:
             self._size = derivative_batch((more - few) // (MORE - FEW), self._runner.device)
         return self._size
 
-    def _taken(self, ways: tuple[Way, Way], leaves: Tensors, along: Tensors, part: Batch, samples: int) -> list[Tensor]:
-        """The product forward over reverse, or where that cannot be, by reverse passes alone."""
-        if self.mode == FORWARD:
-            try:
-                return ways[0](leaves, along, part, samples)
-            except (NotImplementedError, RuntimeError):
-                # Not every operation has a forward derivative. If the cause was another, it comes up again below.
-                self.mode = REVERSE
-        try:
-            return ways[1](leaves, along, part, samples)
-        except (NotImplementedError, RuntimeError) as error:
-            if not any(words in str(error) for words in _NOT_TWICE):
-                raise
-            raise InputError(
-                f"module, loss: cannot be differentiated twice, so they have no curvature ({error}). Expected operations with "
-                "a second derivative; a torch.autograd.Function needs a backward that is differentiable itself."
-            ) from error
-
-    def _forward_over_reverse(self, leaves: Tensors, along: Tensors, part: Batch, samples: int) -> list[Tensor]:
+    def _forward_over_reverse(
+        self, leaves: Tensors, along: Tensors, parts: Iterable[Batch], samples: int
+    ) -> list[Tensor]:
+        """With the gradient g = ∂L/∂t in the tensors t(θ) that are run, and its change g' = H_t t' summed over the parts:
+        H v is how (∂t/∂θ)ᵀ g changes along v, both factors moving.
+        """
+        with forward_ad.dual_level():
+            run = self._engine.tensors(_duals(leaves, along))
+            pairs = {name: forward_ad.unpack_dual(t) for name, t in run.items()}  # type: ignore[no-untyped-call]
+            inner = _cut({name: pair.primal for name, pair in pairs.items()})
+            changes = {name: pair.tangent.detach() for name, pair in pairs.items() if pair.tangent is not None}
+        first, second = _Sums(inner, self._wide), _Sums(inner, self._wide)
+        for part in parts:
+            with forward_ad.dual_level():
+                values = self._function.losses(_duals(inner, changes), *part)[0]
+                gradients, tangents = _unpacked(_gradients(values.sum() / samples, first.moving))
+            first.add(gradients)
+            second.add(tangents)
         moving = _moving(leaves, along)
         with forward_ad.dual_level():
-            gradients = _gradients(self._losses(_duals(leaves, along), part).sum() / samples, moving)
-            tangents = [forward_ad.unpack_dual(g).tangent for g in gradients]  # type: ignore[no-untyped-call]
-        return [torch.zeros_like(g) if t is None else t for g, t in zip(gradients, tangents, strict=True)]
+            run = self._engine.tensors(_duals(leaves, along))
+            weights = [forward_ad.make_dual(*pair) for pair in zip(first.narrow(), second.narrow(), strict=True)]  # type: ignore[no-untyped-call]
+            _, tangents = _unpacked(_vector_jacobian([run[name] for name in first.moving], moving, weights))
+        return tangents
 
     def _reverse_over_reverse(self, leaves: Tensors, along: Tensors, part: Batch, samples: int) -> list[Tensor]:
         moving = _moving(leaves, along)
@@ -272,10 +303,31 @@ def _duals(leaves: Tensors, along: Tensors) -> dict[str, Tensor]:
     return {n: forward_ad.make_dual(t, along[n]) if n in along else t for n, t in leaves.items()}  # type: ignore[no-untyped-call]
 
 
-def _add(layout: Layout, total: Tensor, parts: Iterable[Tensor]) -> None:
-    """Add in the type of ``total`` without a copy in that type."""
-    for view, part in zip(layout.views(total).values(), parts, strict=True):
-        view += part.detach()
+class _Sums:
+    """Sums over parts, one for each tensor that is differentiated, in a wider type without copies in it."""
+
+    def __init__(self, tensors: Tensors, wide: torch.dtype) -> None:
+        self.moving = {name: tensor for name, tensor in tensors.items() if tensor.requires_grad}
+        self.totals = [torch.zeros_like(tensor, dtype=wide, requires_grad=False) for tensor in self.moving.values()]
+
+    def add(self, parts: Iterable[Tensor]) -> None:
+        for total, part in zip(self.totals, parts, strict=True):
+            total += part.detach()
+
+    def narrow(self) -> list[Tensor]:
+        """In the type of the tensors."""
+        return [total.to(tensor.dtype) for total, tensor in zip(self.totals, self.moving.values(), strict=True)]
+
+
+def _cut(tensors: Tensors) -> dict[str, Tensor]:
+    """The same tensors as leaves of their own, so that parts are differentiated without what made them."""
+    return {name: tensor.detach().requires_grad_(tensor.requires_grad) for name, tensor in tensors.items()}
+
+
+def _unpacked(duals: Iterable[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Values and what they change by, zeros where they do not."""
+    pairs = [forward_ad.unpack_dual(dual) for dual in duals]  # type: ignore[no-untyped-call]
+    return [p.primal for p in pairs], [torch.zeros_like(p.primal) if p.tangent is None else p.tangent for p in pairs]
 
 
 def _gradients(value: Tensor, leaves: Mapping[Any, Tensor], *, create_graph: bool = False) -> list[Tensor]:
