@@ -6,6 +6,9 @@ operation has no forward derivative it falls back to reverse over reverse. A pro
 G = 1/N Σ Jᵢᵀ ∇²ℓᵢ Jᵢ, with the Jacobians J of the outputs and ∇²ℓ the loss's Hessian in them, is J v forward, ∇²ℓ on the
 outputs alone, and Jᵀ in reverse.
 
+The engine makes the tensors that are run out of θ, and that is differentiated once a pass: parts are differentiated in the tensors
+that are run, and their sum is pulled back to θ at the end.
+
 A backward pass keeps what the forward pass made, layer by layer, where an evaluation keeps one layer. So batches are taken in
 parts that are sized by what is kept, see :mod:`landscape.objective.sizing`. (A layer that draws in evaluation mode draws anew for
 each part.)
