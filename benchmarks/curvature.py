@@ -178,10 +178,13 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
         _tell(f"turn {turn + 1} of {given.repeats}")
         for method in (OURS, THEIRS, ORACLE) if turn % 2 == 0 else (ORACLE, THEIRS, OURS):
             if method == OURS:
-                found.append(ours(product, like, references[OURS], turn, given))
+                made = ours(product, like, references[OURS], turn, given)
             elif peer is not None:
-                found.append(peer.found(references[THEIRS], turn, given, oracle=method == ORACLE))
-            _tell(f"  {found[-1]}")
+                made = peer.found(references[THEIRS], turn, given, oracle=method == ORACLE)
+            else:
+                continue
+            _tell(f"  {made}")
+            found.append(made)
         if turn:
             many.append(several(product, like, turn, given)[0])
     return {
