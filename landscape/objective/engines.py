@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape.objective.batch_norm import RunningStatistics
+from landscape.objective.convolutions import filter_convolutions
 from landscape.objective.flat_module import FlatModule
 from landscape.objective.folding import Folding, NotFoldable, fold_module
 from landscape.objective.subspace import AffineMap, Subspace
@@ -130,15 +131,29 @@ class FoldedEngine:
 
 
 def choose_engine(
-    wanted: str, flat: FlatModule, statistics: RunningStatistics, agrees: Callable[[nn.Module], bool]
+    wanted: str,
+    flat: FlatModule,
+    statistics: RunningStatistics,
+    agrees: Callable[[nn.Module], bool],
+    *,
+    compiled: bool = False,
 ) -> tuple[Engine, str]:
     """The engine and the sentence that says why.
 
-    ``auto`` takes the folded one where the module allows it and its outputs on the first batch are the plain ones (``agrees``).
+    ``auto`` takes the folded one where the module allows it, and faster convolutions where there are some and nothing is
+    ``compiled``; the outputs on the first batch must be the plain ones (``agrees``) each time.
     """
-    plain = PlainEngine(flat, statistics)
     if wanted == "plain":
-        return plain, "plain, as asked"
+        return PlainEngine(flat, statistics), "plain, as asked"
+    engine, note = _folded_or_plain(flat, statistics, agrees)
+    filtered = "" if compiled else filter_convolutions(engine.flat.module, agrees)
+    return engine, "; ".join(filter(None, (note, filtered)))
+
+
+def _folded_or_plain(
+    flat: FlatModule, statistics: RunningStatistics, agrees: Callable[[nn.Module], bool]
+) -> tuple[Engine, str]:
+    plain = PlainEngine(flat, statistics)
     if statistics.layout.size == 0:
         return plain, "plain: no BatchNorm with running statistics to fold"
     try:

@@ -131,7 +131,9 @@ class Objective:
         self._check_labels(loss, outputs)
         self._calibration = self._calibration_batches(calibration) if batch_norm == "reestimated" else None
         wanted = "plain" if batch_norm in ("reestimated", "batch") else engine
-        self._engine, self.engine_note = choose_engine(wanted, self._flat, self._statistics, self._agrees_with(outputs))
+        self._engine, self.engine_note = choose_engine(
+            wanted, self._flat, self._statistics, self._agrees_with(outputs), compiled=compile
+        )
         if self._engine.flat is not self._flat:
             self._theta = ParameterVector(self._flat.vector, self._flat.layout)  # which nothing is loaded into then
         self.compiled = compile

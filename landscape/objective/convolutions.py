@@ -1,0 +1,95 @@
+"""Which convolutions of a module run by Winograd's minimal filtering (:mod:`landscape.numerics.winograd`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.functional import leaky_relu
+
+from landscape.numerics import winograd
+
+
+class FilteredConv2d(nn.Conv2d):
+    """A 3×3 convolution, stride 1 and padding 1, that takes the faster way where the image and the precision allow it.
+
+    Attributes:
+        slope: of the activation that follows for negative results, 1 for none.
+    """
+
+    slope = 1.0
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - its name in nn.Conv2d
+        half = torch.is_autocast_enabled("cpu")
+        if input.dim() != 4 or not winograd.suits_image(*input.shape[2:]) or (half and not winograd.has_half()):
+            outputs = super().forward(input)
+            return outputs if self.slope == 1 else leaky_relu(outputs, self.slope, inplace=True)
+        bias = self.weight.new_zeros(self.out_channels) if self.bias is None else self.bias
+        return winograd.convolution(input.bfloat16() if half else input.float(), self.weight, bias, slope=self.slope)
+
+
+def filter_convolutions(module: nn.Module, agrees: Callable[[nn.Module], bool]) -> str:
+    """Let the convolutions that suit it run faster, in place; the sentence that says how many or why none, or nothing.
+
+    In a traced module the activation after such a convolution becomes part of it. ``agrees`` says whether the module's outputs
+    are still the same; where they are not, nothing is changed.
+    """
+    chosen = [layer for layer in module.modules() if _suits(layer)]
+    if not chosen:
+        return ""
+    try:
+        winograd.has_half()
+    except winograd.Unavailable as reason:
+        return f"convolutions are PyTorch's: {reason}"
+    _make(chosen, FilteredConv2d)
+    if not agrees(module):
+        _make(chosen, nn.Conv2d)
+        return "convolutions are PyTorch's: minimal filtering changes the outputs"
+    if isinstance(module, fx.GraphModule):
+        _take_in_activations(module)
+    return f"{len(chosen)} convolutions by Winograd's minimal filtering"
+
+
+def _suits(layer: nn.Module) -> bool:
+    # Exactly this type: a subclass, or a parametrised layer, may do more than its base.
+    return (
+        type(layer) is nn.Conv2d
+        and layer.weight.device.type == "cpu"
+        and layer.weight.dtype == torch.float32
+        and (layer.stride, layer.dilation, layer.groups) == ((1, 1), (1, 1), 1)
+        and layer.padding in ((1, 1), "same")
+        and layer.padding_mode == "zeros"
+        and winograd.suits(layer.weight.shape)
+    )
+
+
+def _make(layers: Sequence[nn.Module], kind: type[nn.Module]) -> None:
+    """Give the layers another class: their tensors, names and hooks stay, and with them every view and tie."""
+    for layer in layers:
+        layer.__class__ = kind
+
+
+def _take_in_activations(traced: fx.GraphModule) -> None:
+    layers = dict(traced.named_modules())
+    calls = Counter(str(node.target) for node in traced.graph.nodes if node.op == "call_module")
+    for node in list(traced.graph.nodes):
+        slope = _slope(layers.get(str(node.target))) if node.op == "call_module" else None
+        source = node.args[0] if node.args else None
+        if slope is None or not isinstance(source, fx.Node) or len(source.users) != 1:
+            continue
+        layer = layers.get(str(source.target)) if source.op == "call_module" else None
+        if isinstance(layer, FilteredConv2d) and calls[str(source.target)] == 1:
+            layer.slope = slope
+            node.replace_all_uses_with(source)
+            traced.graph.erase_node(node)
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+
+
+def _slope(layer: nn.Module | None) -> float | None:
+    """Of an activation that leaves positive numbers as they are and keeps the sign of the others."""
+    if type(layer) is nn.ReLU:
+        return 0.0
+    return float(layer.negative_slope) if type(layer) is nn.LeakyReLU and layer.negative_slope >= 0 else None
