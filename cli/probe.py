@@ -50,7 +50,8 @@ _FILE = click.Path(path_type=Path)
     click.option("--precision", help="fp32, fp64 or bf16.  [default: fp32]"),
     click.option("--batch-size", type=int, help="Images a forward pass; part of the result for --batch-norm batch."),
     click.option(
-        "--engine", help="auto folds BatchNorm away where that gives the same values; plain does not.  [default: auto]"
+        "--engine",
+        help="auto folds BatchNorm away and filters 3x3 convolutions where that gives the same values; plain does not.  [default: auto]",
     ),
     click.option(
         "--compile", is_flag=True, default=None, help="Run through torch.compile; starts slower, runs faster."

@@ -70,8 +70,8 @@ class Objective:
         calibration: the data whose statistics ``reestimated`` takes; the evaluated samples by default.
         batch_size: samples a forward pass; by default as many as fit the cache (CPU) or memory (CUDA), see
             :mod:`landscape.objective.sizing`. Under ``batch`` it is part of the result, and 128 by default.
-        engine: ``auto`` folds BatchNorm with fixed statistics into the layer before it, where the module can be traced and
-            gives the same outputs; ``plain`` runs the module as it is. :attr:`engine_note` says which it is and why.
+        engine: ``auto`` folds BatchNorm with fixed statistics into the layer before it and runs 3×3 convolutions on a CPU by
+            minimal filtering, where the module gives the same outputs; ``plain`` runs it as it is. :attr:`engine_note` says which.
         compile: run evaluations through ``torch.compile``; the first takes longer. Derivatives are taken without it.
         precision: ``fp32``, ``fp64`` or ``bf16`` (autocast over fp32 weights); None keeps the module's own dtype.
         device: ``auto``, ``cpu``, ``cuda``, ``mps`` or a ``torch.device``.
