@@ -135,6 +135,8 @@ INLINE Tile tile_at(long index, Shape s) {
   return (Tile){index / (down * across), index / across % down * 4, index % across * 4};
 }
 
+INLINE long step_of(long rows, long columns) { return rows * columns + PAD; }
+
 INLINE long tiles_of(Shape s) { return s.n * ((s.h + 3) / 4) * ((s.w + 3) / 4); }
 
 /* Where the size x size pixels from `margin` before the tile on lie, `zero` outside of the image. */
@@ -248,9 +250,10 @@ INLINE void weight_tile(Weight w, long c, long k, vec *u) {
   for (int i = 0; i < 6; i++) spread_weights(t[3 * i], t[3 * i + 1], t[3 * i + 2], u + 6 * i, 1);
 }
 
-/* Rows of u: [position][c][k], in bf16 [position][c / 2][k][2]. */
-INLINE void weight_row(Weight w, Shape s, long c, void *u, const int half) {
-  for (long k = 0; k < s.k; k += LANES) {
+/* LANES columns of u: [position][c][k], in bf16 [position][c / 2][k][2]. */
+INLINE void weight_columns(Weight w, Shape s, long k, void *u, const int half) {
+  const long step = step_of(s.c, s.k);
+  for (long c = 0; c < s.c; c += half ? 2 : 1) {
     vec one[36];
     weight_tile(w, c, k, one);
 #if HALF
@@ -261,13 +264,13 @@ INLINE void weight_row(Weight w, Shape s, long c, void *u, const int half) {
       for (int p = 0; p < 36; p++) {
         const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)one[p]));
         const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)two[p]));
-        _mm512_storeu_si512((uint16_t *)u + (p * s.c + c) * s.k + 2 * k, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+        _mm512_storeu_si512((uint16_t *)u + p * step + c * s.k + 2 * k, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
       }
       continue;
     }
 #endif
     UNROLL
-    for (int p = 0; p < 36; p++) TO((float *)u + (p * s.c + c) * s.k + k) = one[p];
+    for (int p = 0; p < 36; p++) TO((float *)u + p * step + c * s.k + k) = one[p];
   }
 }
 
@@ -361,23 +364,25 @@ INLINE void block_product(const void *v, const void *u, float *m, Shape s, long 
 /* One thread's part of the tiles; its memory holds u, v, m and zeros. */
 INLINE void convolve(const void *x, Weight w, const float *bias, float slope, void *y, Shape s, float *memory, int part, int parts,
                      const int half) {
-  const long step_v = BLOCK * s.c + PAD, step_m = BLOCK * s.k + PAD, last = tiles_of(s) * (part + 1) / parts, size = half ? 2 : 4;
-  float *u = memory, *v = u + POSITIONS * s.c * s.k, *m = v + POSITIONS * step_v, *zero = m + POSITIONS * step_m;
+  const long step_u = step_of(s.c, s.k), step_v = step_of(BLOCK, s.c), step_m = step_of(BLOCK, s.k);
+  const long last = tiles_of(s) * (part + 1) / parts, size = half ? 2 : 4;
+  float *u = memory, *v = u + POSITIONS * step_u, *m = v + POSITIONS * step_v, *zero = m + POSITIONS * step_m;
   memset(zero, 0, s.c * sizeof(float));
   /* Every thread for itself: waiting for the others would cost more. */
-  for (long c = 0; c < s.c; c += 1 + half) weight_row(w, s, c, u, half);
+  for (long k = 0; k < s.k; k += LANES) weight_columns(w, s, k, u, half);
   for (long first = tiles_of(s) * part / parts; first < last; first += BLOCK) {
     const long count = first + BLOCK < last ? BLOCK : last - first;
     for (long t = 0; t < count; t++) input_tile(x, zero, s, tile_at(first + t, s), v, t * s.c, step_v, half);
     for (long p = 0; p < POSITIONS; p++)
-      block_product((char *)v + p * step_v * size, (char *)u + p * s.c * s.k * size, m + p * step_m, s, count, half);
+      block_product((char *)v + p * step_v * size, (char *)u + p * step_u * size, m + p * step_m, s, count, half);
     for (long t = 0; t < count; t++) output_tile(m + t * s.k, step_m, bias, slope, y, s, tile_at(first + t, s), half);
   }
 }
 
 /* One thread's part of u = sum over tiles of v' m. */
 INLINE void weight_gradient(const float *x, const float *dy, Shape s, float *memory, int part, int parts) {
-  const long step_v = BLOCK * s.c + PAD, step_m = BLOCK * s.k + PAD, last = tiles_of(s) * (part + 1) / parts, size = POSITIONS * s.c * s.k;
+  const long step_u = step_of(s.c, s.k), step_v = step_of(BLOCK, s.c), step_m = step_of(BLOCK, s.k);
+  const long last = tiles_of(s) * (part + 1) / parts, size = POSITIONS * step_u;
   float *u = memory, *v = u + size, *m = v + POSITIONS * step_v, *zero = m + POSITIONS * step_m;
   memset(u, 0, size * sizeof(float));
   memset(zero, 0, (s.c > s.k ? s.c : s.k) * sizeof(float));
@@ -391,7 +396,7 @@ INLINE void weight_gradient(const float *x, const float *dy, Shape s, float *mem
       for (long k = 0; k < s.k; k += 2 * LANES)
         for (long c = 0; c < s.c; c += SUMS) {
           const float *rows = v + p * step_v + c, *columns = m + p * step_m + k;
-          float *to = u + (p * s.c + c) * s.k + k;
+          float *to = u + p * step_u + c * s.k + k;
           if (k + LANES < s.k) outer_product(rows, columns, to, s, count, 2);
           else outer_product(rows, columns, to, s, count, 1);
         }
@@ -399,7 +404,7 @@ INLINE void weight_gradient(const float *x, const float *dy, Shape s, float *mem
 }
 
 /* Floats of memory for one thread. */
-long winograd_memory(long c, long k) { return POSITIONS * (c * k + BLOCK * (c + k) + 2 * PAD) + (c > k ? c : k); }
+long winograd_memory(long c, long k) { return POSITIONS * (step_of(c, k) + step_of(BLOCK, c) + step_of(BLOCK, k)) + (c > k ? c : k); }
 
 int winograd_half(void) { return HALF; }
 
@@ -421,7 +426,7 @@ void winograd_convolution(const void *x, const float *w, long wk, long wc, long 
 void winograd_weight_gradient(const float *x, const float *dy, float *dw, long n, long h, long width, long c, long k, float *memory,
                               int threads) {
   const Shape s = {n, h, width, c, k};
-  const long own = winograd_memory(c, k);
+  const long own = winograd_memory(c, k), step = step_of(c, k);
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int part = 0; part < threads; part++) weight_gradient(x, dy, s, memory + part * own, part, threads);
   for (long i = 0; i < c; i++)
@@ -429,8 +434,8 @@ void winograd_weight_gradient(const float *x, const float *dy, float *dw, long n
       vec u[36], t[18], g[9];
       UNROLL
       for (int p = 0; p < 36; p++) {
-        u[p] = AT(memory + (p * c + i) * k + o);
-        for (int part = 1; part < threads; part++) u[p] += AT(memory + part * own + (p * c + i) * k + o);
+        u[p] = AT(memory + p * step + i * k + o);
+        for (int part = 1; part < threads; part++) u[p] += AT(memory + part * own + p * step + i * k + o);
       }
       UNROLL
       for (int j = 0; j < 6; j++) gather_weights(u[j], u[6 + j], u[12 + j], u[18 + j], u[24 + j], u[30 + j], t + j, 6);
