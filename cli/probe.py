@@ -51,10 +51,13 @@ _FILE = click.Path(path_type=Path)
     click.option("--batch-size", type=int, help="Images a forward pass; part of the result for --batch-norm batch."),
     click.option(
         "--engine",
-        help="auto folds BatchNorm away and filters 3x3 convolutions where that gives the same values; plain does not.  [default: auto]",
+        help="auto folds BatchNorm away and filters 3x3 convolutions where values stay the same; plain does not.  [default: auto]",
     ),
     click.option(
-        "--compile", is_flag=True, default=None, help="Run through torch.compile; starts slower, runs faster."
+        "--compile",
+        is_flag=True,
+        default=None,
+        help="Run through torch.compile, without filtered convolutions; starts slower.",
     ),
     click.option(
         "--adaptive/--full",

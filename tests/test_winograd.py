@@ -134,6 +134,14 @@ def test_a_value_depends_on_neither_the_batch_nor_the_threads() -> None:
         torch.set_num_threads(before)
 
 
+def test_no_image_at_all_is_none() -> None:
+    x, weight, bias = operands((1, 16, 16, 8, 8))
+    weight.requires_grad_()
+    empty = winograd.convolution(x[:0], weight, bias)
+    assert empty.shape == (0, 16, 8, 8)
+    assert not bool(torch.autograd.grad(empty.sum(), weight)[0].any())
+
+
 def test_what_is_no_number_stays_so() -> None:
     x, weight, bias = operands((1, 16, 16, 8, 8))
     x[0, 3, 1, 1] = torch.nan
@@ -223,6 +231,17 @@ def test_an_objective_differentiates_as_the_plain_one_does(norm: str) -> None:
         )
     for ours, theirs in zip(*found, strict=True):
         assert apart(ours, theirs) < 1e-4
+
+
+@pytest.mark.parametrize("policy", ["reestimated", "batch"])
+def test_statistics_that_are_taken_anew_are_taken_of_the_same_activations(policy: str) -> None:
+    found = []
+    for options in ({"precision": "fp32"}, {"engine": "plain", "precision": "fp64"}):
+        objective = Objective(network("batch"), data=samples(), device="cpu", batch_norm=policy, **options)  # type: ignore[arg-type]
+        found.append(objective.evaluate().loss)
+        if options["precision"] == "fp32":
+            assert objective.engine_note.startswith("plain: BatchNorm's statistics are new at every point; 12 conv")
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
 def test_plain_and_compiled_objectives_keep_the_convolutions() -> None:

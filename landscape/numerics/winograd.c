@@ -403,6 +403,12 @@ INLINE void weight_gradient(const float *x, const float *dy, Shape s, float *mem
   }
 }
 
+/* Each thread transforms the weight anew: more of them than there are blocks would do only that. */
+INLINE int useful(int threads, Shape s) {
+  const long blocks = (tiles_of(s) + BLOCK - 1) / BLOCK;
+  return blocks < 1 ? 1 : blocks < threads ? (int)blocks : threads;
+}
+
 /* Floats of memory for one thread. */
 long winograd_memory(long c, long k) { return POSITIONS * (step_of(c, k) + step_of(BLOCK, c) + step_of(BLOCK, k)) + (c > k ? c : k); }
 
@@ -415,6 +421,7 @@ void winograd_convolution(const void *x, const float *w, long wk, long wc, long 
   const Shape s = {n, h, width, c, k};
   const Weight weight = {w, wk, wc, wi, wj};
   const long own = winograd_memory(c, k);
+  threads = useful(threads, s);
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int part = 0; part < threads; part++) {
     if (HALF && half) convolve(x, weight, bias, slope, y, s, memory + part * own, part, threads, HALF);
@@ -427,6 +434,7 @@ void winograd_weight_gradient(const float *x, const float *dy, float *dw, long n
                               int threads) {
   const Shape s = {n, h, width, c, k};
   const long own = winograd_memory(c, k), step = step_of(c, k);
+  threads = useful(threads, s);
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int part = 0; part < threads; part++) weight_gradient(x, dy, s, memory + part * own, part, threads);
   for (long i = 0; i < c; i++)

@@ -34,8 +34,8 @@ from torch import Tensor
 CHANNELS = 16
 """Channels in and out must be multiples of it."""
 
-LARGEST = 256 * 256
-"""Beyond this product of channels in and out the transformed weights leave the cache, and a direct convolution is faster."""
+LARGEST = 128 * 128
+"""Beyond this product of channels in and out the transformed weights, of which each thread has its own, leave its cache."""
 
 FLAGS = ("-O2", "-march=native", "-fopenmp", "-shared", "-fPIC")
 _WASTE = 1.6  # computed pixels for one wanted: tiles stand over the edges of small images

@@ -136,16 +136,20 @@ def choose_engine(
     statistics: RunningStatistics,
     agrees: Callable[[nn.Module], bool],
     *,
+    fixed: bool = True,
     compiled: bool = False,
 ) -> tuple[Engine, str]:
     """The engine and the sentence that says why.
 
-    ``auto`` takes the folded one where the module allows it, and faster convolutions where there are some and nothing is
-    ``compiled``; the outputs on the first batch must be the plain ones (``agrees``) each time.
+    ``auto`` takes the folded one where BatchNorm's statistics are ``fixed`` and the module allows it, and faster convolutions
+    where there are some and nothing is ``compiled``; the outputs on the first batch must be the plain ones (``agrees``) each time.
     """
     if wanted == "plain":
         return PlainEngine(flat, statistics), "plain, as asked"
-    engine, note = _folded_or_plain(flat, statistics, agrees)
+    if fixed:
+        engine, note = _folded_or_plain(flat, statistics, agrees)
+    else:
+        engine, note = PlainEngine(flat, statistics), "plain: BatchNorm's statistics are new at every point"
     filtered = "" if compiled else filter_convolutions(engine.flat.module, agrees)
     return engine, "; ".join(filter(None, (note, filtered)))
 

@@ -130,9 +130,9 @@ class Objective:
         outputs = self._prepare(module, parameters, run)
         self._check_labels(loss, outputs)
         self._calibration = self._calibration_batches(calibration) if batch_norm == "reestimated" else None
-        wanted = "plain" if batch_norm in ("reestimated", "batch") else engine
+        fixed = batch_norm in ("frozen", "interpolated") or not self.bn_layers
         self._engine, self.engine_note = choose_engine(
-            wanted, self._flat, self._statistics, self._agrees_with(outputs), compiled=compile
+            engine, self._flat, self._statistics, self._agrees_with(outputs), fixed=fixed, compiled=compile
         )
         if self._engine.flat is not self._flat:
             self._theta = ParameterVector(self._flat.vector, self._flat.layout)  # which nothing is loaded into then
