@@ -27,9 +27,7 @@
 #else
 #define HALF 0 /* there is none, or matrix tiles make the direct convolution the faster one */
 #endif
-#ifndef BLOCK
 #define BLOCK (2 * ROWS) /* tiles */
-#endif
 #define POSITIONS 36
 #define PAD 32 /* numbers between positions, which would share the cache's sets otherwise */
 #define UNROLL _Pragma("GCC unroll 36")
@@ -38,8 +36,9 @@
 typedef float vec __attribute__((vector_size(LANES * 4)));
 typedef float loose __attribute__((vector_size(LANES * 4), aligned(4), may_alias)); /* in memory */
 typedef int32_t mask __attribute__((vector_size(LANES * 4)));
-#define AT(p) ((vec) * (const loose *)(p))
 #define TO(p) (*(loose *)(p))
+
+INLINE vec AT(const float *p) { return *(const loose *)p; }
 
 typedef struct { /* w[k][c][i][j] and the strides in floats: any layout, also transposed and turned round */
   const float *data;

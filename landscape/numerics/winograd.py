@@ -72,6 +72,7 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor, *, slope: float = 1.0) 
     return _Convolution.apply(x, weight, bias, slope)  # type: ignore[no-any-return]
 
 
+@functools.cache
 def has_half() -> bool:
     """Whether this processor gains from bf16 products here.
 
@@ -135,6 +136,11 @@ class _Memory(threading.local):
 _memory = _Memory()
 
 
+@functools.cache
+def _memory_size(inputs: int, outputs: int) -> int:
+    return int(_library().winograd_memory(inputs, outputs))
+
+
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, *, slope: float, turned: bool) -> Tensor:
     """The convolution; with ``turned`` its transpose, of the weight turned round with inputs and outputs changed over."""
     library, threads = _library(), torch.get_num_threads()
@@ -143,7 +149,7 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, *, slope: float, t
     by_output, by_input, by_row, by_column = weight.stride()
     start = weight.data_ptr()
     if turned:
-        start += (2 * by_row + 2 * by_column) * weight.element_size()
+        start += 4 * (2 * by_row + 2 * by_column)
         outputs, inputs, by_output, by_input, by_row, by_column = (
             inputs,
             outputs,
@@ -155,7 +161,7 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, *, slope: float, t
     n, _, height, width = x.shape
     shift = weight.new_zeros(outputs) if bias is None else bias.contiguous()
     y = torch.empty((n, outputs, height, width), dtype=x.dtype, memory_format=torch.channels_last)
-    memory = _memory.of(threads * library.winograd_memory(inputs, outputs))
+    memory = _memory.of(threads * _memory_size(inputs, outputs))
     library.winograd_convolution(
         *(x.data_ptr(), start, by_output, by_input, by_row, by_column, shift.data_ptr(), slope, y.data_ptr()),
         *(n, height, width, inputs, outputs, memory, threads, x.dtype == torch.bfloat16),
@@ -170,7 +176,7 @@ def _weight_gradient(x: Tensor, dy: Tensor) -> Tensor:
     n, inputs, height, width = x.shape
     outputs = dy.shape[1]
     dw = torch.empty((outputs, inputs, 3, 3), dtype=x.dtype, memory_format=torch.channels_last)
-    memory = _memory.of(threads * library.winograd_memory(inputs, outputs))
+    memory = _memory.of(threads * _memory_size(inputs, outputs))
     shape = n, height, width, inputs, outputs
     library.winograd_weight_gradient(x.data_ptr(), dy.data_ptr(), dw.data_ptr(), *shape, memory, threads)
     return dw
