@@ -254,9 +254,9 @@ def test_plain_and_compiled_objectives_keep_the_convolutions() -> None:
 @pytest.fixture
 def no_kernel() -> Iterator[None]:
     """As if nothing had been compiled in this process, before and after."""
-    winograd._library.cache_clear()
+    winograd._kernel.cache_clear()
     yield
-    winograd._library.cache_clear()
+    winograd._kernel.cache_clear()
 
 
 @pytest.mark.usefixtures("no_kernel")

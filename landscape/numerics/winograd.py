@@ -24,6 +24,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -72,18 +73,23 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor, *, slope: float = 1.0) 
     return _Convolution.apply(x, weight, bias, slope)  # type: ignore[no-any-return]
 
 
-@functools.cache
 def has_half() -> bool:
     """Whether this processor gains from bf16 products here.
 
     Raises:
         Unavailable: where the kernel cannot be built.
     """
-    return bool(_library().winograd_half())
+    return _kernel().half
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    library: ctypes.CDLL
+    half: bool
 
 
 @functools.cache
-def _library() -> ctypes.CDLL:
+def _kernel() -> _Kernel:
     """The kernel, compiled for this processor once a process, in a folder that is gone again when it is loaded."""
     source = resources.files(__package__) / "winograd.c"
     compiler = next(filter(None, map(shutil.which, (os.environ.get("CC") or "cc", "gcc", "clang"))), None)
@@ -99,7 +105,7 @@ def _library() -> ctypes.CDLL:
                 f"{Path(compiler).name} cannot build or load the kernel ({type(error).__name__})"
             ) from error
     _declare(library)
-    return library
+    return _Kernel(library, bool(library.winograd_half()))
 
 
 def _declare(library: ctypes.CDLL) -> None:
@@ -136,14 +142,9 @@ class _Memory(threading.local):
 _memory = _Memory()
 
 
-@functools.cache
-def _memory_size(inputs: int, outputs: int) -> int:
-    return int(_library().winograd_memory(inputs, outputs))
-
-
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, *, slope: float, turned: bool) -> Tensor:
     """The convolution; with ``turned`` its transpose, of the weight turned round with inputs and outputs changed over."""
-    library, threads = _library(), torch.get_num_threads()
+    library, threads = _kernel().library, torch.get_num_threads()
     x = x.contiguous(memory_format=torch.channels_last)
     outputs, inputs = weight.shape[:2]
     by_output, by_input, by_row, by_column = weight.stride()
@@ -161,7 +162,7 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, *, slope: float, t
     n, _, height, width = x.shape
     shift = weight.new_zeros(outputs) if bias is None else bias.contiguous()
     y = torch.empty((n, outputs, height, width), dtype=x.dtype, memory_format=torch.channels_last)
-    memory = _memory.of(threads * _memory_size(inputs, outputs))
+    memory = _memory.of(threads * library.winograd_memory(inputs, outputs))
     library.winograd_convolution(
         *(x.data_ptr(), start, by_output, by_input, by_row, by_column, shift.data_ptr(), slope, y.data_ptr()),
         *(n, height, width, inputs, outputs, memory, threads, x.dtype == torch.bfloat16),
@@ -171,12 +172,12 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, *, slope: float, t
 
 def _weight_gradient(x: Tensor, dy: Tensor) -> Tensor:
     """The derivative of Σ y dy in the weight, channels-last."""
-    library, threads = _library(), torch.get_num_threads()
+    library, threads = _kernel().library, torch.get_num_threads()
     x, dy = (t.contiguous(memory_format=torch.channels_last) for t in (x, dy))
     n, inputs, height, width = x.shape
     outputs = dy.shape[1]
     dw = torch.empty((outputs, inputs, 3, 3), dtype=x.dtype, memory_format=torch.channels_last)
-    memory = _memory.of(threads * _memory_size(inputs, outputs))
+    memory = _memory.of(threads * library.winograd_memory(inputs, outputs))
     shape = n, height, width, inputs, outputs
     library.winograd_weight_gradient(x.data_ptr(), dy.data_ptr(), dw.data_ptr(), *shape, memory, threads)
     return dw
