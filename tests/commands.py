@@ -46,8 +46,10 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str, status: int, says
 
 def process(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     """``landscape ARGUMENTS`` as a process of its own, on one thread so that two runs give the same bits."""
+    # A shell that runs the suite in the background leaves interrupts ignored, also for what the suite starts.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from landscape_cli.main import main; main()"
     return subprocess.Popen(
-        [sys.executable, "-c", "from landscape_cli.main import main; main()", *arguments],
+        [sys.executable, "-c", code, *arguments],
         cwd=cwd,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
