@@ -273,26 +273,28 @@ INLINE void weight_columns(Weight w, Shape s, long k, void *u, const int half) {
   }
 }
 
-/* ROWS x (wide registers) of m = v u. */
-INLINE void product(const float *v, const float *u, float *m, Shape s, const int wide) {
-  vec total[ROWS][2];
+/* rows x (wide registers) of m = v u, or m += v u where `more`; `length` terms a sum. The strides of v are its own, m's and u's rows are
+   `columns` apart. */
+INLINE void product(const float *v, long row_step, long term_step, const float *u, float *m, long columns, long length, const int rows,
+                    const int wide, const int more) {
+  vec total[ROWS > SUMS ? ROWS : SUMS][2];
   UNROLL
-  for (int t = 0; t < ROWS; t++) UNROLL
-  for (int n = 0; n < wide; n++) total[t][n] = (vec){0};
-  for (long c = 0; c < s.c; c++) {
-    vec row[2];
+  for (int r = 0; r < rows; r++) UNROLL
+  for (int n = 0; n < wide; n++) total[r][n] = more ? AT(m + r * columns + n * LANES) : (vec){0};
+  for (long i = 0; i < length; i++) {
+    vec term[2];
     UNROLL
-    for (int n = 0; n < wide; n++) row[n] = AT(u + c * s.k + n * LANES);
+    for (int n = 0; n < wide; n++) term[n] = AT(u + i * columns + n * LANES);
     UNROLL
-    for (int t = 0; t < ROWS; t++) {
-      const float value = v[t * s.c + c];
+    for (int r = 0; r < rows; r++) {
+      const float value = v[r * row_step + i * term_step];
       UNROLL
-      for (int n = 0; n < wide; n++) total[t][n] += value * row[n];
+      for (int n = 0; n < wide; n++) total[r][n] += value * term[n];
     }
   }
   UNROLL
-  for (int t = 0; t < ROWS; t++) UNROLL
-  for (int n = 0; n < wide; n++) TO(m + t * s.k + n * LANES) = total[t][n];
+  for (int r = 0; r < rows; r++) UNROLL
+  for (int n = 0; n < wide; n++) TO(m + r * columns + n * LANES) = total[r][n];
 }
 
 #if HALF
@@ -320,28 +322,6 @@ INLINE void half_product(const uint16_t *v, const uint16_t *u, float *m, Shape s
 }
 #endif
 
-/* u += v' m over the tiles of a block, SUMS channels in x (wide registers) of channels out. */
-INLINE void outer_product(const float *v, const float *m, float *u, Shape s, long tiles, const int wide) {
-  vec total[SUMS][2];
-  UNROLL
-  for (int c = 0; c < SUMS; c++) UNROLL
-  for (int n = 0; n < wide; n++) total[c][n] = AT(u + c * s.k + n * LANES);
-  for (long t = 0; t < tiles; t++) {
-    vec row[2];
-    UNROLL
-    for (int n = 0; n < wide; n++) row[n] = AT(m + t * s.k + n * LANES);
-    UNROLL
-    for (int c = 0; c < SUMS; c++) {
-      const float value = v[t * s.c + c];
-      UNROLL
-      for (int n = 0; n < wide; n++) total[c][n] += value * row[n];
-    }
-  }
-  UNROLL
-  for (int c = 0; c < SUMS; c++) UNROLL
-  for (int n = 0; n < wide; n++) TO(u + c * s.k + n * LANES) = total[c][n];
-}
-
 INLINE void block_product(const void *v, const void *u, float *m, Shape s, long tiles, const int half) {
   for (long k = 0; k < s.k; k += 2 * LANES)
     for (long t = 0; t < tiles; t += ROWS) {
@@ -355,8 +335,8 @@ INLINE void block_product(const void *v, const void *u, float *m, Shape s, long 
       }
 #endif
       const float *rows = (const float *)v + t * s.c, *columns = (const float *)u + k;
-      if (wide) product(rows, columns, m + t * s.k + k, s, 2);
-      else product(rows, columns, m + t * s.k + k, s, 1);
+      if (wide) product(rows, s.c, 1, columns, m + t * s.k + k, s.k, s.c, ROWS, 2, 0);
+      else product(rows, s.c, 1, columns, m + t * s.k + k, s.k, s.c, ROWS, 1, 0);
     }
 }
 
@@ -396,8 +376,8 @@ INLINE void weight_gradient(const float *x, const float *dy, Shape s, float *mem
         for (long c = 0; c < s.c; c += SUMS) {
           const float *rows = v + p * step_v + c, *columns = m + p * step_m + k;
           float *to = u + p * step_u + c * s.k + k;
-          if (k + LANES < s.k) outer_product(rows, columns, to, s, count, 2);
-          else outer_product(rows, columns, to, s, count, 1);
+          if (k + LANES < s.k) product(rows, 1, s.c, columns, to, s.k, count, SUMS, 2, 1);
+          else product(rows, 1, s.c, columns, to, s.k, count, SUMS, 1, 1);
         }
   }
 }

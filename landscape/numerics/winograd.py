@@ -57,8 +57,10 @@ def suits_image(height: int, width: int) -> bool:
     return (-height // 4) * (-width // 4) * 16 <= _WASTE * height * width
 
 
-def convolution(x: Tensor, weight: Tensor, bias: Tensor, *, slope: float = 1.0) -> Tensor:
-    """The convolution of ``x`` ``(N, C, H, W)`` with ``weight`` ``(K, C, 3, 3)``, stride 1 and padding 1, plus ``bias`` ``(K,)``.
+def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *, slope: float = 1.0) -> Tensor:
+    """The convolution of ``x`` ``(N, C, H, W)`` with ``weight`` ``(K, C, 3, 3)``, stride 1 and padding 1.
+
+    A ``bias`` ``(K,)`` is added where there is one.
 
     All in float32 on the CPU, or with ``x`` and the result in bfloat16 (:func:`has_half`): products are then of numbers rounded to
     bf16, sums and derivatives in the weight in float32. The result ``(N, K, H, W)`` is channels-last. It can be differentiated in

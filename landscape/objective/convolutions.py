@@ -26,8 +26,8 @@ class FilteredConv2d(nn.Conv2d):
         if input.dim() != 4 or not winograd.suits_image(*input.shape[2:]) or (half and not winograd.has_half()):
             outputs = super().forward(input)
             return outputs if self.slope == 1 else leaky_relu(outputs, self.slope, inplace=True)
-        bias = self.weight.new_zeros(self.out_channels) if self.bias is None else self.bias
-        return winograd.convolution(input.bfloat16() if half else input.float(), self.weight, bias, slope=self.slope)
+        inputs = input.bfloat16() if half else input.float()
+        return winograd.convolution(inputs, self.weight, self.bias, slope=self.slope)
 
 
 def filter_convolutions(module: nn.Module, agrees: Callable[[nn.Module], bool]) -> str:
