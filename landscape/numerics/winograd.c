@@ -4,22 +4,21 @@
    positions where the direct convolution makes 144. The interpolation points are 0, +-3/4, +-3/2 and infinity: A and B are
    then exact in single precision, and rounding is amplified half as much as with the usual 0, +-1, +-2.
 
-   Tiles are taken in blocks whose transforms stay in a core's cache. Channels must be multiples of 16. */
+   Tiles are taken in blocks, and of these one row of six positions after the other: what is transformed then stays in a core's
+   nearest cache until its product is made, and a product's row of six is four sums when it is stored. Channels must be multiples
+   of 16. */
 #include <stdint.h>
 #include <string.h>
 
 #if defined(__AVX512F__)
 #define LANES 16 /* floats in a register */
-#define ROWS 8   /* rows of a product that are summed in registers, each two registers wide */
-#define SUMS 8   /* the same for the weight's gradient; divides 16 */
+#define ROWS 4   /* rows of six that are summed in registers; divides LANES and BLOCK */
 #elif defined(__AVX2__)
 #define LANES 8
-#define ROWS 6
-#define SUMS 4
+#define ROWS 2
 #else
 #define LANES 4
-#define ROWS 8
-#define SUMS 8
+#define ROWS 2
 #endif
 #if defined(__AVX512BF16__) && !defined(__AMX_BF16__)
 #define HALF 1 /* products of bf16 numbers, summed in fp32 */
@@ -27,16 +26,22 @@
 #else
 #define HALF 0 /* there is none, or matrix tiles make the direct convolution the faster one */
 #endif
-#define BLOCK (2 * ROWS) /* tiles */
-#define POSITIONS 36
-#define PAD 32 /* numbers between positions, which would share the cache's sets otherwise */
+#define BLOCK 16 /* tiles */
+#define RUN 8    /* tiles side by side that share sums */
 #define UNROLL _Pragma("GCC unroll 36")
+#define SIX (6 * LANES) /* numbers: a row of one tile in LANES channels */
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float vec __attribute__((vector_size(LANES * 4)));
 typedef float loose __attribute__((vector_size(LANES * 4), aligned(4), may_alias)); /* in memory */
 typedef int32_t mask __attribute__((vector_size(LANES * 4)));
 #define TO(p) (*(loose *)(p))
+
+#if defined(__SSE2__)
+#define IN_REGISTER(x) __asm__("" : "+v"(x)) /* or each use would read memory again */
+#else
+#define IN_REGISTER(x)
+#endif
 
 INLINE vec AT(const float *p) { return *(const loose *)p; }
 
@@ -54,15 +59,22 @@ static const float a2 = 0.5625f, b2 = 2.25f, a3 = 0.421875f, b3 = 3.375f, ab2 = 
 static const float both = 1.265625f, sum = 2.8125f;                                           /* a2 b2, a2 + b2 */
 static const float scale0 = 1 / 1.265625f, scale_a = -1 / 1.8984375f, scale_b = 1 / 7.59375f; /* G's */
 
-/* B' d, six values to six; outputs are `step` apart. */
-INLINE void spread_inputs(vec d0, vec d1, vec d2, vec d3, vec d4, vec d5, vec *out, int step) {
-  const vec p = d4 - b2 * d2, q = a * d3 - ab2 * d1, r = d4 - a2 * d2, s = b * d3 - ba2 * d1;
-  out[0] = both * d0 - sum * d2 + d4;
-  out[step] = p + q;
-  out[2 * step] = p - q;
-  out[3 * step] = r + s;
-  out[4 * step] = r - s;
-  out[5 * step] = both * d1 - sum * d3 + d5;
+/* Three of the six rows of B'; the two parts share no terms. */
+typedef enum { UPPER, LOWER } Part;
+
+/* A part of B' d; outputs are `step` apart. */
+INLINE void spread_part(vec d0, vec d1, vec d2, vec d3, vec d4, vec d5, vec *out, int step, const Part part) {
+  if (part == UPPER) {
+    const vec p = d4 - b2 * d2, q = a * d3 - ab2 * d1;
+    out[0] = both * d0 - sum * d2 + d4;
+    out[step] = p + q;
+    out[2 * step] = p - q;
+  } else {
+    const vec r = d4 - a2 * d2, s = b * d3 - ba2 * d1;
+    out[0] = r + s;
+    out[step] = r - s;
+    out[2 * step] = both * d1 - sum * d3 + d5;
+  }
 }
 
 /* G w, three values to six. */
@@ -115,11 +127,26 @@ INLINE void put(void *to, long at, vec value, const int half) {
   TO((float *)to + at) = value;
 }
 
+/* Two registers that follow each other. */
+INLINE void put_two(void *to, long at, vec first, vec second, const int half) {
+#if HALF
+  if (half) {
+    _mm512_storeu_si512((uint16_t *)to + at, (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first));
+    return;
+  }
+#endif
+  TO((float *)to + at) = first;
+  TO((float *)to + at + LANES) = second;
+}
+
+/* bf16 numbers are the upper halves of floats. */
 INLINE vec get(const void *from, long at, const int half) {
 #if HALF
   if (half) {
     const __m256i bits = _mm256_loadu_si256((const __m256i *)((const uint16_t *)from + at));
-    return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16);
+    static const uint16_t order[32] = {0, 0, 0, 1, 0, 2,  0, 3,  0, 4,  0, 5,  0, 6,  0, 7,
+                                       0, 8, 0, 9, 0, 10, 0, 11, 0, 12, 0, 13, 0, 14, 0, 15};
+    return (vec)_mm512_maskz_permutexvar_epi16(0xAAAAAAAA, _mm512_loadu_si512(order), _mm512_castsi256_si512(bits));
   }
 #endif
   return AT((const float *)from + at);
@@ -134,74 +161,71 @@ INLINE Tile tile_at(long index, Shape s) {
   return (Tile){index / (down * across), index / across % down * 4, index % across * 4};
 }
 
-INLINE long step_of(long rows, long columns) { return rows * columns + PAD; }
-
 INLINE long tiles_of(Shape s) { return s.n * ((s.h + 3) / 4) * ((s.w + 3) / 4); }
 
-/* Where the size x size pixels from `margin` before the tile on lie, `zero` outside of the image. */
-INLINE void locate(const void **at, int size, const void *x, const void *zero, Shape s, long channels, Tile tile, long margin,
-                   const int half) {
-  const long top = tile.top - margin, left = tile.left - margin;
-  const long pixel = channels * (half ? 2 : 4), image = tile.image * s.h * s.w;
-  for (long i = 0; i < size; i++)
-    for (long j = 0; j < size; j++) {
-      const long r = top + i, q = left + j;
-      at[i * size + j] = r < 0 || r >= s.h || q < 0 || q >= s.w ? zero : (const char *)x + (image + r * s.w + q) * pixel;
-    }
-}
-
-INLINE void spread_row(const vec *d, void *v, long at, long step, const int half) {
-  vec o[6];
-  spread_inputs(d[0], d[1], d[2], d[3], d[4], d[5], o, 1);
-  UNROLL
-  for (int j = 0; j < 6; j++) put(v, at + j * step, o[j], half);
-}
-
-/* B' d B of one tile; the positions are `step` apart in v. */
-INLINE void input_tile(const void *x, const void *zero, Shape s, Tile tile, void *v, long first, long step, const int half) {
-  const void *at[36];
-  locate(at, 6, x, zero, s, s.c, tile, 1, half);
-  for (long c = 0; c < s.c; c += LANES) {
-    vec e[6], f[6];
-#define D(i, j) get(at[6 * (i) + (j)], c, half)
-    UNROLL
-    for (int j = 0; j < 6; j++) e[j] = both * D(0, j) - sum * D(2, j) + D(4, j);
-    spread_row(e, v, first + c, step, half);
-    UNROLL
-    for (int j = 0; j < 6; j++) {
-      const vec p = D(4, j) - b2 * D(2, j), q = a * D(3, j) - ab2 * D(1, j);
-      e[j] = p + q, f[j] = p - q;
-    }
-    spread_row(e, v, first + c + 6 * step, step, half);
-    spread_row(f, v, first + c + 12 * step, step, half);
-    UNROLL
-    for (int j = 0; j < 6; j++) {
-      const vec p = D(4, j) - a2 * D(2, j), q = b * D(3, j) - ba2 * D(1, j);
-      e[j] = p + q, f[j] = p - q;
-    }
-    spread_row(e, v, first + c + 18 * step, step, half);
-    spread_row(f, v, first + c + 24 * step, step, half);
-    UNROLL
-    for (int j = 0; j < 6; j++) e[j] = both * D(1, j) - sum * D(3, j) + D(5, j);
-    spread_row(e, v, first + c + 30 * step, step, half);
+/* Rows of B' d B for LANES channels of `count` tiles side by side, at most RUN: v[row][tile][6][LANES], rows BLOCK tiles apart. Sums
+   down the columns that two tiles share are made once. */
+INLINE void input_run(const char **row, const long *apart, long left, long width, long count, const Part part, void *v, long next,
+                      const int half) {
+  vec down[3][4 * RUN + 2], o[6];
+  for (long j = 0; j < 4 * count + 2; j++) {
+    const long q = left - 1 + j;
+    if (q < 0 || q >= width) down[0][j] = down[1][j] = down[2][j] = (vec){0};
+    else {
+#define D(i) get(row[i] + q * apart[i], 0, half)
+      spread_part(D(0), D(1), D(2), D(3), D(4), D(5), down[0] + j, 4 * RUN + 2, part);
 #undef D
+    }
+  }
+  for (int i = 0; i < 3; i++)
+    for (long t = 0; t < count; t++) {
+      const vec *d = down[i] + 4 * t;
+      spread_part(d[0], d[1], d[2], d[3], d[4], d[5], o, 1, UPPER);
+      spread_part(d[0], d[1], d[2], d[3], d[4], d[5], o + 3, 1, LOWER);
+      UNROLL
+      for (int j = 0; j < 6; j += 2) put_two(v, i * next + t * SIX + j * LANES, o[j], o[j + 1], half);
+    }
+}
+
+/* Rows of B' d B of `count` tiles from the one of number `first` on: v[row][c / LANES][tile][6][LANES]. */
+INLINE void input_rows(const void *x, const void *zero, Shape s, long first, long count, const Part part, void *v, const int half) {
+  const long across = (s.w + 3) / 4, size = half ? 2 : 4;
+  for (long t = 0, run; t < count; t += run) {
+    const Tile tile = tile_at(first + t, s);
+    const long left = across - (first + t) % across;
+    run = left < count - t ? left : count - t;
+    if (run > RUN) run = RUN;
+    const char *row[6];
+    long apart[6];
+    for (long i = 0; i < 6; i++) {
+      const long r = tile.top - 1 + i, inside = r >= 0 && r < s.h;
+      row[i] = inside ? (const char *)x + (tile.image * s.h + r) * s.w * s.c * size : zero;
+      apart[i] = inside ? s.c * size : 0;
+    }
+    for (long c = 0; c < s.c; c += LANES) {
+      input_run(row, apart, tile.left, s.w, run, part, (char *)v + (c * BLOCK + t * LANES) * 6 * size, 6 * BLOCK * s.c, half);
+      for (long i = 0; i < 6; i++) row[i] += LANES * size;
+    }
   }
 }
 
-/* A y A' of one tile. */
-INLINE void output_gradient_tile(const float *y, const float *zero, Shape s, Tile tile, float *m, long step) {
-  const void *at[16];
-  locate(at, 4, y, zero, s, s.k, tile, 0, 0);
+/* A y A' of one tile: m[row][k / LANES][tile][6][LANES]. */
+INLINE void output_gradient_tile(const float *y, const float *zero, Shape s, Tile tile, float *m) {
+  const float *at[16]; /* pixels, zero outside of the image */
+  for (long i = 0; i < 4; i++)
+    for (long j = 0; j < 4; j++) {
+      const long r = tile.top + i, q = tile.left + j;
+      at[i * 4 + j] = r >= s.h || q >= s.w ? zero : y + ((tile.image * s.h + r) * s.w + q) * s.k;
+    }
   for (long k = 0; k < s.k; k += LANES) {
     vec t[24], o[6];
     UNROLL
-    for (int j = 0; j < 4; j++)
-      spread_outputs(get(at[j], k, 0), get(at[4 + j], k, 0), get(at[8 + j], k, 0), get(at[12 + j], k, 0), t + j, 4);
+    for (int j = 0; j < 4; j++) spread_outputs(AT(at[j] + k), AT(at[4 + j] + k), AT(at[8 + j] + k), AT(at[12 + j] + k), t + j, 4);
     UNROLL
     for (int i = 0; i < 6; i++) {
       spread_outputs(t[4 * i], t[4 * i + 1], t[4 * i + 2], t[4 * i + 3], o, 1);
       UNROLL
-      for (int j = 0; j < 6; j++) TO(m + (6 * i + j) * step + k) = o[j];
+      for (int j = 0; j < 6; j++) TO(m + (i * s.k + k) * 6 * BLOCK + j * LANES) = o[j];
     }
   }
 }
@@ -213,22 +237,21 @@ INLINE vec leaky(vec x, float slope) {
   return (vec)((negative & bent) | (~negative & (mask)x));
 }
 
-/* A' m A of one tile, the bias, and the activation. */
-INLINE void output_tile(const float *m, long step, const float *bias, float slope, void *y, Shape s, Tile tile, const int half) {
+/* A' m of one tile whose rows of four are m[k / LANES][tile][6][4][LANES], the bias, and the activation. */
+INLINE void output_tile(const float *m, const float *bias, float slope, void *y, Shape s, Tile tile, const int half) {
   const long rows = s.h - tile.top < 4 ? s.h - tile.top : 4, columns = s.w - tile.left < 4 ? s.w - tile.left : 4;
   const long corner = ((tile.image * s.h + tile.top) * s.w + tile.left) * s.k;
   for (long k = 0; k < s.k; k += LANES) {
-    vec t[24], o[4];
-    UNROLL
-    for (int j = 0; j < 6; j++) {
-      const float *p = m + j * step + k;
-      gather_outputs(AT(p), AT(p + 6 * step), AT(p + 12 * step), AT(p + 18 * step), AT(p + 24 * step), AT(p + 30 * step), t + j, 6);
-    }
     const vec shift = AT(bias + k);
-    for (long i = 0; i < rows; i++) {
-      const vec *r = t + 6 * i;
-      gather_outputs(r[0], r[1], r[2], r[3], r[4], r[5], o, 1);
-      for (long j = 0; j < columns; j++) put(y, corner + (i * s.w + j) * s.k + k, leaky(o[j] + shift, slope), half);
+    for (long j = 0; j < columns; j++) {
+      const float *p = m + k * 24 * BLOCK + j * LANES;
+      vec o[4];
+#define M(i) AT(p + 4 * (i) * LANES)
+      gather_outputs(M(0), M(1), M(2), M(3), M(4), M(5), o, 1);
+#undef M
+      UNROLL
+      for (long i = 0; i < 4; i++)
+        if (i < rows) put(y, corner + (i * s.w + j) * s.k + k, leaky(o[i] + shift, slope), half);
     }
   }
 }
@@ -249,9 +272,8 @@ INLINE void weight_tile(Weight w, long c, long k, vec *u) {
   for (int i = 0; i < 6; i++) spread_weights(t[3 * i], t[3 * i + 1], t[3 * i + 2], u + 6 * i, 1);
 }
 
-/* LANES columns of u: [position][c][k], in bf16 [position][c / 2][k][2]. */
+/* LANES columns of u: [row][k / LANES][c][6][LANES], in bf16 [row][k / LANES][c / 2][6][LANES][2]. */
 INLINE void weight_columns(Weight w, Shape s, long k, void *u, const int half) {
-  const long step = step_of(s.c, s.k);
   for (long c = 0; c < s.c; c += half ? 2 : 1) {
     vec one[36];
     weight_tile(w, c, k, one);
@@ -263,122 +285,118 @@ INLINE void weight_columns(Weight w, Shape s, long k, void *u, const int half) {
       for (int p = 0; p < 36; p++) {
         const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)one[p]));
         const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)two[p]));
-        _mm512_storeu_si512((uint16_t *)u + p * step + c * s.k + 2 * k, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+        uint16_t *to = (uint16_t *)u + ((p / 6 * s.k + k) * s.c + c * LANES) * 6 + p % 6 * 2 * LANES;
+        _mm512_storeu_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
       }
       continue;
     }
 #endif
     UNROLL
-    for (int p = 0; p < 36; p++) TO((float *)u + p * step + c * s.k + k) = one[p];
+    for (int p = 0; p < 36; p++) TO((float *)u + ((p / 6 * s.k + k) * s.c + c * LANES) * 6 + p % 6 * LANES) = one[p];
   }
 }
 
-/* rows x (wide registers) of m = v u, or m += v u where `more`; `length` terms a sum. The strides of v are its own, m's and u's rows are
-   `columns` apart. */
-INLINE void product(const float *v, long row_step, long term_step, const float *u, float *m, long columns, long length, const int rows,
-                    const int wide, const int more) {
-  vec total[ROWS > SUMS ? ROWS : SUMS][2];
+/* A row of six positions of v u for ROWS tiles and LANES channels out, and A' along it: m[tile][4][LANES], tiles apart by 24 LANES. */
+INLINE void row_product(const void *v, const void *u, float *m, long channels, const int half) {
+  vec total[6][ROWS];
   UNROLL
-  for (int r = 0; r < rows; r++) UNROLL
-  for (int n = 0; n < wide; n++) total[r][n] = more ? AT(m + r * columns + n * LANES) : (vec){0};
-  for (long i = 0; i < length; i++) {
-    vec term[2];
-    UNROLL
-    for (int n = 0; n < wide; n++) term[n] = AT(u + i * columns + n * LANES);
-    UNROLL
-    for (int r = 0; r < rows; r++) {
-      const float value = v[r * row_step + i * term_step];
+  for (int j = 0; j < 6; j++) UNROLL
+  for (int t = 0; t < ROWS; t++) total[j][t] = (vec){0};
+  for (long block = 0; block < channels; block += LANES) {
+    for (int c = 0; c < LANES; c += half ? 2 : 1) UNROLL
+    for (int j = 0; j < 6; j++) {
+      vec term = AT((const float *)u + (half ? c / 2 : c) * SIX + j * LANES);
+      IN_REGISTER(term);
       UNROLL
-      for (int n = 0; n < wide; n++) total[r][n] += value * term[n];
-    }
-  }
-  UNROLL
-  for (int r = 0; r < rows; r++) UNROLL
-  for (int n = 0; n < wide; n++) TO(m + r * columns + n * LANES) = total[r][n];
-}
-
+      for (int t = 0; t < ROWS; t++) {
+        const long at = t * SIX + j * LANES + c;
 #if HALF
-INLINE void half_product(const uint16_t *v, const uint16_t *u, float *m, Shape s, const int wide) {
-  __m512 total[ROWS][2];
-  UNROLL
-  for (int t = 0; t < ROWS; t++) UNROLL
-  for (int n = 0; n < wide; n++) total[t][n] = _mm512_setzero_ps();
-  for (long c = 0; c < s.c; c += 2) {
-    __m512bh row[2];
-    UNROLL
-    for (int n = 0; n < wide; n++) row[n] = (__m512bh)_mm512_loadu_si512(u + c * s.k + 2 * n * LANES);
-    UNROLL
-    for (int t = 0; t < ROWS; t++) {
-      int32_t pair;
-      memcpy(&pair, v + t * s.c + c, 4);
-      const __m512bh value = (__m512bh)_mm512_set1_epi32(pair);
-      UNROLL
-      for (int n = 0; n < wide; n++) total[t][n] = _mm512_dpbf16_ps(total[t][n], value, row[n]);
-    }
-  }
-  UNROLL
-  for (int t = 0; t < ROWS; t++) UNROLL
-  for (int n = 0; n < wide; n++) TO(m + t * s.k + n * LANES) = (vec)total[t][n];
-}
+        if (half) {
+          int32_t pair;
+          memcpy(&pair, (const uint16_t *)v + at, 4);
+          total[j][t] = (vec)_mm512_dpbf16_ps((__m512)total[j][t], (__m512bh)_mm512_set1_epi32(pair), (__m512bh)term);
+          continue;
+        }
 #endif
-
-INLINE void block_product(const void *v, const void *u, float *m, Shape s, long tiles, const int half) {
-  for (long k = 0; k < s.k; k += 2 * LANES)
-    for (long t = 0; t < tiles; t += ROWS) {
-      const int wide = k + LANES < s.k;
-#if HALF
-      if (half) {
-        const uint16_t *rows = (const uint16_t *)v + t * s.c, *columns = (const uint16_t *)u + 2 * k;
-        if (wide) half_product(rows, columns, m + t * s.k + k, s, 2);
-        else half_product(rows, columns, m + t * s.k + k, s, 1);
-        continue;
+        total[j][t] += ((const float *)v)[at] * term;
       }
-#endif
-      const float *rows = (const float *)v + t * s.c, *columns = (const float *)u + k;
-      if (wide) product(rows, s.c, 1, columns, m + t * s.k + k, s.k, s.c, ROWS, 2, 0);
-      else product(rows, s.c, 1, columns, m + t * s.k + k, s.k, s.c, ROWS, 1, 0);
     }
+    v = (const char *)v + BLOCK * SIX * (half ? 2 : 4);
+    u = (const char *)u + LANES * SIX * (half ? 2 : 4);
+  }
+  UNROLL
+  for (int t = 0; t < ROWS; t++) {
+    vec o[4];
+    gather_outputs(total[0][t], total[1][t], total[2][t], total[3][t], total[4][t], total[5][t], o, 1);
+    UNROLL
+    for (int q = 0; q < 4; q++) TO(m + (24 * t + q) * LANES) = o[q];
+  }
+}
+
+/* Half of the rows of a block's tiles: m[k / LANES][tile][6][4][LANES]. */
+INLINE void block_rows(const void *x, const void *zero, Shape s, long first, long count, const Part part, char *v, const char *u, float *m,
+                       const int half) {
+  const long size = half ? 2 : 4;
+  input_rows(x, zero, s, first, count, part, v, half);
+  for (long i = 0; i < 3; i++) {
+    const long row = 3 * part + i;
+    const char *rows = v + i * 6 * BLOCK * s.c * size, *columns = u + row * 6 * s.c * s.k * size;
+    for (long k = 0; k < s.k; k += LANES)
+      for (long t = 0; t < count; t += ROWS)
+        row_product(rows + t * SIX * size, columns + k * s.c * 6 * size, m + (k * BLOCK + t * LANES) * 24 + row * 4 * LANES, s.c, half);
+  }
 }
 
 /* One thread's part of the tiles; its memory holds u, v, m and zeros. */
 INLINE void convolve(const void *x, Weight w, const float *bias, float slope, void *y, Shape s, float *memory, int part, int parts,
                      const int half) {
-  const long step_u = step_of(s.c, s.k), step_v = step_of(BLOCK, s.c), step_m = step_of(BLOCK, s.k);
-  const long last = tiles_of(s) * (part + 1) / parts, size = half ? 2 : 4;
-  float *u = memory, *v = u + POSITIONS * step_u, *m = v + POSITIONS * step_v, *zero = m + POSITIONS * step_m;
+  const long last = tiles_of(s) * (part + 1) / parts;
+  float *u = memory, *v = u + 36 * s.c * s.k, *m = v + 36 * BLOCK * s.c, *zero = m + 36 * BLOCK * s.k;
   memset(zero, 0, s.c * sizeof(float));
   /* Every thread for itself: waiting for the others would cost more. */
   for (long k = 0; k < s.k; k += LANES) weight_columns(w, s, k, u, half);
   for (long first = tiles_of(s) * part / parts; first < last; first += BLOCK) {
     const long count = first + BLOCK < last ? BLOCK : last - first;
-    for (long t = 0; t < count; t++) input_tile(x, zero, s, tile_at(first + t, s), v, t * s.c, step_v, half);
-    for (long p = 0; p < POSITIONS; p++)
-      block_product((char *)v + p * step_v * size, (char *)u + p * step_u * size, m + p * step_m, s, count, half);
-    for (long t = 0; t < count; t++) output_tile(m + t * s.k, step_m, bias, slope, y, s, tile_at(first + t, s), half);
+    block_rows(x, zero, s, first, count, UPPER, (char *)v, (char *)u, m, half);
+    block_rows(x, zero, s, first, count, LOWER, (char *)v, (char *)u, m, half);
+    for (long t = 0; t < count; t++) output_tile(m + t * 24 * LANES, bias, slope, y, s, tile_at(first + t, s), half);
   }
+}
+
+/* ROWS rows of six of u += v' m, summed over tiles. */
+INLINE void gradient_product(const float *v, const float *m, float *u, long tiles) {
+  vec total[6][ROWS];
+  UNROLL
+  for (int j = 0; j < 6; j++) UNROLL
+  for (int r = 0; r < ROWS; r++) total[j][r] = AT(u + r * SIX + j * LANES);
+  for (long t = 0; t < tiles; t++) UNROLL
+  for (int j = 0; j < 6; j++) {
+    vec term = AT(m + t * SIX + j * LANES);
+    IN_REGISTER(term);
+    UNROLL
+    for (int r = 0; r < ROWS; r++) total[j][r] += v[t * SIX + j * LANES + r] * term;
+  }
+  UNROLL
+  for (int j = 0; j < 6; j++) UNROLL
+  for (int r = 0; r < ROWS; r++) TO(u + r * SIX + j * LANES) = total[j][r];
 }
 
 /* One thread's part of u = sum over tiles of v' m. */
 INLINE void weight_gradient(const float *x, const float *dy, Shape s, float *memory, int part, int parts) {
-  const long step_u = step_of(s.c, s.k), step_v = step_of(BLOCK, s.c), step_m = step_of(BLOCK, s.k);
-  const long last = tiles_of(s) * (part + 1) / parts, size = POSITIONS * step_u;
-  float *u = memory, *v = u + size, *m = v + POSITIONS * step_v, *zero = m + POSITIONS * step_m;
+  const long last = tiles_of(s) * (part + 1) / parts, size = 36 * s.c * s.k;
+  float *u = memory, *v = u + size, *m = v + 36 * BLOCK * s.c, *zero = m + 36 * BLOCK * s.k;
   memset(u, 0, size * sizeof(float));
   memset(zero, 0, (s.c > s.k ? s.c : s.k) * sizeof(float));
   for (long first = tiles_of(s) * part / parts; first < last; first += BLOCK) {
     const long count = first + BLOCK < last ? BLOCK : last - first;
-    for (long t = 0; t < count; t++) {
-      input_tile(x, zero, s, tile_at(first + t, s), v, t * s.c, step_v, 0);
-      output_gradient_tile(dy, zero, s, tile_at(first + t, s), m + t * s.k, step_m);
-    }
-    for (long p = 0; p < POSITIONS; p++)
-      for (long k = 0; k < s.k; k += 2 * LANES)
-        for (long c = 0; c < s.c; c += SUMS) {
-          const float *rows = v + p * step_v + c, *columns = m + p * step_m + k;
-          float *to = u + p * step_u + c * s.k + k;
-          if (k + LANES < s.k) product(rows, 1, s.c, columns, to, s.k, count, SUMS, 2, 1);
-          else product(rows, 1, s.c, columns, to, s.k, count, SUMS, 1, 1);
-        }
+    input_rows(x, zero, s, first, count, UPPER, v, 0);
+    input_rows(x, zero, s, first, count, LOWER, v + 3 * 6 * BLOCK * s.c, 0);
+    for (long t = 0; t < count; t++) output_gradient_tile(dy, zero, s, tile_at(first + t, s), m + t * SIX);
+    for (long i = 0; i < 6; i++)
+      for (long k = 0; k < s.k; k += LANES)
+        for (long c = 0; c < s.c; c += ROWS)
+          gradient_product(v + (i * s.c + c / LANES * LANES) * 6 * BLOCK + c % LANES, m + (i * s.k + k) * 6 * BLOCK,
+                           u + ((i * s.k + k) * s.c + c * LANES) * 6, count);
   }
 }
 
@@ -389,7 +407,7 @@ INLINE int useful(int threads, Shape s) {
 }
 
 /* Floats of memory for one thread. */
-long winograd_memory(long c, long k) { return POSITIONS * (step_of(c, k) + step_of(BLOCK, c) + step_of(BLOCK, k)) + (c > k ? c : k); }
+long winograd_memory(long c, long k) { return 36 * (c * k + BLOCK * c + BLOCK * k) + (c > k ? c : k); }
 
 int winograd_half(void) { return HALF; }
 
@@ -412,17 +430,17 @@ void winograd_convolution(const void *x, const float *w, long wk, long wc, long 
 void winograd_weight_gradient(const float *x, const float *dy, float *dw, long n, long h, long width, long c, long k, float *memory,
                               int threads) {
   const Shape s = {n, h, width, c, k};
-  const long own = winograd_memory(c, k), step = step_of(c, k);
+  const long own = winograd_memory(c, k);
   threads = useful(threads, s);
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int part = 0; part < threads; part++) weight_gradient(x, dy, s, memory + part * own, part, threads);
   for (long i = 0; i < c; i++)
     for (long o = 0; o < k; o += LANES) {
       vec u[36], t[18], g[9];
-      UNROLL
       for (int p = 0; p < 36; p++) {
-        u[p] = AT(memory + p * step + i * k + o);
-        for (int part = 1; part < threads; part++) u[p] += AT(memory + part * own + p * step + i * k + o);
+        const float *from = memory + ((p / 6 * k + o) * c + i * LANES) * 6 + p % 6 * LANES;
+        u[p] = AT(from);
+        for (int part = 1; part < threads; part++) u[p] += AT(from + part * own);
       }
       UNROLL
       for (int j = 0; j < 6; j++) gather_weights(u[j], u[6 + j], u[12 + j], u[18 + j], u[24 + j], u[30 + j], t + j, 6);
