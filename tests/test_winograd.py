@@ -81,8 +81,8 @@ def test_bf16_values_are_those_of_the_direct_convolution(shape: Shape) -> None:
 def derivatives(
     function: Callable[[Tensor, Tensor, Tensor], Tensor], operands: Tensors, along: Tensors
 ) -> list[Tensor]:
-    """The gradient of a loss, its Hessian product by reverse over reverse, what the values change by, and the product by forward
-    over reverse."""
+    """The gradient of a loss, its Hessian product by reverse over reverse, what the values change by, the gradient of that change
+    squared (in the first two operands), and the product by forward over reverse."""
     leaves = [t.detach().requires_grad_() for t in operands]
 
     def loss(*at: Tensor) -> Tensor:
@@ -94,8 +94,9 @@ def derivatives(
     with forward_ad.dual_level():
         duals = [forward_ad.make_dual(t, v) for t, v in zip(leaves, along, strict=True)]
         pushed = forward_ad.unpack_dual(function(*duals)).tangent
+        back = torch.autograd.grad(pushed.square().mean(), leaves[:2], retain_graph=True)
         changes = [forward_ad.unpack_dual(g).tangent for g in torch.autograd.grad(loss(*duals), leaves)]
-    return [t.detach() for t in (*gradient, *product, pushed, *changes)]
+    return [t.detach() for t in (*gradient, *product, pushed, *back, *changes)]
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*")

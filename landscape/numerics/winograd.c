@@ -50,8 +50,14 @@ typedef struct { /* w[k][c][i][j] and the strides in floats: any layout, also tr
   long k, c, i, j;
 } Weight;
 
+typedef struct { /* what is convolved with what */
+  const void *x;
+  Weight w;
+} Term;
+
 typedef struct {
   long n, h, w, c, k; /* images, height, width, channels in and out */
+  long all;           /* channels in of all terms */
 } Shape;
 
 static const float a = 0.75f, b = 1.5f;
@@ -203,7 +209,7 @@ INLINE void input_rows(const void *x, const void *zero, Shape s, long first, lon
       apart[i] = inside ? s.c * size : 0;
     }
     for (long c = 0; c < s.c; c += LANES) {
-      input_run(row, apart, tile.left, s.w, run, part, (char *)v + (c * BLOCK + t * LANES) * 6 * size, 6 * BLOCK * s.c, half);
+      input_run(row, apart, tile.left, s.w, run, part, (char *)v + (c * BLOCK + t * LANES) * 6 * size, 6 * BLOCK * s.all, half);
       for (long i = 0; i < 6; i++) row[i] += LANES * size;
     }
   }
@@ -272,8 +278,9 @@ INLINE void weight_tile(Weight w, long c, long k, vec *u) {
   for (int i = 0; i < 6; i++) spread_weights(t[3 * i], t[3 * i + 1], t[3 * i + 2], u + 6 * i, 1);
 }
 
-/* LANES columns of u: [row][k / LANES][c][6][LANES], in bf16 [row][k / LANES][c / 2][6][LANES][2]. */
-INLINE void weight_columns(Weight w, Shape s, long k, void *u, const int half) {
+/* LANES columns of u, of a term whose channels begin with `first`: [row][k / LANES][c][6][LANES], in bf16
+   [row][k / LANES][c / 2][6][LANES][2]. */
+INLINE void weight_columns(Weight w, Shape s, long first, long k, void *u, const int half) {
   for (long c = 0; c < s.c; c += half ? 2 : 1) {
     vec one[36];
     weight_tile(w, c, k, one);
@@ -285,14 +292,14 @@ INLINE void weight_columns(Weight w, Shape s, long k, void *u, const int half) {
       for (int p = 0; p < 36; p++) {
         const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)one[p]));
         const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)two[p]));
-        uint16_t *to = (uint16_t *)u + ((p / 6 * s.k + k) * s.c + c * LANES) * 6 + p % 6 * 2 * LANES;
+        uint16_t *to = (uint16_t *)u + ((p / 6 * s.k + k) * s.all + (first + c) * LANES) * 6 + p % 6 * 2 * LANES;
         _mm512_storeu_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
       }
       continue;
     }
 #endif
     UNROLL
-    for (int p = 0; p < 36; p++) TO((float *)u + ((p / 6 * s.k + k) * s.c + c * LANES) * 6 + p % 6 * LANES) = one[p];
+    for (int p = 0; p < 36; p++) TO((float *)u + ((p / 6 * s.k + k) * s.all + (first + c) * LANES) * 6 + p % 6 * LANES) = one[p];
   }
 }
 
@@ -334,31 +341,32 @@ INLINE void row_product(const void *v, const void *u, float *m, long channels, c
 }
 
 /* Half of the rows of a block's tiles: m[k / LANES][tile][6][4][LANES]. */
-INLINE void block_rows(const void *x, const void *zero, Shape s, long first, long count, const Part part, char *v, const char *u, float *m,
-                       const int half) {
+INLINE void block_rows(const Term *terms, const void *zero, Shape s, long first, long count, const Part part, char *v, const char *u,
+                       float *m, const int half) {
   const long size = half ? 2 : 4;
-  input_rows(x, zero, s, first, count, part, v, half);
+  for (long c = 0; c < s.all; c += s.c) input_rows(terms[c / s.c].x, zero, s, first, count, part, v + c * 6 * BLOCK * size, half);
   for (long i = 0; i < 3; i++) {
     const long row = 3 * part + i;
-    const char *rows = v + i * 6 * BLOCK * s.c * size, *columns = u + row * 6 * s.c * s.k * size;
+    const char *rows = v + i * 6 * BLOCK * s.all * size, *columns = u + row * 6 * s.all * s.k * size;
     for (long k = 0; k < s.k; k += LANES)
       for (long t = 0; t < count; t += ROWS)
-        row_product(rows + t * SIX * size, columns + k * s.c * 6 * size, m + (k * BLOCK + t * LANES) * 24 + row * 4 * LANES, s.c, half);
+        row_product(rows + t * SIX * size, columns + k * s.all * 6 * size, m + (k * BLOCK + t * LANES) * 24 + row * 4 * LANES, s.all, half);
   }
 }
 
 /* One thread's part of the tiles; its memory holds u, v, m and zeros. */
-INLINE void convolve(const void *x, Weight w, const float *bias, float slope, void *y, Shape s, float *memory, int part, int parts,
+INLINE void convolve(const Term *terms, const float *bias, float slope, void *y, Shape s, float *memory, int part, int parts,
                      const int half) {
   const long last = tiles_of(s) * (part + 1) / parts;
-  float *u = memory, *v = u + 36 * s.c * s.k, *m = v + 36 * BLOCK * s.c, *zero = m + 36 * BLOCK * s.k;
+  float *u = memory, *v = u + 36 * s.all * s.k, *m = v + 36 * BLOCK * s.all, *zero = m + 36 * BLOCK * s.k;
   memset(zero, 0, s.c * sizeof(float));
   /* Every thread for itself: waiting for the others would cost more. */
-  for (long k = 0; k < s.k; k += LANES) weight_columns(w, s, k, u, half);
+  for (long c = 0; c < s.all; c += s.c)
+    for (long k = 0; k < s.k; k += LANES) weight_columns(terms[c / s.c].w, s, c, k, u, half);
   for (long first = tiles_of(s) * part / parts; first < last; first += BLOCK) {
     const long count = first + BLOCK < last ? BLOCK : last - first;
-    block_rows(x, zero, s, first, count, UPPER, (char *)v, (char *)u, m, half);
-    block_rows(x, zero, s, first, count, LOWER, (char *)v, (char *)u, m, half);
+    block_rows(terms, zero, s, first, count, UPPER, (char *)v, (char *)u, m, half);
+    block_rows(terms, zero, s, first, count, LOWER, (char *)v, (char *)u, m, half);
     for (long t = 0; t < count; t++) output_tile(m + t * 24 * LANES, bias, slope, y, s, tile_at(first + t, s), half);
   }
 }
@@ -411,25 +419,24 @@ long winograd_memory(long c, long k) { return 36 * (c * k + BLOCK * c + BLOCK * 
 
 int winograd_half(void) { return HALF; }
 
-/* y (n, h, w, k) = the convolution of x (n, h, w, c) with w, plus the bias (k), and slope times that where it is negative;
-   with `half`, x and y are bf16. */
-void winograd_convolution(const void *x, const float *w, long wk, long wc, long wi, long wj, const float *bias, float slope, void *y,
-                          long n, long h, long width, long c, long k, float *memory, int threads, int half) {
-  const Shape s = {n, h, width, c, k};
-  const Weight weight = {w, wk, wc, wi, wj};
-  const long own = winograd_memory(c, k);
+/* y (n, h, w, k) = the sum over `count` terms of the convolutions of x (n, h, w, c) with w, plus the bias (k), and slope times that
+   where it is negative; with `half`, x and y are bf16. */
+void winograd_convolution(const Term *terms, long count, const float *bias, float slope, void *y, long n, long h, long width, long c,
+                          long k, float *memory, int threads, int half) {
+  const Shape s = {n, h, width, c, k, count * c};
+  const long own = winograd_memory(s.all, k);
   threads = useful(threads, s);
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int part = 0; part < threads; part++) {
-    if (HALF && half) convolve(x, weight, bias, slope, y, s, memory + part * own, part, threads, HALF);
-    else convolve(x, weight, bias, slope, y, s, memory + part * own, part, threads, 0);
+    if (HALF && half) convolve(terms, bias, slope, y, s, memory + part * own, part, threads, HALF);
+    else convolve(terms, bias, slope, y, s, memory + part * own, part, threads, 0);
   }
 }
 
 /* dw (k, 3, 3, c) = the derivative of sum(y dy) in w: sums over each thread's tiles in their order, then over threads. */
 void winograd_weight_gradient(const float *x, const float *dy, float *dw, long n, long h, long width, long c, long k, float *memory,
                               int threads) {
-  const Shape s = {n, h, width, c, k};
+  const Shape s = {n, h, width, c, k, c};
   const long own = winograd_memory(c, k);
   threads = useful(threads, s);
 #pragma omp parallel for num_threads(threads) schedule(static)

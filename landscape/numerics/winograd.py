@@ -23,7 +23,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -72,7 +72,7 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *, slope: float 
     Raises:
         Unavailable: where the kernel cannot be built.
     """
-    return _Convolution.apply(x, weight, bias, slope)  # type: ignore[no-any-return]
+    return _Convolution.apply(bias, slope, False, x, weight)  # type: ignore[no-any-return]
 
 
 def has_half() -> bool:
@@ -110,21 +110,26 @@ def _kernel() -> _Kernel:
     return _Kernel(library, bool(library.winograd_half()))
 
 
+class _Term(ctypes.Structure):
+    """One convolution of a sum: its images, and its weight with the strides along outputs, inputs, rows and columns."""
+
+    _fields_ = (
+        ("x", ctypes.c_void_p),
+        ("weight", ctypes.c_void_p),
+        ("by_output", ctypes.c_long),
+        ("by_input", ctypes.c_long),
+        ("by_row", ctypes.c_long),
+        ("by_column", ctypes.c_long),
+    )
+
+
 def _declare(library: ctypes.CDLL) -> None:
     pointer, size, count = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
-    weight: list[Any] = [pointer, size, size, size, size]
     shape_and_memory: list[Any] = [size, size, size, size, size, pointer, count]
     library.winograd_memory.argtypes, library.winograd_memory.restype = [size, size], size
     library.winograd_half.restype = count
-    library.winograd_convolution.argtypes = [
-        pointer,
-        *weight,
-        pointer,
-        ctypes.c_float,
-        pointer,
-        *shape_and_memory,
-        count,
-    ]
+    terms: list[Any] = [ctypes.POINTER(_Term), size]
+    library.winograd_convolution.argtypes = [*terms, pointer, ctypes.c_float, pointer, *shape_and_memory, count]
     library.winograd_weight_gradient.argtypes = [pointer, pointer, pointer, *shape_and_memory]
     library.winograd_convolution.restype = library.winograd_weight_gradient.restype = None
 
@@ -144,32 +149,32 @@ class _Memory(threading.local):
 _memory = _Memory()
 
 
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, *, slope: float, turned: bool) -> Tensor:
-    """The convolution; with ``turned`` its transpose, of the weight turned round with inputs and outputs changed over."""
+def _convolve(
+    images: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None, *, slope: float, turned: bool
+) -> Tensor:
+    """The sum of convolutions; with ``turned`` their transposes, of weights turned round with inputs and outputs changed over."""
     library, threads = _kernel().library, torch.get_num_threads()
-    x = x.contiguous(memory_format=torch.channels_last)
-    outputs, inputs = weight.shape[:2]
-    by_output, by_input, by_row, by_column = weight.stride()
-    start = weight.data_ptr()
-    if turned:
-        start += 4 * (2 * by_row + 2 * by_column)
-        outputs, inputs, by_output, by_input, by_row, by_column = (
-            inputs,
-            outputs,
-            by_input,
-            by_output,
-            -by_row,
-            -by_column,
-        )
-    n, _, height, width = x.shape
-    shift = weight.new_zeros(outputs) if bias is None else bias.contiguous()
-    y = torch.empty((n, outputs, height, width), dtype=x.dtype, memory_format=torch.channels_last)
-    memory = _memory.of(threads * library.winograd_memory(inputs, outputs))
+    images = [x.contiguous(memory_format=torch.channels_last) for x in images]
+    terms = (_Term * len(images))(*(_term(x, weight, turned) for x, weight in zip(images, weights, strict=True)))
+    n, inputs, height, width = images[0].shape
+    outputs = weights[0].shape[1 if turned else 0]
+    shift = weights[0].new_zeros(outputs) if bias is None else bias.contiguous()
+    dtype = images[0].dtype
+    y = torch.empty((n, outputs, height, width), dtype=dtype, memory_format=torch.channels_last)
+    memory = _memory.of(threads * library.winograd_memory(len(terms) * inputs, outputs))
     library.winograd_convolution(
-        *(x.data_ptr(), start, by_output, by_input, by_row, by_column, shift.data_ptr(), slope, y.data_ptr()),
-        *(n, height, width, inputs, outputs, memory, threads, x.dtype == torch.bfloat16),
+        *(terms, len(terms), shift.data_ptr(), slope, y.data_ptr()),
+        *(n, height, width, inputs, outputs, memory, threads, dtype == torch.bfloat16),
     )
     return y
+
+
+def _term(x: Tensor, weight: Tensor, turned: bool) -> _Term:
+    start, (by_output, by_input, by_row, by_column) = weight.data_ptr(), weight.stride()
+    if turned:
+        start += 4 * (2 * by_row + 2 * by_column)
+        by_output, by_input, by_row, by_column = by_input, by_output, -by_row, -by_column
+    return _Term(x.data_ptr(), start, by_output, by_input, by_row, by_column)
 
 
 def _weight_gradient(x: Tensor, dy: Tensor) -> Tensor:
@@ -185,53 +190,56 @@ def _weight_gradient(x: Tensor, dy: Tensor) -> Tensor:
     return dw
 
 
-def _sum(parts: Sequence[Tensor | None]) -> Tensor | None:
-    there = [part for part in parts if part is not None]
-    return functools.reduce(torch.add, there) if there else None
-
-
 class _Convolution(torch.autograd.Function):
-    """y = w * x + b with the activation, and with ``turned`` the transpose of w."""
+    """y = Σ wᵢ * xᵢ + b with the activation, and with ``turned`` the transposes of w; ``operands`` are x₁, w₁, x₂, w₂, …"""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, slope: float, turned: bool = False) -> Tensor:
-        y = _convolve(x, weight, bias, slope=slope, turned=turned)
+    def forward(ctx: Any, bias: Tensor | None, slope: float, turned: bool, *operands: Tensor) -> Tensor:
+        y = _convolve(operands[::2], operands[1::2], bias, slope=slope, turned=turned)
         ctx.set_materialize_grads(False)
-        kept = (x, weight) if slope == 1 else (x, weight, y)
+        kept = operands if slope == 1 else (*operands, y)
         ctx.save_for_backward(*kept)
         ctx.save_for_forward(*kept)
-        ctx.slope, ctx.turned = slope, turned
+        ctx.count, ctx.slope, ctx.turned = len(operands), slope, turned
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None) -> tuple[Tensor | None, ...]:
         if dy is None:
-            return (None,) * 5
-        x, weight, *y = ctx.saved_tensors
+            return tuple([None] * (3 + ctx.count))
+        operands, y = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
         dy = _gated(dy, y, ctx.slope)
-        wide_x, wide_dy = x.float(), dy.float()
-        to_x, to_weight, to_bias = ctx.needs_input_grad[:3]
-        return (
-            _Convolution.apply(dy, weight, None, 1.0, not ctx.turned) if to_x else None,
-            _WeightGradient.apply(*((wide_dy, wide_x) if ctx.turned else (wide_x, wide_dy))) if to_weight else None,
-            wide_dy.sum((0, 2, 3)) if to_bias else None,
-            *(None, None),
-        )
+        wide_dy = dy.float()
+        needed = ctx.needs_input_grad
+        found: list[Tensor | None] = []
+        for at, (x, weight) in enumerate(_pairs(operands)):
+            factors = (wide_dy, x.float()) if ctx.turned else (x.float(), wide_dy)
+            found += [
+                _Convolution.apply(None, 1.0, not ctx.turned, dy, weight) if needed[3 + 2 * at] else None,
+                _WeightGradient.apply(*factors) if needed[4 + 2 * at] else None,
+            ]
+        return (wide_dy.sum((0, 2, 3)) if needed[0] else None, None, None, *found)
 
     @staticmethod
-    def jvp(ctx: Any, x: Tensor | None, weight: Tensor | None, bias: Tensor | None, *_: None) -> Tensor | None:
-        at_x, at_weight, *y = ctx.saved_tensors
-        n, _, height, width = at_x.shape
-        changes = [
-            None if x is None else _Convolution.apply(x, at_weight, None, 1.0, ctx.turned),
-            None if weight is None else _Convolution.apply(at_x, weight, None, 1.0, ctx.turned),
-            None if bias is None else bias.to(at_x.dtype)[:, None, None].expand(n, len(bias), height, width),
-        ]
-        change = _sum(changes)
-        return None if change is None else _gated(change, y, ctx.slope)
+    def jvp(ctx: Any, bias: Tensor | None, _slope: None, _turned: None, *changes: Tensor | None) -> Tensor | None:
+        operands, y = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+        terms: list[Tensor] = []
+        for (x, weight), (to_x, to_weight) in zip(_pairs(operands), _pairs(changes), strict=True):
+            terms += [] if to_x is None else [to_x, weight]
+            terms += [] if to_weight is None else [x, to_weight]
+        if terms:  # one sum, which no tensor is made for beside its terms
+            return _gated(_Convolution.apply(bias, 1.0, ctx.turned, *terms), y, ctx.slope)
+        if bias is None:
+            return None
+        n, _, height, width = operands[0].shape
+        return _gated(bias.to(operands[0].dtype)[:, None, None].expand(n, -1, height, width), y, ctx.slope)
 
 
-def _gated(change: Tensor, y: list[Tensor], slope: float) -> Tensor:
+def _pairs(operands: Sequence[Any]) -> Iterable[tuple[Any, Any]]:
+    return zip(operands[::2], operands[1::2], strict=True)
+
+
+def _gated(change: Tensor, y: Sequence[Tensor], slope: float) -> Tensor:
     """What is left of a change behind the activation, whose results say on which side they were."""
     return torch.ops.aten.leaky_relu_backward(change, y[0].detach(), slope, True) if y else change
 
@@ -253,16 +261,16 @@ class _WeightGradient(torch.autograd.Function):
         x, dy = ctx.saved_tensors
         to_x, to_dy = ctx.needs_input_grad
         return (
-            _Convolution.apply(dy, dw, None, 1.0, True) if to_x else None,
-            _Convolution.apply(x, dw, None, 1.0) if to_dy else None,
+            _Convolution.apply(None, 1.0, True, dy, dw) if to_x else None,
+            _Convolution.apply(None, 1.0, False, x, dw) if to_dy else None,
         )
 
     @staticmethod
     def jvp(ctx: Any, x: Tensor | None, dy: Tensor | None) -> Tensor | None:
         at_x, at_dy = ctx.saved_tensors
-        return _sum(
-            [
-                None if x is None else _WeightGradient.apply(x, at_dy),
-                None if dy is None else _WeightGradient.apply(at_x, dy),
-            ]
-        )
+        changes = [
+            None if x is None else _WeightGradient.apply(x, at_dy),
+            None if dy is None else _WeightGradient.apply(at_x, dy),
+        ]
+        there = [change for change in changes if change is not None]
+        return functools.reduce(torch.add, there) if there else None
