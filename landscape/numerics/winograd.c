@@ -371,12 +371,12 @@ INLINE void convolve(const Term *terms, const float *bias, float slope, void *y,
   }
 }
 
-/* ROWS rows of six of u += v' m, summed over tiles. */
+/* ROWS rows of six of u += v' m, summed over tiles: a sum of its own, since one long chain of sums would round more. */
 INLINE void gradient_product(const float *v, const float *m, float *u, long tiles) {
   vec total[6][ROWS];
   UNROLL
   for (int j = 0; j < 6; j++) UNROLL
-  for (int r = 0; r < ROWS; r++) total[j][r] = AT(u + r * SIX + j * LANES);
+  for (int r = 0; r < ROWS; r++) total[j][r] = (vec){0};
   for (long t = 0; t < tiles; t++) UNROLL
   for (int j = 0; j < 6; j++) {
     vec term = AT(m + t * SIX + j * LANES);
@@ -386,7 +386,7 @@ INLINE void gradient_product(const float *v, const float *m, float *u, long tile
   }
   UNROLL
   for (int j = 0; j < 6; j++) UNROLL
-  for (int r = 0; r < ROWS; r++) TO(u + r * SIX + j * LANES) = total[j][r];
+  for (int r = 0; r < ROWS; r++) TO(u + r * SIX + j * LANES) += total[j][r];
 }
 
 /* One thread's part of u = sum over tiles of v' m. */
