@@ -109,9 +109,11 @@ class PlainTraining(Case):
 class Fit(Case):
     """The library's training; every run is an epoch of its own."""
 
-    def __init__(self, name: str, title: str, *, precision: str = "fp32", compile: bool = False) -> None:
+    def __init__(
+        self, name: str, title: str, *, precision: str = "fp32", engine: str = "auto", compile: bool = False
+    ) -> None:
         super().__init__(name, title, reference="plain-loop")
-        self._precision, self._compile = precision, compile
+        self._precision, self._engine, self._compile = precision, engine, compile
 
     def require(self) -> None:
         if self._compile:
@@ -123,6 +125,7 @@ class Fit(Case):
             epochs=1,
             batch_size=training_batch(workload.images),
             precision=self._precision,
+            engine=self._engine,
             compile=self._compile,
         )
 
@@ -253,6 +256,7 @@ def training_group() -> Group:
         (
             PlainTraining(),
             Fit("fit", "landscape, fp32"),
+            Fit("fit-plain", "landscape, fp32, `--engine plain`", engine="plain"),
             Fit("fit-compiled", "landscape, fp32, `--compile`", compile=True),
             Fit("fit-bf16", "landscape, bf16", precision="bf16"),
         ),

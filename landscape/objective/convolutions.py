@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, fx, nn
@@ -23,11 +24,18 @@ class FilteredConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - its name in nn.Conv2d
         half = torch.is_autocast_enabled("cpu")
-        if input.dim() != 4 or not winograd.suits_image(*input.shape[2:]) or (half and not winograd.has_half()):
+        if not self._takes(input, half):
             outputs = super().forward(input)
             return outputs if self.slope == 1 else leaky_relu(outputs, self.slope, inplace=True)
-        inputs = input.bfloat16() if half else input.float()
-        return winograd.convolution(inputs, self.weight, self.bias, slope=self.slope)
+        return winograd.convolution(input.bfloat16() if half else input, self.weight, self.bias, slope=self.slope)
+
+    def _takes(self, images: Tensor, half: bool) -> bool:
+        # A copy of the layer may be somewhere else, or in another precision.
+        if self.weight.device.type != "cpu" or self.weight.dtype != torch.float32 or images.dim() != 4:
+            return False
+        return (winograd.has_half() if half else images.dtype == torch.float32) and winograd.suits_image(
+            *images.shape[2:]
+        )
 
 
 def filter_convolutions(module: nn.Module, agrees: Callable[[nn.Module], bool]) -> str:
@@ -36,20 +44,40 @@ def filter_convolutions(module: nn.Module, agrees: Callable[[nn.Module], bool]) 
     In a traced module the activation after such a convolution becomes part of it. ``agrees`` says whether the module's outputs
     are still the same; where they are not, nothing is changed.
     """
+    note, chosen = _filter(module, agrees)
+    if chosen and isinstance(module, fx.GraphModule):
+        _take_in_activations(module)
+    return note
+
+
+@contextmanager
+def filtered_convolutions(module: nn.Module, agrees: Callable[[nn.Module], bool]) -> Iterator[str]:
+    """:func:`filter_convolutions` while open, for a module that belongs to somebody else; nothing of it changes but its speed."""
+    note, chosen = _filter(module, agrees)
+    try:
+        yield note
+    finally:
+        _make(chosen, nn.Conv2d)
+
+
+def unfilter_convolutions(module: nn.Module) -> None:
+    """Let PyTorch make the convolutions again, in a copy of a module that is being trained."""
+    _make([layer for layer in module.modules() if isinstance(layer, FilteredConv2d)], nn.Conv2d)
+
+
+def _filter(module: nn.Module, agrees: Callable[[nn.Module], bool]) -> tuple[str, Sequence[nn.Module]]:
     chosen = [layer for layer in module.modules() if _suits(layer)]
     if not chosen:
-        return ""
+        return "", ()
     try:
         winograd.has_half()
     except winograd.Unavailable as reason:
-        return f"convolutions are PyTorch's: {reason}"
+        return f"convolutions are PyTorch's: {reason}", ()
     _make(chosen, FilteredConv2d)
     if not agrees(module):
         _make(chosen, nn.Conv2d)
-        return "convolutions are PyTorch's: minimal filtering changes the outputs"
-    if isinstance(module, fx.GraphModule):
-        _take_in_activations(module)
-    return f"{len(chosen)} convolutions by Winograd's minimal filtering"
+        return "convolutions are PyTorch's: minimal filtering changes the outputs", ()
+    return f"{len(chosen)} convolutions by Winograd's minimal filtering", chosen
 
 
 def _suits(layer: nn.Module) -> bool:

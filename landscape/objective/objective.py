@@ -26,12 +26,13 @@ from landscape.objective.batch_norm import (
     use_batch_statistics,
 )
 from landscape.objective.batches import PreparedBatches, chosen_indices
+from landscape.objective.convolutions import unfilter_convolutions
 from landscape.objective.derivatives import Derivatives
 from landscape.objective.engines import ENGINES, choose_engine
 from landscape.objective.flat_module import FlatModule, has_convolutions
 from landscape.objective.labels import are_labels, check_label_range, ignored_label
 from landscape.objective.losses import loss_name, per_sample_accuracy, per_sample_loss
-from landscape.objective.runner import PRECISIONS, Runner, call, own_precision
+from landscape.objective.runner import PRECISIONS, Runner, agree, call, own_precision
 from landscape.objective.sizing import Footprint, evaluation_batch, footprint
 from landscape.objective.stacked import POINTS, Stacked, may_stack, try_stacked
 from landscape.objective.subspace import Subspace
@@ -150,6 +151,7 @@ class Objective:
             self._flat = FlatModule(
                 module, device=self.device, dtype=self._dtype, channels_last=channels_last, parameters=parameters
             )
+            unfilter_convolutions(self._flat.module)
             if self.batch_norm == "batch":
                 use_batch_statistics(self._flat.module)
             self._runner = run.of(self._flat.module)
@@ -193,16 +195,8 @@ class Objective:
             return runner.outputs(next(iter(self._batches))[0])
 
     def _agrees_with(self, outputs: Any) -> Callable[[nn.Module], bool]:
-        """Whether another module gives the same first outputs, to 1e-4 of their size (1e-9 in fp64, 5e-2 in bf16)."""
-        tolerance = {"fp64": 1e-9, "fp32": 1e-4, "bf16": 5e-2}[self.precision]
-
-        def agrees(other: nn.Module) -> bool:
-            found = self._first_outputs(self._runner.of(other))
-            if not isinstance(found, Tensor) or not isinstance(outputs, Tensor):
-                return False
-            return bool((found - outputs).abs().max() <= tolerance * outputs.abs().max())
-
-        return agrees
+        """Whether another module gives the same first outputs."""
+        return lambda other: agree(self._first_outputs(self._runner.of(other)), outputs, self.precision)
 
     def _calibration_batches(self, calibration: Any) -> PreparedBatches:
         if calibration is None:

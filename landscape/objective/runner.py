@@ -17,6 +17,7 @@ from landscape.objective.losses import PerSampleLoss
 
 PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.float32}
 Forward = Callable[[Any, Any], Any]
+_ALIKE = {"fp64": 1e-9, "fp32": 1e-4, "bf16": 5e-2}
 
 
 def call(module: nn.Module, inputs: Any) -> Any:
@@ -26,6 +27,13 @@ def call(module: nn.Module, inputs: Any) -> Any:
     if isinstance(inputs, tuple | list):
         return module(*inputs)
     return module(inputs)
+
+
+def agree(found: Any, expected: Any, precision: str) -> bool:
+    """Whether two outputs of a module are the same, to 1e-4 of their size (1e-9 in fp64, 5e-2 in bf16); never, if no tensors."""
+    if not isinstance(found, Tensor) or not isinstance(expected, Tensor):
+        return False
+    return bool((found - expected).abs().max() <= _ALIKE[precision] * expected.abs().max())
 
 
 def own_precision(module: nn.Module) -> str:

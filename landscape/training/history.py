@@ -69,6 +69,8 @@ class History(Observer):
         self.records, self._result = report.history, None
         settings = json.dumps(report.config.to_dict())
         self._started = {"loss_name": report.loss_name, "data": report.data, "settings": settings}
+        if report.engine:
+            self._started["engine"] = report.engine
 
     def on_epoch(self, report: EpochReport) -> None:
         self.records = report.history
@@ -93,5 +95,6 @@ def _known(history: TrainingResult | Sequence[Record]) -> dict[str, Any]:
         "data": history.data,
         "updates": history.updates,
         "settings": json.dumps(history.config.to_dict()),
+        **({"engine": history.engine} if history.engine else {}),
         **{name: epoch for name, epoch in epochs.items() if epoch is not None},
     }

@@ -88,7 +88,9 @@ def fit(
         indices = subset(data.train, config.train_images)
         config = config.for_steps(config.steps_per_epoch(len(indices)))
         check_first_batch(learner, data, indices[: config.batch_size], loss)
-        run = _Run(learner, data, indices.to(place), config, tuple(observers))
+        first, _ = data.train.batch(indices[: config.batch_size])
+        engine = stack.enter_context(learner.filtered(first))
+        run = _Run(learner, data, indices.to(place), config, tuple(observers), engine)
         history = [] if resume is None else restore(resume, learner, config, run.steps_per_epoch)
         for observer in observers:
             if isinstance(observer, AbstractContextManager):
@@ -98,13 +100,17 @@ def fit(
 
 @dataclass(frozen=True)
 class _Run:
-    """What stays the same from epoch to epoch. ``indices`` are the training samples used, on the device."""
+    """What stays the same from epoch to epoch.
+
+    ``indices`` are the training samples used, on the device; ``engine`` says how convolutions are made.
+    """
 
     learner: Learner
     data: DataSet
     indices: Tensor
     config: TrainingConfig
     observers: tuple[Observer, ...]
+    engine: str
 
     @property
     def steps_per_epoch(self) -> int:
@@ -126,7 +132,7 @@ class _Run:
         learner.optimizer.zero_grad(set_to_none=True)
         status = "diverged" if diverged(history) else "complete"
         name, updates = self.data.train.name, learner.updates
-        result = TrainingResult(config, status, tuple(history), test, loss, name, updates)
+        result = TrainingResult(config, status, tuple(history), test, loss, name, updates, self.engine)
         for observer in self.observers:
             observer.on_end(result)
         return result
@@ -187,6 +193,7 @@ class _Run:
                     steps_per_epoch=self.steps_per_epoch,
                     loss_name=loss,
                     history=history,
+                    engine=self.engine,
                 )
             )
 

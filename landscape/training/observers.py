@@ -24,6 +24,7 @@ class StartReport:
 
     ``history`` holds the records of the epochs made before a resume, so ``first_epoch`` is ``len(history) + 1``. ``data`` is the
     name of the training split and ``train_images`` the number of its images used; an epoch makes ``steps_per_epoch`` updates.
+    ``engine`` says how convolutions are made, where it is not PyTorch that makes them all, and why.
     """
 
     module: nn.Module
@@ -34,6 +35,7 @@ class StartReport:
     steps_per_epoch: int
     loss_name: str
     history: Sequence[Record]
+    engine: str = ""
 
     @property
     def first_epoch(self) -> int:
@@ -101,6 +103,7 @@ class TrainingResult:
 
     ``status`` is ``complete``, or ``diverged`` where the mean training loss of the last epoch in ``history`` is NaN or infinite.
     ``test`` has ``test_loss`` and ``test_accuracy`` of the final weights, as far as they exist; ``updates`` were made in all.
+    ``engine`` is that of :class:`StartReport`.
     """
 
     config: TrainingConfig
@@ -110,6 +113,7 @@ class TrainingResult:
     loss_name: str
     data: str
     updates: int
+    engine: str = ""
 
     @property
     def best_epoch(self) -> int | None:

@@ -47,6 +47,8 @@ class TerminalProgress(Observer):
 
     def on_start(self, report: StartReport) -> None:
         self._images, self._began = 0, time.monotonic()
+        if report.engine:
+            self._line(report.engine)
         self._total = report.train_images * (report.config.epochs - len(report.history))
         if self._bar is not None:
             losses = describe(report.history[-1]) if report.history else ""

@@ -1,0 +1,119 @@
+"""Training with faster convolutions: the same training to rounding, and a module that is left as it came."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from training_samples import CLASSES, Keeper, data_set, same
+
+from landscape.data import TensorData
+from landscape.errors import InputError
+from landscape.models import build_model
+from landscape.numerics import winograd
+from landscape.numerics.seeds import generator
+from landscape.objective.convolutions import FilteredConv2d
+from landscape.objective.objective import Objective
+from landscape.probes.step_observer import StepProbe, StepProbeConfig
+from landscape.training import History, Observer, StepReport, TrainingConfig, TrainingResult, fit
+
+CONFIG = TrainingConfig(learning_rate=1e-2, epochs=2, batch_size=10, optimizer="sgd")
+NOTE = "6 convolutions by Winograd's minimal filtering"
+
+
+def network() -> nn.Module:
+    """A small VGG, whose first convolution has too few channels to gain."""
+    return build_model("vgg08", classes=CLASSES, seed=0, norm="batch")
+
+
+class Kinds(Observer):
+    """The kinds of convolution during training, and an objective of the module in the midst of it."""
+
+    def __init__(self, *, stop: bool = False) -> None:
+        self.kinds: set[str] = set()
+        self.notes: set[str] = set()
+        self.stop = stop
+
+    def on_step(self, report: StepReport) -> None:
+        self.kinds = {type(m).__name__ for m in report.module.modules() if isinstance(m, nn.Conv2d)}
+        data = TensorData(report.inputs[:4], report.targets[:4])
+        plain = Objective(report.module, data=data, device="cpu", engine="plain")
+        assert not any(isinstance(layer, FilteredConv2d) for layer in plain.structure.modules())
+        self.notes.add(Objective(report.module, data=data, device="cpu").engine_note)
+        if self.stop:
+            raise KeyboardInterrupt
+
+
+def trained(config: TrainingConfig, *observers: Observer) -> tuple[nn.Module, TrainingResult]:
+    module = network()
+    return module, fit(module, data_set(), config, device="cpu", observers=observers)
+
+
+def test_weights_are_those_of_pytorchs_convolutions_to_rounding() -> None:
+    plain, without = trained(dataclasses.replace(CONFIG, engine="plain"))
+    kinds = Kinds()
+    filtered, result = trained(CONFIG, kinds)
+    assert (result.engine, without.engine) == (NOTE, "")
+    assert kinds.kinds == {"Conv2d", "FilteredConv2d"}
+    assert all(note.endswith(NOTE) for note in kinds.notes)
+    assert not same(filtered.state_dict(), plain.state_dict())
+    for name, expected in plain.state_dict().items():
+        torch.testing.assert_close(filtered.state_dict()[name], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_module_is_as_it_was_however_training_ends() -> None:
+    module, _ = trained(CONFIG)
+    assert {type(m) for m in module.modules() if isinstance(m, nn.Conv2d)} == {nn.Conv2d}
+    module = network()
+    with pytest.raises(KeyboardInterrupt):
+        fit(module, data_set(), CONFIG, device="cpu", observers=[Kinds(stop=True)])
+    assert {type(m) for m in module.modules() if isinstance(m, nn.Conv2d)} == {nn.Conv2d}
+
+
+def test_the_same_training_gives_the_same_bits_interrupted_and_watched() -> None:
+    keeper = Keeper()
+    whole, _ = trained(CONFIG, keeper)
+    watched, _ = trained(CONFIG, StepProbe(StepProbeConfig(every=3)))
+    assert same(whole.state_dict(), watched.state_dict())
+    resumed = network()
+    fit(resumed, data_set(), CONFIG, device="cpu", resume=copy.deepcopy(keeper.states[0]))
+    assert same(whole.state_dict(), resumed.state_dict())
+
+
+def test_the_history_says_how_convolutions_were_made() -> None:
+    history = History()
+    _, result = trained(CONFIG, history)
+    attributes: dict[str, Any] = dict(history.dataset().attrs)
+    assert attributes["engine"] == result.engine == NOTE
+    assert json.loads(attributes["settings"])["engine"] == "auto"
+
+
+def test_other_precisions_and_machines_keep_pytorchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert trained(dataclasses.replace(CONFIG, epochs=1, precision="bf16"))[1].engine == ""
+
+    def missing() -> bool:
+        raise winograd.Unavailable("no C compiler")
+
+    monkeypatch.setattr(winograd, "has_half", missing)
+    assert trained(dataclasses.replace(CONFIG, epochs=1))[1].engine == "convolutions are PyTorch's: no C compiler"
+
+
+def test_a_copy_in_double_precision_convolves_in_it() -> None:
+    layer = nn.Conv2d(16, 16, 3, padding=1)
+    layer.__class__ = FilteredConv2d
+    x = torch.randn(2, 16, 8, 8, generator=generator(0, "double"), dtype=torch.float64)
+    wide = copy.deepcopy(layer).double()
+    expected = nn.functional.conv2d(x, wide.weight, wide.bias, padding=1)
+    assert torch.equal(wide(x), expected)
+    with pytest.raises(RuntimeError, match="type"):
+        layer(x)
+
+
+def test_an_engine_that_does_not_exist_is_named() -> None:
+    with pytest.raises(InputError, match="engine"):
+        TrainingConfig(engine="fast")
