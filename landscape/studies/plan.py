@@ -65,14 +65,16 @@ def plan(study: StudySettings, places: Places) -> Plan:
     timed: dict[str, tuple[nn.Module, float]] = {}
     runs, probing = [], 0.0
     for run, label in zip(study.runs, labels_of(study.runs), strict=True):
-        key = f"{run.model} {sorted(run.builder_options().items(), key=str)} {run.data} {run.training.precision}"
+        recipe = run.training
+        options = sorted(run.builder_options().items(), key=str)
+        key = f"{run.model} {options} {run.data} {recipe.precision} {recipe.engine} {recipe.compile}"
         if key not in timed:
             timed[key] = _timed(run, places)
         module, second_an_image = timed[key]
         runs.append(_planned(run, label, places, second_an_image))
         for probe in study.probes:
             if not probe.runs or set(probe.runs) & set(run.groups):
-                probing += probe_steps(probe, module, run.training.batch_size) * second_an_image
+                probing += probe_steps(probe, module, recipe.batch_size) * second_an_image
     return Plan(runs, probing)
 
 
