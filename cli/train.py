@@ -35,7 +35,7 @@ _NUMBER, _WHOLE, _NAME = listed(float, "a number"), listed(int, "a whole number"
     click.option("--precision", help="fp32 or bf16 (autocast).  [default: fp32]"),
     click.option(
         "--engine",
-        help="auto (on a CPU, in fp32, filtered 3x3 convolutions: half the time) or plain (PyTorch's).  [default: auto]",
+        help="auto (on a CPU, filtered 3x3 convolutions: about half the time) or plain (PyTorch's).  [default: auto]",
     ),
     click.option(
         "--compile",

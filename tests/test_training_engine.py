@@ -59,7 +59,7 @@ def test_weights_are_those_of_pytorchs_convolutions_to_rounding() -> None:
     kinds = Kinds()
     filtered, result = trained(CONFIG, kinds)
     assert (result.engine, without.engine) == (NOTE, "")
-    assert kinds.kinds == {"Conv2d", "FilteredConv2d"}
+    assert kinds.kinds == {"Conv2d", "TrainedConv2d"}
     assert all(note.endswith(NOTE) for note in kinds.notes)
     assert not same(filtered.state_dict(), plain.state_dict())
     for name, expected in plain.state_dict().items():
@@ -93,8 +93,23 @@ def test_the_history_says_how_convolutions_were_made() -> None:
     assert json.loads(attributes["settings"])["engine"] == "auto"
 
 
-def test_other_precisions_and_machines_keep_pytorchs(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert trained(dataclasses.replace(CONFIG, epochs=1, precision="bf16"))[1].engine == ""
+def test_in_bf16_weights_are_as_near_to_those_of_fp32_as_with_pytorchs_convolutions() -> None:
+    if not winograd.has_half():
+        pytest.skip("no bf16 products on this processor")
+    exact, start = trained(dataclasses.replace(CONFIG, engine="plain"))[0], network()
+    deviations = []
+    for engine, note in (("plain", ""), ("auto", NOTE)):
+        module, result = trained(dataclasses.replace(CONFIG, precision="bf16", engine=engine))
+        assert result.engine == note
+        ways = [torch.cat([p.detach().reshape(-1) for p in m.parameters()]) for m in (module, exact, start)]
+        deviations.append(float((ways[0] - ways[1]).norm() / (ways[1] - ways[2]).norm()))
+    assert 1e-4 < deviations[1] < 1.5 * deviations[0]
+
+
+def test_other_machines_keep_pytorchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "has_half", lambda: False)
+    made = trained(dataclasses.replace(CONFIG, epochs=1, precision="bf16"))[1].engine
+    assert made == "convolutions are PyTorch's: this processor has no fast bf16 products"
 
     def missing() -> bool:
         raise winograd.Unavailable("no C compiler")

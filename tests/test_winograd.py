@@ -78,6 +78,24 @@ def test_bf16_values_are_those_of_the_direct_convolution(shape: Shape) -> None:
     assert 1e-4 < apart(found, expected) < HALF
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_products_of_floats_leave_the_rounding_of_stored_bf16_numbers_alone(shape: Shape) -> None:
+    if not winograd.has_half():
+        pytest.skip("no bf16 products on this processor")
+    x, weight, bias = operands(shape)
+    at = [x.bfloat16(), weight, bias]
+    leaves = [t.clone().requires_grad_() for t in at]
+    found = winograd.convolution(*leaves, slope=0.01, wide=True)
+    wide = [t.double().requires_grad_() for t in at]
+    expected = direct(*wide, 0.01)
+    assert apart(found.detach(), expected.detach()) < 2**-8
+    dy = torch.randn(expected.shape, generator=generator(4, "dy")).bfloat16()
+    for ours, theirs in zip(
+        torch.autograd.grad(found, leaves, dy), torch.autograd.grad(expected, wide, dy.double()), strict=True
+    ):
+        assert apart(ours, theirs) < 2**-6  # some results are rounded to the other side of the activation's kink
+
+
 def derivatives(
     function: Callable[[Tensor, Tensor, Tensor], Tensor], operands: Tensors, along: Tensors
 ) -> list[Tensor]:

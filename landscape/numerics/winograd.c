@@ -122,7 +122,7 @@ INLINE void gather_outputs(vec m0, vec m1, vec m2, vec m3, vec m4, vec m5, vec *
   out[3 * step] = a3 * q + b3 * s + m5;
 }
 
-/* Numbers in memory are floats, or bf16 where `half`. */
+/* Numbers in memory are floats, or bf16 where `half`; images are that where `stored`, which products need not be. */
 INLINE void put(void *to, long at, vec value, const int half) {
 #if HALF
   if (half) {
@@ -172,13 +172,13 @@ INLINE long tiles_of(Shape s) { return s.n * ((s.h + 3) / 4) * ((s.w + 3) / 4); 
 /* Rows of B' d B for LANES channels of `count` tiles side by side, at most RUN: v[row][tile][6][LANES], rows BLOCK tiles apart. Sums
    down the columns that two tiles share are made once. */
 INLINE void input_run(const char **row, const long *apart, long left, long width, long count, const Part part, void *v, long next,
-                      const int half) {
+                      const int stored, const int half) {
   vec down[3][4 * RUN + 2], o[6];
   for (long j = 0; j < 4 * count + 2; j++) {
     const long q = left - 1 + j;
     if (q < 0 || q >= width) down[0][j] = down[1][j] = down[2][j] = (vec){0};
     else {
-#define D(i) get(row[i] + q * apart[i], 0, half)
+#define D(i) get(row[i] + q * apart[i], 0, stored)
       spread_part(D(0), D(1), D(2), D(3), D(4), D(5), down[0] + j, 4 * RUN + 2, part);
 #undef D
     }
@@ -194,8 +194,9 @@ INLINE void input_run(const char **row, const long *apart, long left, long width
 }
 
 /* Rows of B' d B of `count` tiles from the one of number `first` on: v[row][c / LANES][tile][6][LANES]. */
-INLINE void input_rows(const void *x, const void *zero, Shape s, long first, long count, const Part part, void *v, const int half) {
-  const long across = (s.w + 3) / 4, size = half ? 2 : 4;
+INLINE void input_rows(const void *x, const void *zero, Shape s, long first, long count, const Part part, void *v, const int stored,
+                       const int half) {
+  const long across = (s.w + 3) / 4, size = stored ? 2 : 4;
   for (long t = 0, run; t < count; t += run) {
     const Tile tile = tile_at(first + t, s);
     const long left = across - (first + t) % across;
@@ -209,24 +210,27 @@ INLINE void input_rows(const void *x, const void *zero, Shape s, long first, lon
       apart[i] = inside ? s.c * size : 0;
     }
     for (long c = 0; c < s.c; c += LANES) {
-      input_run(row, apart, tile.left, s.w, run, part, (char *)v + (c * BLOCK + t * LANES) * 6 * size, 6 * BLOCK * s.all, half);
+      input_run(row, apart, tile.left, s.w, run, part, (char *)v + (c * BLOCK + t * LANES) * 6 * (half ? 2 : 4), 6 * BLOCK * s.all, stored,
+                half);
       for (long i = 0; i < 6; i++) row[i] += LANES * size;
     }
   }
 }
 
 /* A y A' of one tile: m[row][k / LANES][tile][6][LANES]. */
-INLINE void output_gradient_tile(const float *y, const float *zero, Shape s, Tile tile, float *m) {
-  const float *at[16]; /* pixels, zero outside of the image */
+INLINE void output_gradient_tile(const void *y, const void *zero, Shape s, Tile tile, float *m, const int stored) {
+  const void *at[16]; /* pixels, zero outside of the image */
   for (long i = 0; i < 4; i++)
     for (long j = 0; j < 4; j++) {
       const long r = tile.top + i, q = tile.left + j;
-      at[i * 4 + j] = r >= s.h || q >= s.w ? zero : y + ((tile.image * s.h + r) * s.w + q) * s.k;
+      at[i * 4 + j] = r >= s.h || q >= s.w ? zero : (const char *)y + ((tile.image * s.h + r) * s.w + q) * s.k * (stored ? 2 : 4);
     }
   for (long k = 0; k < s.k; k += LANES) {
     vec t[24], o[6];
+#define D(i) get(at[i], k, stored)
     UNROLL
-    for (int j = 0; j < 4; j++) spread_outputs(AT(at[j] + k), AT(at[4 + j] + k), AT(at[8 + j] + k), AT(at[12 + j] + k), t + j, 4);
+    for (int j = 0; j < 4; j++) spread_outputs(D(j), D(4 + j), D(8 + j), D(12 + j), t + j, 4);
+#undef D
     UNROLL
     for (int i = 0; i < 6; i++) {
       spread_outputs(t[4 * i], t[4 * i + 1], t[4 * i + 2], t[4 * i + 3], o, 1);
@@ -244,7 +248,7 @@ INLINE vec leaky(vec x, float slope) {
 }
 
 /* A' m of one tile whose rows of four are m[k / LANES][tile][6][4][LANES], the bias, and the activation. */
-INLINE void output_tile(const float *m, const float *bias, float slope, void *y, Shape s, Tile tile, const int half) {
+INLINE void output_tile(const float *m, const float *bias, float slope, void *y, Shape s, Tile tile, const int stored) {
   const long rows = s.h - tile.top < 4 ? s.h - tile.top : 4, columns = s.w - tile.left < 4 ? s.w - tile.left : 4;
   const long corner = ((tile.image * s.h + tile.top) * s.w + tile.left) * s.k;
   for (long k = 0; k < s.k; k += LANES) {
@@ -257,7 +261,7 @@ INLINE void output_tile(const float *m, const float *bias, float slope, void *y,
 #undef M
       UNROLL
       for (long i = 0; i < 4; i++)
-        if (i < rows) put(y, corner + (i * s.w + j) * s.k + k, leaky(o[i] + shift, slope), half);
+        if (i < rows) put(y, corner + (i * s.w + j) * s.k + k, leaky(o[i] + shift, slope), stored);
     }
   }
 }
@@ -342,9 +346,9 @@ INLINE void row_product(const void *v, const void *u, float *m, long channels, c
 
 /* Half of the rows of a block's tiles: m[k / LANES][tile][6][4][LANES]. */
 INLINE void block_rows(const Term *terms, const void *zero, Shape s, long first, long count, const Part part, char *v, const char *u,
-                       float *m, const int half) {
+                       float *m, const int stored, const int half) {
   const long size = half ? 2 : 4;
-  for (long c = 0; c < s.all; c += s.c) input_rows(terms[c / s.c].x, zero, s, first, count, part, v + c * 6 * BLOCK * size, half);
+  for (long c = 0; c < s.all; c += s.c) input_rows(terms[c / s.c].x, zero, s, first, count, part, v + c * 6 * BLOCK * size, stored, half);
   for (long i = 0; i < 3; i++) {
     const long row = 3 * part + i;
     const char *rows = v + i * 6 * BLOCK * s.all * size, *columns = u + row * 6 * s.all * s.k * size;
@@ -356,7 +360,7 @@ INLINE void block_rows(const Term *terms, const void *zero, Shape s, long first,
 
 /* One thread's part of the tiles; its memory holds u, v, m and zeros. */
 INLINE void convolve(const Term *terms, const float *bias, float slope, void *y, Shape s, float *memory, int part, int parts,
-                     const int half) {
+                     const int stored, const int half) {
   const long last = tiles_of(s) * (part + 1) / parts;
   float *u = memory, *v = u + 36 * s.all * s.k, *m = v + 36 * BLOCK * s.all, *zero = m + 36 * BLOCK * s.k;
   memset(zero, 0, s.c * sizeof(float));
@@ -365,9 +369,9 @@ INLINE void convolve(const Term *terms, const float *bias, float slope, void *y,
     for (long k = 0; k < s.k; k += LANES) weight_columns(terms[c / s.c].w, s, c, k, u, half);
   for (long first = tiles_of(s) * part / parts; first < last; first += BLOCK) {
     const long count = first + BLOCK < last ? BLOCK : last - first;
-    block_rows(terms, zero, s, first, count, UPPER, (char *)v, (char *)u, m, half);
-    block_rows(terms, zero, s, first, count, LOWER, (char *)v, (char *)u, m, half);
-    for (long t = 0; t < count; t++) output_tile(m + t * 24 * LANES, bias, slope, y, s, tile_at(first + t, s), half);
+    block_rows(terms, zero, s, first, count, UPPER, (char *)v, (char *)u, m, stored, half);
+    block_rows(terms, zero, s, first, count, LOWER, (char *)v, (char *)u, m, stored, half);
+    for (long t = 0; t < count; t++) output_tile(m + t * 24 * LANES, bias, slope, y, s, tile_at(first + t, s), stored);
   }
 }
 
@@ -390,16 +394,16 @@ INLINE void gradient_product(const float *v, const float *m, float *u, long tile
 }
 
 /* One thread's part of u = sum over tiles of v' m. */
-INLINE void weight_gradient(const float *x, const float *dy, Shape s, float *memory, int part, int parts) {
+INLINE void weight_gradient(const void *x, const void *dy, Shape s, float *memory, int part, int parts, const int stored) {
   const long last = tiles_of(s) * (part + 1) / parts, size = 36 * s.c * s.k;
   float *u = memory, *v = u + size, *m = v + 36 * BLOCK * s.c, *zero = m + 36 * BLOCK * s.k;
   memset(u, 0, size * sizeof(float));
   memset(zero, 0, (s.c > s.k ? s.c : s.k) * sizeof(float));
   for (long first = tiles_of(s) * part / parts; first < last; first += BLOCK) {
     const long count = first + BLOCK < last ? BLOCK : last - first;
-    input_rows(x, zero, s, first, count, UPPER, v, 0);
-    input_rows(x, zero, s, first, count, LOWER, v + 3 * 6 * BLOCK * s.c, 0);
-    for (long t = 0; t < count; t++) output_gradient_tile(dy, zero, s, tile_at(first + t, s), m + t * SIX);
+    input_rows(x, zero, s, first, count, UPPER, v, stored, 0);
+    input_rows(x, zero, s, first, count, LOWER, v + 3 * 6 * BLOCK * s.c, stored, 0);
+    for (long t = 0; t < count; t++) output_gradient_tile(dy, zero, s, tile_at(first + t, s), m + t * SIX, stored);
     for (long i = 0; i < 6; i++)
       for (long k = 0; k < s.k; k += LANES)
         for (long c = 0; c < s.c; c += ROWS)
@@ -420,27 +424,32 @@ long winograd_memory(long c, long k) { return 36 * (c * k + BLOCK * c + BLOCK * 
 int winograd_half(void) { return HALF; }
 
 /* y (n, h, w, k) = the sum over `count` terms of the convolutions of x (n, h, w, c) with w, plus the bias (k), and slope times that
-   where it is negative; with `half`, x and y are bf16. */
+   where it is negative; with `stored`, x and y are bf16, and with `half` what is
+   multiplied is too. */
 void winograd_convolution(const Term *terms, long count, const float *bias, float slope, void *y, long n, long h, long width, long c,
-                          long k, float *memory, int threads, int half) {
+                          long k, float *memory, int threads, int stored, int half) {
   const Shape s = {n, h, width, c, k, count * c};
   const long own = winograd_memory(s.all, k);
   threads = useful(threads, s);
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int part = 0; part < threads; part++) {
-    if (HALF && half) convolve(terms, bias, slope, y, s, memory + part * own, part, threads, HALF);
-    else convolve(terms, bias, slope, y, s, memory + part * own, part, threads, 0);
+    if (HALF && half) convolve(terms, bias, slope, y, s, memory + part * own, part, threads, HALF, HALF);
+    else if (HALF && stored) convolve(terms, bias, slope, y, s, memory + part * own, part, threads, HALF, 0);
+    else convolve(terms, bias, slope, y, s, memory + part * own, part, threads, 0, 0);
   }
 }
 
 /* dw (k, 3, 3, c) = the derivative of sum(y dy) in w: sums over each thread's tiles in their order, then over threads. */
-void winograd_weight_gradient(const float *x, const float *dy, float *dw, long n, long h, long width, long c, long k, float *memory,
-                              int threads) {
+void winograd_weight_gradient(const void *x, const void *dy, float *dw, long n, long h, long width, long c, long k, float *memory,
+                              int threads, int stored) {
   const Shape s = {n, h, width, c, k, c};
   const long own = winograd_memory(c, k);
   threads = useful(threads, s);
 #pragma omp parallel for num_threads(threads) schedule(static)
-  for (int part = 0; part < threads; part++) weight_gradient(x, dy, s, memory + part * own, part, threads);
+  for (int part = 0; part < threads; part++) {
+    if (HALF && stored) weight_gradient(x, dy, s, memory + part * own, part, threads, HALF);
+    else weight_gradient(x, dy, s, memory + part * own, part, threads, 0);
+  }
   for (long i = 0; i < c; i++)
     for (long o = 0; o < k; o += LANES) {
       vec u[36], t[18], g[9];

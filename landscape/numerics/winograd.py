@@ -57,22 +57,24 @@ def suits_image(height: int, width: int) -> bool:
     return (-height // 4) * (-width // 4) * 16 <= _WASTE * height * width
 
 
-def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *, slope: float = 1.0) -> Tensor:
+def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *, slope: float = 1.0, wide: bool = False) -> Tensor:
     """The convolution of ``x`` ``(N, C, H, W)`` with ``weight`` ``(K, C, 3, 3)``, stride 1 and padding 1.
 
     A ``bias`` ``(K,)`` is added where there is one.
 
     All in float32 on the CPU, or with ``x`` and the result in bfloat16 (:func:`has_half`): products are then of numbers rounded to
-    bf16, sums and derivatives in the weight in float32. The result ``(N, K, H, W)`` is channels-last. It can be differentiated in
-    forward and in reverse, any number of times.
+    bf16 (``wide``: of float32), sums and derivatives in the weight in float32. The result ``(N, K, H, W)`` is channels-last. It can
+    be differentiated in forward and in reverse, any number of times.
 
     Args:
         slope: what negative results are multiplied by: 1 for none, 0 for a ReLU, otherwise a LeakyReLU.
+        wide: multiply in float32 where ``x`` is bfloat16: no more error than a direct bf16 convolution has, at two
+            thirds of the speed of bf16 products.
 
     Raises:
         Unavailable: where the kernel cannot be built.
     """
-    return _Convolution.apply(bias, slope, False, x, weight)  # type: ignore[no-any-return]
+    return _Convolution.apply(bias, slope, False, wide, x, weight)  # type: ignore[no-any-return]
 
 
 def has_half() -> bool:
@@ -129,8 +131,8 @@ def _declare(library: ctypes.CDLL) -> None:
     library.winograd_memory.argtypes, library.winograd_memory.restype = [size, size], size
     library.winograd_half.restype = count
     terms: list[Any] = [ctypes.POINTER(_Term), size]
-    library.winograd_convolution.argtypes = [*terms, pointer, ctypes.c_float, pointer, *shape_and_memory, count]
-    library.winograd_weight_gradient.argtypes = [pointer, pointer, pointer, *shape_and_memory]
+    library.winograd_convolution.argtypes = [*terms, pointer, ctypes.c_float, pointer, *shape_and_memory, count, count]
+    library.winograd_weight_gradient.argtypes = [pointer, pointer, pointer, *shape_and_memory, count]
     library.winograd_convolution.restype = library.winograd_weight_gradient.restype = None
 
 
@@ -150,7 +152,13 @@ _memory = _Memory()
 
 
 def _convolve(
-    images: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None, *, slope: float, turned: bool
+    images: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    bias: Tensor | None,
+    *,
+    slope: float,
+    turned: bool,
+    wide: bool,
 ) -> Tensor:
     """The sum of convolutions; with ``turned`` their transposes, of weights turned round with inputs and outputs changed over."""
     library, threads = _kernel().library, torch.get_num_threads()
@@ -160,11 +168,12 @@ def _convolve(
     outputs = weights[0].shape[1 if turned else 0]
     shift = weights[0].new_zeros(outputs) if bias is None else bias.contiguous()
     dtype = images[0].dtype
+    half = dtype == torch.bfloat16
     y = torch.empty((n, outputs, height, width), dtype=dtype, memory_format=torch.channels_last)
     memory = _memory.of(threads * library.winograd_memory(len(terms) * inputs, outputs))
     library.winograd_convolution(
         *(terms, len(terms), shift.data_ptr(), slope, y.data_ptr()),
-        *(n, height, width, inputs, outputs, memory, threads, dtype == torch.bfloat16),
+        *(n, height, width, inputs, outputs, memory, threads, half, half and not wide),
     )
     return y
 
@@ -180,13 +189,14 @@ def _term(x: Tensor, weight: Tensor, turned: bool) -> _Term:
 def _weight_gradient(x: Tensor, dy: Tensor) -> Tensor:
     """The derivative of Σ y dy in the weight, channels-last."""
     library, threads = _kernel().library, torch.get_num_threads()
-    x, dy = (t.contiguous(memory_format=torch.channels_last) for t in (x, dy))
+    half = x.dtype == dy.dtype == torch.bfloat16
+    x, dy = ((t if half else t.float()).contiguous(memory_format=torch.channels_last) for t in (x, dy))
     n, inputs, height, width = x.shape
     outputs = dy.shape[1]
-    dw = torch.empty((outputs, inputs, 3, 3), dtype=x.dtype, memory_format=torch.channels_last)
+    dw = torch.empty((outputs, inputs, 3, 3), memory_format=torch.channels_last)
     memory = _memory.of(threads * library.winograd_memory(inputs, outputs))
     shape = n, height, width, inputs, outputs
-    library.winograd_weight_gradient(x.data_ptr(), dy.data_ptr(), dw.data_ptr(), *shape, memory, threads)
+    library.winograd_weight_gradient(x.data_ptr(), dy.data_ptr(), dw.data_ptr(), *shape, memory, threads, half)
     return dw
 
 
@@ -194,41 +204,43 @@ class _Convolution(torch.autograd.Function):
     """y = Σ wᵢ * xᵢ + b with the activation, and with ``turned`` the transposes of w; ``operands`` are x₁, w₁, x₂, w₂, …"""
 
     @staticmethod
-    def forward(ctx: Any, bias: Tensor | None, slope: float, turned: bool, *operands: Tensor) -> Tensor:
-        y = _convolve(operands[::2], operands[1::2], bias, slope=slope, turned=turned)
+    def forward(ctx: Any, bias: Tensor | None, slope: float, turned: bool, wide: bool, *operands: Tensor) -> Tensor:
+        y = _convolve(operands[::2], operands[1::2], bias, slope=slope, turned=turned, wide=wide)
         ctx.set_materialize_grads(False)
         kept = operands if slope == 1 else (*operands, y)
         ctx.save_for_backward(*kept)
         ctx.save_for_forward(*kept)
-        ctx.count, ctx.slope, ctx.turned = len(operands), slope, turned
+        ctx.count, ctx.slope, ctx.turned, ctx.wide = len(operands), slope, turned, wide
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None) -> tuple[Tensor | None, ...]:
         if dy is None:
-            return tuple([None] * (3 + ctx.count))
+            return tuple([None] * (4 + ctx.count))
         operands, y = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
         dy = _gated(dy, y, ctx.slope)
-        wide_dy = dy.float()
         needed = ctx.needs_input_grad
         found: list[Tensor | None] = []
         for at, (x, weight) in enumerate(_pairs(operands)):
-            factors = (wide_dy, x.float()) if ctx.turned else (x.float(), wide_dy)
+            factors = (dy, x) if ctx.turned else (x, dy)
             found += [
-                _Convolution.apply(None, 1.0, not ctx.turned, dy, weight) if needed[3 + 2 * at] else None,
-                _WeightGradient.apply(*factors) if needed[4 + 2 * at] else None,
+                _Convolution.apply(None, 1.0, not ctx.turned, ctx.wide, dy, weight) if needed[4 + 2 * at] else None,
+                _WeightGradient.apply(*factors) if needed[5 + 2 * at] else None,
             ]
-        return (wide_dy.sum((0, 2, 3)) if needed[0] else None, None, None, *found)
+        shift = dy.sum((0, 2, 3), dtype=torch.float32) if needed[0] else None
+        return (shift, None, None, None, *found)
 
     @staticmethod
-    def jvp(ctx: Any, bias: Tensor | None, _slope: None, _turned: None, *changes: Tensor | None) -> Tensor | None:
+    def jvp(
+        ctx: Any, bias: Tensor | None, _slope: None, _turned: None, _wide: None, *changes: Tensor | None
+    ) -> Tensor | None:
         operands, y = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
         terms: list[Tensor] = []
         for (x, weight), (to_x, to_weight) in zip(_pairs(operands), _pairs(changes), strict=True):
             terms += [] if to_x is None else [to_x, weight]
             terms += [] if to_weight is None else [x, to_weight]
         if terms:  # one sum, which no tensor is made for beside its terms
-            return _gated(_Convolution.apply(bias, 1.0, ctx.turned, *terms), y, ctx.slope)
+            return _gated(_Convolution.apply(bias, 1.0, ctx.turned, ctx.wide, *terms), y, ctx.slope)
         if bias is None:
             return None
         n, _, height, width = operands[0].shape
@@ -261,8 +273,8 @@ class _WeightGradient(torch.autograd.Function):
         x, dy = ctx.saved_tensors
         to_x, to_dy = ctx.needs_input_grad
         return (
-            _Convolution.apply(None, 1.0, True, dy, dw) if to_x else None,
-            _Convolution.apply(None, 1.0, False, x, dw) if to_dy else None,
+            _Convolution.apply(None, 1.0, True, True, dy, dw) if to_x else None,
+            _Convolution.apply(None, 1.0, False, True, x, dw) if to_dy else None,
         )
 
     @staticmethod

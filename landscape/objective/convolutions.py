@@ -18,16 +18,20 @@ class FilteredConv2d(nn.Conv2d):
 
     Attributes:
         slope: of the activation that follows for negative results, 1 for none.
+        wide: whether bf16 numbers are multiplied in float32, for no more error than PyTorch's convolution has.
     """
 
     slope = 1.0
+    wide = False
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - its name in nn.Conv2d
         half = torch.is_autocast_enabled("cpu")
         if not self._takes(input, half):
             outputs = super().forward(input)
             return outputs if self.slope == 1 else leaky_relu(outputs, self.slope, inplace=True)
-        return winograd.convolution(input.bfloat16() if half else input, self.weight, self.bias, slope=self.slope)
+        return winograd.convolution(
+            input.bfloat16() if half else input, self.weight, self.bias, slope=self.slope, wide=self.wide
+        )
 
     def _takes(self, images: Tensor, half: bool) -> bool:
         # A copy of the layer may be somewhere else, or in another precision.
@@ -38,22 +42,30 @@ class FilteredConv2d(nn.Conv2d):
         )
 
 
-def filter_convolutions(module: nn.Module, agrees: Callable[[nn.Module], bool]) -> str:
+class TrainedConv2d(FilteredConv2d):
+    """What a convolution is while its weights are trained."""
+
+    wide = True
+
+
+def filter_convolutions(module: nn.Module, agrees: Callable[[nn.Module], bool], *, half: bool = False) -> str:
     """Let the convolutions that suit it run faster, in place; the sentence that says how many or why none, or nothing.
 
     In a traced module the activation after such a convolution becomes part of it. ``agrees`` says whether the module's outputs
-    are still the same; where they are not, nothing is changed.
+    are still the same; where they are not, nothing is changed. ``half``: what runs through the module is bf16.
     """
-    note, chosen = _filter(module, agrees)
+    note, chosen = _filter(module, agrees, FilteredConv2d, half)
     if chosen and isinstance(module, fx.GraphModule):
         _take_in_activations(module)
     return note
 
 
 @contextmanager
-def filtered_convolutions(module: nn.Module, agrees: Callable[[nn.Module], bool]) -> Iterator[str]:
+def filtered_convolutions(
+    module: nn.Module, agrees: Callable[[nn.Module], bool], *, half: bool = False
+) -> Iterator[str]:
     """:func:`filter_convolutions` while open, for a module that belongs to somebody else; nothing of it changes but its speed."""
-    note, chosen = _filter(module, agrees)
+    note, chosen = _filter(module, agrees, TrainedConv2d, half)
     try:
         yield note
     finally:
@@ -65,15 +77,19 @@ def unfilter_convolutions(module: nn.Module) -> None:
     _make([layer for layer in module.modules() if isinstance(layer, FilteredConv2d)], nn.Conv2d)
 
 
-def _filter(module: nn.Module, agrees: Callable[[nn.Module], bool]) -> tuple[str, Sequence[nn.Module]]:
+def _filter(
+    module: nn.Module, agrees: Callable[[nn.Module], bool], kind: type[FilteredConv2d], half: bool
+) -> tuple[str, Sequence[nn.Module]]:
     chosen = [layer for layer in module.modules() if _suits(layer)]
     if not chosen:
         return "", ()
     try:
-        winograd.has_half()
+        has_half = winograd.has_half()
     except winograd.Unavailable as reason:
         return f"convolutions are PyTorch's: {reason}", ()
-    _make(chosen, FilteredConv2d)
+    if half and not has_half:
+        return "convolutions are PyTorch's: this processor has no fast bf16 products", ()
+    _make(chosen, kind)
     if not agrees(module):
         _make(chosen, nn.Conv2d)
         return "convolutions are PyTorch's: minimal filtering changes the outputs", ()

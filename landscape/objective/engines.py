@@ -138,6 +138,7 @@ def choose_engine(
     *,
     fixed: bool = True,
     compiled: bool = False,
+    half: bool = False,
 ) -> tuple[Engine, str]:
     """The engine and the sentence that says why.
 
@@ -150,7 +151,7 @@ def choose_engine(
         engine, note = _folded_or_plain(flat, statistics, agrees)
     else:
         engine, note = PlainEngine(flat, statistics), "plain: BatchNorm's statistics are new at every point"
-    filtered = "" if compiled else filter_convolutions(engine.flat.module, agrees)
+    filtered = "" if compiled else filter_convolutions(engine.flat.module, agrees, half=half)
     return engine, "; ".join(filter(None, (note, filtered)))
 
 

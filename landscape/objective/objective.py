@@ -133,7 +133,13 @@ class Objective:
         self._calibration = self._calibration_batches(calibration) if batch_norm == "reestimated" else None
         fixed = batch_norm in ("frozen", "interpolated") or not self.bn_layers
         self._engine, self.engine_note = choose_engine(
-            engine, self._flat, self._statistics, self._agrees_with(outputs), fixed=fixed, compiled=compile
+            engine,
+            self._flat,
+            self._statistics,
+            self._agrees_with(outputs),
+            fixed=fixed,
+            compiled=compile,
+            half=self.precision == "bf16",
         )
         if self._engine.flat is not self._flat:
             self._theta = ParameterVector(self._flat.vector, self._flat.layout)  # which nothing is loaded into then

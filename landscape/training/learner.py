@@ -35,7 +35,8 @@ class Learner:
         self.runner = Runner(module, loss, per_sample_accuracy, forward, config.precision, device)
         self._steps = self.runner.of(torch.compile(module)) if config.compile else self.runner
         self.optimizer = make_optimizer(module, config)
-        self._filters = config.engine == "auto" and config.precision == "fp32" and not config.compile
+        self._precision = config.precision
+        self._filters = config.engine == "auto" and not config.compile
         self.updates = 0
         self.channels_last = has_convolutions(module)
 
@@ -54,15 +55,16 @@ class Learner:
 
     @contextmanager
     def filtered(self, inputs: Any) -> Iterator[str]:
-        """Faster convolutions while open, where recipe and module allow them, and the sentence about them; tried on ``inputs``.
-
-        In bf16 PyTorch's stay: those products' error would be four times as large.
-        """
+        """Faster convolutions while open, where recipe and module allow them, and the sentence about them; tried on ``inputs``."""
         if not self._filters:
             yield ""
             return
         plain = self.rehearse(inputs)
-        with filtered_convolutions(self.module, lambda _: agree(self.rehearse(inputs), plain, "fp32")) as note:
+
+        def agrees(_: nn.Module) -> bool:
+            return agree(self.rehearse(inputs), plain, self._precision)
+
+        with filtered_convolutions(self.module, agrees, half=self._precision == "bf16") as note:
             yield note
 
     def backward(self, inputs: Any, targets: Any) -> tuple[Tensor, Tensor | None]:
