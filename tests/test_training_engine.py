@@ -109,7 +109,7 @@ def test_in_bf16_weights_are_as_near_to_those_of_fp32_as_with_pytorchs_convoluti
 def test_other_machines_keep_pytorchs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "has_half", lambda: False)
     made = trained(dataclasses.replace(CONFIG, epochs=1, precision="bf16"))[1].engine
-    assert made == "convolutions are PyTorch's: this processor has no fast bf16 products"
+    assert made == "convolutions are PyTorch's: in bf16 filtered ones are no faster on this processor"
 
     def missing() -> bool:
         raise winograd.Unavailable("no C compiler")
@@ -127,6 +127,68 @@ def test_a_copy_in_double_precision_convolves_in_it() -> None:
     assert torch.equal(wide(x), expected)
     with pytest.raises(RuntimeError, match="type"):
         layer(x)
+
+
+class Viewing(nn.Module):
+    """Calls view() on features, which those of a filtered convolution do not allow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1)
+        self.head = nn.Linear(16 * 64, CLASSES)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.second(self.first(images))
+        return self.head(features.view(len(features), -1))
+
+
+def test_a_module_that_takes_no_filtered_convolutions_keeps_its_own() -> None:
+    module = Viewing()
+    result = fit(module, data_set(), CONFIG, device="cpu")
+    assert result.engine.startswith("convolutions are PyTorch's: the module does not take filtered ones (view size")
+    assert type(module.second) is nn.Conv2d
+    objective = Objective(module, data=data_set().train, samples=8, device="cpu")
+    assert "does not take filtered ones" in objective.engine_note
+
+
+def test_gradients_do_not_depend_on_the_default_precision() -> None:
+    narrow, _ = trained(CONFIG)
+    torch.set_default_dtype(torch.float64)
+    try:
+        wide, result = trained(CONFIG)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert result.engine == NOTE
+    assert all(torch.isfinite(p).all() for p in wide.parameters())
+    assert {p.dtype for p in wide.parameters()} == {p.dtype for p in narrow.parameters()}
+
+
+def test_what_does_not_fit_is_refused_as_ever_and_transforms_go_on() -> None:
+    layer = nn.Conv2d(16, 16, 3, padding=1)
+    layer.__class__ = FilteredConv2d
+    with pytest.raises(RuntimeError, match="channels"):
+        layer(torch.zeros(1, 8, 8, 8))
+    x = torch.randn(4, 16, 8, 8, generator=generator(0, "images"))
+    each = torch.func.vmap(lambda image: layer(image[None])[0])(x)
+    torch.testing.assert_close(each, layer(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_that_goes_on_with_other_convolutions_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper = Keeper()
+    trained(CONFIG, keeper)
+    state = copy.deepcopy(keeper.states[0])
+    assert fit(network(), data_set(), CONFIG, device="cpu", resume=state).engine == NOTE
+
+    def missing() -> bool:
+        raise winograd.Unavailable("no C compiler")
+
+    monkeypatch.setattr(winograd, "has_half", missing)
+    changed = fit(network(), data_set(), CONFIG, device="cpu", resume=state).engine
+    assert changed == f"{NOTE} up to epoch 1, then convolutions are PyTorch's: no C compiler"
+    old = {key: value for key, value in state.items() if key != "engine"}
+    old["config"] = {key: value for key, value in state["config"].items() if key != "engine"}
+    plain = dataclasses.replace(CONFIG, engine="plain")
+    assert fit(network(), data_set(), plain, device="cpu", resume=old).engine == ""
 
 
 def test_an_engine_that_does_not_exist_is_named() -> None:

@@ -140,11 +140,11 @@ class _Memory(threading.local):
     """What the kernel works in, kept from call to call: fresh pages cost as much as a small convolution."""
 
     def __init__(self) -> None:
-        self.floats = torch.empty(0)
+        self.floats = torch.empty(0, dtype=torch.float32, device="cpu")
 
     def of(self, size: int) -> int:
         if self.floats.numel() < size:
-            self.floats = torch.empty(size)
+            self.floats = torch.empty(size, dtype=torch.float32, device="cpu")
         return self.floats.data_ptr()
 
 
@@ -169,7 +169,7 @@ def _convolve(
     shift = weights[0].new_zeros(outputs) if bias is None else bias.contiguous()
     dtype = images[0].dtype
     half = dtype == torch.bfloat16
-    y = torch.empty((n, outputs, height, width), dtype=dtype, memory_format=torch.channels_last)
+    y = torch.empty((n, outputs, height, width), dtype=dtype, device="cpu", memory_format=torch.channels_last)
     memory = _memory.of(threads * library.winograd_memory(len(terms) * inputs, outputs))
     library.winograd_convolution(
         *(terms, len(terms), shift.data_ptr(), slope, y.data_ptr()),
@@ -193,7 +193,7 @@ def _weight_gradient(x: Tensor, dy: Tensor) -> Tensor:
     x, dy = ((t if half else t.float()).contiguous(memory_format=torch.channels_last) for t in (x, dy))
     n, inputs, height, width = x.shape
     outputs = dy.shape[1]
-    dw = torch.empty((outputs, inputs, 3, 3), memory_format=torch.channels_last)
+    dw = torch.empty((outputs, inputs, 3, 3), dtype=torch.float32, device="cpu", memory_format=torch.channels_last)
     memory = _memory.of(threads * library.winograd_memory(inputs, outputs))
     shape = n, height, width, inputs, outputs
     library.winograd_weight_gradient(x.data_ptr(), dy.data_ptr(), dw.data_ptr(), *shape, memory, threads, half)

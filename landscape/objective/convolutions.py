@@ -34,8 +34,10 @@ class FilteredConv2d(nn.Conv2d):
         )
 
     def _takes(self, images: Tensor, half: bool) -> bool:
-        # A copy of the layer may be somewhere else, or in another precision.
+        # A copy of the layer may be somewhere else, or in another precision; what does not fit is PyTorch's to refuse.
         if self.weight.device.type != "cpu" or self.weight.dtype != torch.float32 or images.dim() != 4:
+            return False
+        if images.device != self.weight.device or images.shape[1] != self.in_channels or _transformed():
             return False
         return (winograd.has_half() if half else images.dtype == torch.float32) and winograd.suits_image(
             *images.shape[2:]
@@ -46,6 +48,12 @@ class TrainedConv2d(FilteredConv2d):
     """What a convolution is while its weights are trained."""
 
     wide = True
+
+
+def _transformed() -> bool:
+    """Whether a transform of ``torch.func`` is at work, which the kernel has no rules for."""
+    active = getattr(torch._C, "_are_functorch_transforms_active", None)
+    return bool(active()) if active is not None else False
 
 
 def filter_convolutions(module: nn.Module, agrees: Callable[[nn.Module], bool], *, half: bool = False) -> str:
@@ -64,7 +72,7 @@ def filter_convolutions(module: nn.Module, agrees: Callable[[nn.Module], bool], 
 def filtered_convolutions(
     module: nn.Module, agrees: Callable[[nn.Module], bool], *, half: bool = False
 ) -> Iterator[str]:
-    """:func:`filter_convolutions` while open, for a module that belongs to somebody else; nothing of it changes but its speed."""
+    """:func:`filter_convolutions` while open, for a module of somebody else, which has its own layers again afterwards."""
     note, chosen = _filter(module, agrees, TrainedConv2d, half)
     try:
         yield note
@@ -74,7 +82,7 @@ def filtered_convolutions(
 
 def unfilter_convolutions(module: nn.Module) -> None:
     """Let PyTorch make the convolutions again, in a copy of a module that is being trained."""
-    _make([layer for layer in module.modules() if isinstance(layer, FilteredConv2d)], nn.Conv2d)
+    _make([layer for layer in module.modules() if isinstance(layer, TrainedConv2d)], nn.Conv2d)
 
 
 def _filter(
@@ -88,10 +96,17 @@ def _filter(
     except winograd.Unavailable as reason:
         return f"convolutions are PyTorch's: {reason}", ()
     if half and not has_half:
-        return "convolutions are PyTorch's: this processor has no fast bf16 products", ()
-    _make(chosen, kind)
-    if not agrees(module):
-        _make(chosen, nn.Conv2d)
+        return "convolutions are PyTorch's: in bf16 filtered ones are no faster on this processor", ()
+    alike = False
+    try:
+        _make(chosen, kind)
+        alike = agrees(module)
+    except RuntimeError as error:  # a module that calls .view() on features, say, which are channels-last here
+        return f"convolutions are PyTorch's: the module does not take filtered ones ({str(error).splitlines()[0]})", ()
+    finally:
+        if not alike:
+            _make(chosen, nn.Conv2d)
+    if not alike:
         return "convolutions are PyTorch's: minimal filtering changes the outputs", ()
     return f"{len(chosen)} convolutions by Winograd's minimal filtering", chosen
 

@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape.errors import InputError
 from landscape.numerics.alignment import Group, Place
+from landscape.objective.convolutions import unfilter_convolutions
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 # act on each channel by itself
@@ -66,7 +67,9 @@ def exchangeable_units(module: nn.Module) -> tuple[Group, ...]:
         InputError: where ``torch.fx`` cannot trace the module, or an operation is none of the known ones, naming it.
     """
     try:
-        traced = fx.symbolic_trace(copy.deepcopy(module))
+        private = copy.deepcopy(module)
+        unfilter_convolutions(private)
+        traced = fx.symbolic_trace(private)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(

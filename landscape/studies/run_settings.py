@@ -56,6 +56,8 @@ class RunSettings(Settings):
         """Everything that decides the weights that come out, and what was watched: what a resumed run must share."""
         recipe = self.training.to_dict()
         recipe.pop("updates" if self.training.updates is None else "epochs")
+        if self.training.engine == "plain":
+            recipe.pop("engine")  # as runs were named before there was another
         return {
             "model": self.model,
             "model_options": self.builder_options(),

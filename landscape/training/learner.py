@@ -37,6 +37,7 @@ class Learner:
         self.optimizer = make_optimizer(module, config)
         self._precision = config.precision
         self._filters = config.engine == "auto" and not config.compile
+        self.engine = ""
         self.updates = 0
         self.channels_last = has_convolutions(module)
 
@@ -54,18 +55,18 @@ class Learner:
             return self.rehearse(inputs)
 
     @contextmanager
-    def filtered(self, inputs: Any) -> Iterator[str]:
-        """Faster convolutions while open, where recipe and module allow them, and the sentence about them; tried on ``inputs``."""
+    def filtered(self, inputs: Any) -> Iterator[None]:
+        """Faster convolutions while open, where recipe and module allow them (tried on ``inputs``); ``engine`` tells of them."""
         if not self._filters:
-            yield ""
+            yield
             return
         plain = self.rehearse(inputs)
 
         def agrees(_: nn.Module) -> bool:
             return agree(self.rehearse(inputs), plain, self._precision)
 
-        with filtered_convolutions(self.module, agrees, half=self._precision == "bf16") as note:
-            yield note
+        with filtered_convolutions(self.module, agrees, half=self._precision == "bf16") as self.engine:
+            yield
 
     def backward(self, inputs: Any, targets: Any) -> tuple[Tensor, Tensor | None]:
         """Set the gradients of the mean loss; the losses ``(B,)`` and what is classified rightly ``(B,)`` or None, detached."""

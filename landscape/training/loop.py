@@ -32,7 +32,7 @@ from landscape.training.observers import (
     best_epoch,
 )
 from landscape.training.schedule import learning_rate
-from landscape.training.state import diverged, restore, snapshot
+from landscape.training.state import diverged, restore, since, snapshot
 
 
 def fit(
@@ -50,7 +50,8 @@ def fit(
 
     **The module is trained in place**: afterwards it holds the final weights, in fp32 on ``device``, with images and
     convolution weights channels-last (a memory format; values and shapes are not concerned), its layers in the modes they
-    came in. While it is trained, its 3×3 convolutions may be of a faster class (``TrainingConfig.engine``).
+    came in. While it is trained, its 3×3 convolutions may be of a faster class (``TrainingConfig.engine``), which
+    copies of it keep: save its ``state_dict()``, not the module.
     Parameters that require no gradient stay as they are. PyTorch's global random state and cuDNN settings are
     left as they were.
 
@@ -89,10 +90,11 @@ def fit(
         indices = subset(data.train, config.train_images)
         config = config.for_steps(config.steps_per_epoch(len(indices)))
         check_first_batch(learner, data, indices[: config.batch_size], loss)
-        first, _ = data.train.batch(indices[: config.batch_size])
-        engine = stack.enter_context(learner.filtered(first))
-        run = _Run(learner, data, indices.to(place), config, tuple(observers), engine)
+        run = _Run(learner, data, indices.to(place), config, tuple(observers))
         history = [] if resume is None else restore(resume, learner, config, run.steps_per_epoch)
+        stack.enter_context(learner.filtered(data.train.batch(indices[: config.batch_size])[0]))
+        if resume is not None:
+            learner.engine = since(resume, learner.engine)
         for observer in observers:
             if isinstance(observer, AbstractContextManager):
                 stack.enter_context(observer)
@@ -101,17 +103,13 @@ def fit(
 
 @dataclass(frozen=True)
 class _Run:
-    """What stays the same from epoch to epoch.
-
-    ``indices`` are the training samples used, on the device; ``engine`` says how convolutions are made.
-    """
+    """What stays the same from epoch to epoch. ``indices`` are the training samples used, on the device."""
 
     learner: Learner
     data: DataSet
     indices: Tensor
     config: TrainingConfig
     observers: tuple[Observer, ...]
-    engine: str
 
     @property
     def steps_per_epoch(self) -> int:
@@ -133,7 +131,7 @@ class _Run:
         learner.optimizer.zero_grad(set_to_none=True)
         status = "diverged" if diverged(history) else "complete"
         name, updates = self.data.train.name, learner.updates
-        result = TrainingResult(config, status, tuple(history), test, loss, name, updates, self.engine)
+        result = TrainingResult(config, status, tuple(history), test, loss, name, updates, learner.engine)
         for observer in self.observers:
             observer.on_end(result)
         return result
@@ -194,7 +192,7 @@ class _Run:
                     steps_per_epoch=self.steps_per_epoch,
                     loss_name=loss,
                     history=history,
-                    engine=self.engine,
+                    engine=learner.engine,
                 )
             )
 

@@ -24,7 +24,7 @@ class StartReport:
 
     ``history`` holds the records of the epochs made before a resume, so ``first_epoch`` is ``len(history) + 1``. ``data`` is the
     name of the training split and ``train_images`` the number of its images used; an epoch makes ``steps_per_epoch`` updates.
-    ``engine`` says how convolutions are made, where it is not PyTorch that makes them all, and why.
+    ``engine`` says how convolutions are made, or why they are not filtered; it is empty where that was not asked for or none suits.
     """
 
     module: nn.Module

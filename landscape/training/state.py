@@ -15,6 +15,7 @@ from landscape.training.config import TrainingConfig
 from landscape.training.learner import Learner
 from landscape.training.observers import Record, best_epoch
 
+_PYTORCH = "PyTorch's convolutions"
 _READ = ("model", "optimizer", "epoch", "step", "config", "history")
 
 
@@ -28,6 +29,7 @@ def snapshot(learner: Learner, config: TrainingConfig, history: Sequence[Record]
         "step": step,
         "generator": {"seed": config.seed, "epoch": epoch, "step": step},
         "config": config.to_dict(),
+        "engine": learner.engine,
         "history": [dict(record) for record in history],
         "best": None if best is None else {"epoch": best, **history[best - 1]},
     }
@@ -65,13 +67,21 @@ def restore(state: Mapping[str, Any], learner: Learner, config: TrainingConfig, 
     return history
 
 
+def since(state: Mapping[str, Any], engine: str) -> str:
+    """How convolutions were made in a run that is resumed: another machine may make them otherwise, with other rounding."""
+    before, epoch = str(state.get("engine", "")), state["epoch"]
+    if before.endswith(engine) if engine else not before:
+        return before
+    return f"{before or _PYTORCH} up to epoch {epoch}, then {engine or _PYTORCH}"
+
+
 def diverged(history: Sequence[Record]) -> bool:
     """Whether the last epoch's mean training loss is NaN or infinite."""
     return bool(history) and not math.isfinite(history[-1]["train_loss"])
 
 
 def _check_settings(saved: Mapping[str, Any], config: TrainingConfig) -> None:
-    asked = config.to_dict()
+    asked, saved = config.to_dict(), {"engine": "plain", **saved}  # before there were others
     names = [name for name in {**asked, **saved} if asked.get(name) != saved.get(name)]
     if names:
         changes = ", ".join(f"{name} was {saved.get(name)!r} and is now {asked.get(name)!r}" for name in names)
