@@ -80,6 +80,11 @@ def filtered_convolutions(
         _make(chosen, nn.Conv2d)
 
 
+def has_filterable(module: nn.Module) -> bool:
+    """Whether the module has convolutions that filtering suits: where it has none, there is nothing to try."""
+    return any(_suits(layer) for layer in module.modules())
+
+
 def unfilter_convolutions(module: nn.Module) -> None:
     """Let PyTorch make the convolutions again, in a copy of a module that is being trained."""
     _make([layer for layer in module.modules() if isinstance(layer, TrainedConv2d)], nn.Conv2d)
@@ -102,7 +107,8 @@ def _filter(
         _make(chosen, kind)
         alike = agrees(module)
     except RuntimeError as error:  # a module that calls .view() on features, say, which are channels-last here
-        return f"convolutions are PyTorch's: the module does not take filtered ones ({str(error).splitlines()[0]})", ()
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        return f"convolutions are PyTorch's: the module does not take filtered ones ({said})", ()
     finally:
         if not alike:
             _make(chosen, nn.Conv2d)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from landscape.errors import InputError
 from landscape.numerics.statistics import mean_and_standard_error
 from landscape.objective.batches import map_tensors
-from landscape.objective.convolutions import filtered_convolutions
+from landscape.objective.convolutions import filtered_convolutions, has_filterable
 from landscape.objective.flat_module import has_convolutions
 from landscape.objective.losses import PerSampleLoss, per_sample_accuracy
 from landscape.objective.runner import Forward, Runner, agree
@@ -57,7 +57,7 @@ class Learner:
     @contextmanager
     def filtered(self, inputs: Any) -> Iterator[None]:
         """Faster convolutions while open, where recipe and module allow them (tried on ``inputs``); ``engine`` tells of them."""
-        if not self._filters:
+        if not self._filters or not has_filterable(self.module):
             yield
             return
         plain = self.rehearse(inputs)
