@@ -49,6 +49,21 @@ def test_the_loss_is_the_mean_and_its_error_the_spread_over_the_samples(device: 
     assert value.n_samples == 24
 
 
+@pytest.mark.parametrize("device", DEVICES)
+def test_single_precision_is_single_precision_on_every_device(device: str) -> None:
+    """A GPU's TF32, PyTorch's default for convolutions, keeps ten bits of mantissa: 5e-4 of every product."""
+    inputs, targets = images(size=16)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = [nn.Conv2d(2, 32, 3, padding=1), nn.LeakyReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.LeakyReLU()]
+        net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 4)).double()
+    exact = Objective(net, "cross_entropy", (inputs, targets), device="cpu")
+    single = Objective(net.float(), "cross_entropy", (inputs.float(), targets), device=device)
+    assert single.evaluate().loss == pytest.approx(exact.evaluate().loss, rel=1e-6)
+    found, expected = (o.gradient().vector.vector.cpu().double() for o in (single, exact))
+    assert float((found - expected).norm() / expected.norm()) < 1e-5
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("training", [True, False])
 def test_the_users_module_comes_back_bit_for_bit(policy: str, training: bool) -> None:

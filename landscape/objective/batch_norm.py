@@ -48,7 +48,8 @@ class RunningStatistics:
             if (tensor := getattr(layer, key)) is not None
         }
         self.layout = Layout.of(tensors)
-        self.vector = self.layout.pack(tensors) if tensors else torch.empty(0)
+        device = next((parameter.device for parameter in module.parameters()), None)
+        self.vector = self.layout.pack(tensors) if tensors else torch.empty(0, device=device)
         views = self.layout.views(self.vector)
         for prefix, layer in owned.items():
             layer.running_mean = views[f"{prefix}running_mean"]

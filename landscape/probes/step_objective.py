@@ -66,7 +66,7 @@ class StepObjective:
         with torch.enable_grad():
             losses, _ = report.runner.of(self._flat.module).losses(report.inputs, report.targets)
             losses.mean().backward()
-        return losses.detach().mean(dtype=wide_type(self.device)), self._gradient
+        return losses.detach().to(wide_type(self.device)).mean(), self._gradient
 
     def next_change(self, report: Any) -> Tensor:
         """The change of θ ``(n,)`` that the optimiser is about to make at the step's learning rate from the gradients set."""

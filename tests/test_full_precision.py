@@ -1,0 +1,55 @@
+"""Measuring in full fp32 on a GPU leaves PyTorch's own settings as they were, old and new ones, read or unreadable."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+REPORT = """
+import torch
+from landscape.numerics.isolation import full_precision
+
+def state():
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    reads = [lambda: cudnn.allow_tf32, lambda: products.allow_tf32, torch.get_float32_matmul_precision]
+    if hasattr(cudnn, "conv"):
+        reads += [lambda: cudnn.conv.fp32_precision, lambda: cudnn.rnn.fp32_precision, lambda: products.fp32_precision]
+    found = []
+    for read in reads:
+        try:
+            found.append(read())
+        except RuntimeError:
+            found.append("unreadable")
+    return found
+
+{setting}
+before = state()
+for _ in range(2):
+    with full_precision(torch.device("cuda")):
+        inside = state()
+assert state() == before, (before, state())
+assert True not in inside and "tf32" not in inside, inside
+with full_precision(torch.device("cpu")):
+    assert state() == before
+"""
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "",
+        "torch.backends.cudnn.allow_tf32 = False",
+        "torch.backends.cuda.matmul.allow_tf32 = True",
+        "torch.set_float32_matmul_precision('medium')",
+        "torch.backends.fp32_precision = 'tf32'",
+        "torch.backends.fp32_precision = 'ieee'; torch.backends.cudnn.conv.fp32_precision = 'tf32'",
+    ],
+)
+def test_the_settings_are_as_before_and_tf32_is_off_while_open(setting: str) -> None:
+    if "fp32_precision" in setting and not hasattr(torch.backends, "fp32_precision"):
+        pytest.skip("these settings came with PyTorch 2.9")
+    done = subprocess.run([sys.executable, "-c", REPORT.format(setting=setting)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
