@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import platform
 import subprocess
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,8 @@ from torch.nn.functional import conv2d, leaky_relu
 from landscape.models import build_model
 from landscape.numerics import winograd
 from landscape.numerics.seeds import generator
-from landscape.objective.convolutions import FilteredConv2d, filter_convolutions
+from landscape.objective import convolutions
+from landscape.objective.convolutions import FilteredConv2d, WideConv2d, filter_convolutions, filtered_convolutions
 from landscape.objective.objective import Objective
 from landscape.probes.spans import random_span
 
@@ -69,8 +72,8 @@ def test_values_are_those_of_the_direct_convolution(
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_bf16_values_are_those_of_the_direct_convolution(shape: Shape) -> None:
-    if not winograd.has_half():
-        pytest.skip("no bf16 products on this processor")
+    if not winograd.suits_half():
+        pytest.skip("bf16 convolutions are PyTorch's on this processor")
     x, weight, bias = operands(shape)
     expected = direct(x.double(), weight.double(), bias.double(), 0.01)
     found = winograd.convolution(x.bfloat16(), weight, bias, slope=0.01)
@@ -80,8 +83,8 @@ def test_bf16_values_are_those_of_the_direct_convolution(shape: Shape) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_products_of_floats_leave_the_rounding_of_stored_bf16_numbers_alone(shape: Shape) -> None:
-    if not winograd.has_half():
-        pytest.skip("no bf16 products on this processor")
+    if not winograd.suits_half():
+        pytest.skip("bf16 convolutions are PyTorch's on this processor")
     x, weight, bias = operands(shape)
     at = [x.bfloat16(), weight, bias]
     leaves = [t.clone().requires_grad_() for t in at]
@@ -221,8 +224,8 @@ def samples() -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize(("norm", "note"), [("batch", "folded: 13"), ("none", "plain: no BatchNorm")])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_an_objective_measures_what_the_plain_one_does(norm: str, note: str, precision: str) -> None:
-    if precision == "bf16" and not winograd.has_half():
-        pytest.skip("no bf16 products on this processor")
+    if precision == "bf16" and not winograd.suits_half():
+        pytest.skip("bf16 convolutions are PyTorch's on this processor")
     points = np.array([[0.0, 0.0], [0.15, -0.1], [-0.3, 0.3]])
     values = []
     for options in ({}, {"engine": "plain", "precision": "fp64"}):
@@ -230,7 +233,7 @@ def test_an_objective_measures_what_the_plain_one_does(norm: str, note: str, pre
         values.append(objective.evaluate_points(random_span(objective, [0], 2).subspaces[0], points).loss)
         if not options:
             assert objective.engine_note.startswith(note)
-            assert objective.engine_note.endswith("; 12 convolutions by Winograd's minimal filtering")
+            assert "; 12 convolutions by Winograd's minimal filtering" in objective.engine_note
     np.testing.assert_allclose(values[0], values[1], rtol=1e-5 if precision == "fp32" else 3e-2)
 
 
@@ -250,6 +253,31 @@ def test_an_objective_differentiates_as_the_plain_one_does(norm: str) -> None:
         )
     for ours, theirs in zip(*found, strict=True):
         assert apart(ours, theirs) < 1e-4
+
+
+@pytest.mark.parametrize("options", [{}, {"stride": 2}, {"padding": 1, "padding_mode": "reflect"}, {"bias": False}])
+def test_where_pytorch_has_only_a_slow_bf16_convolution_its_numbers_are_made_by_the_fast_one(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = nn.Conv2d(3, 8, 3, **options)
+    x = torch.randn(4, 3, 12, 12, generator=generator(0, "wide"))
+    found = []
+    for supported in (True, False):
+        monkeypatch.setattr(convolutions, "_multiplies_half", lambda supported=supported: supported)
+        net = nn.Sequential(copy.deepcopy(layer))
+        with filtered_convolutions(net, lambda _: True, half=True):
+            assert (type(net[0]) is WideConv2d) is not supported
+            at = x.clone().requires_grad_()
+            with torch.autocast("cpu", torch.bfloat16):
+                outputs = net(at)
+            assert outputs.dtype == torch.bfloat16
+            outputs.float().square().sum().backward()
+            assert net[0].weight.grad is not None and at.grad is not None
+            found.append([outputs.detach(), net[0].weight.grad, at.grad])
+            assert torch.equal(net(x), layer(x)), "without autocast nothing is different"
+        assert type(net[0]) is nn.Conv2d
+    for wide, half in zip(*found, strict=True):
+        assert apart(wide, half.double()) < 2**-7
 
 
 @pytest.mark.parametrize("policy", ["reestimated", "batch"])
@@ -303,8 +331,16 @@ def test_a_compiler_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 def test_smaller_registers_give_the_same(processor: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "FLAGS", tuple(f.replace("native", processor) for f in winograd.FLAGS))
     at, along = operands(SHAPES[1]), operands(SHAPES[1], seed=1)
-    assert not winograd.has_half()
+    assert winograd.suits_half() and not winograd.has_half()
     found = derivatives(lambda *t: winograd.convolution(*t, slope=0.01), at, along)
     wide = [tuple(t.double() for t in tensors) for tensors in (at, along)]
     for ours, theirs in zip(found, derivatives(lambda *t: direct(*t, 0.01), *wide), strict=True):
         assert apart(ours, theirs) < SINGLE
+    x, weight, bias = at
+    stored = winograd.convolution(x.bfloat16(), weight, bias)
+    # Rounded as PyTorch rounds: what it keeps of a float is the nearest bf16 number, a tie goes to the even one.
+    assert torch.equal(stored, winograd.convolution(x.bfloat16().float(), weight, bias).bfloat16())
+    x[0, 0, 3, 3], bias[1], bias[2] = torch.nan, torch.inf, -3.4e38
+    found = winograd.convolution(x.bfloat16(), weight, bias)[:, :3]
+    assert found[0].isnan().any() and not found[1:].isnan().any()
+    assert bool((found[1:, 1] == torch.inf).all()) and bool((found[1:, 2] == -torch.inf).any())

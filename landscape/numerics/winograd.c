@@ -26,6 +26,11 @@
 #else
 #define HALF 0 /* there is none, or matrix tiles make the direct convolution the faster one */
 #endif
+#if defined(__x86_64__) && !defined(__AMX_BF16__)
+#define STORED 1 /* bf16 numbers in memory gain from this, whatever they are multiplied in */
+#else
+#define STORED 0
+#endif
 #define BLOCK 16 /* tiles */
 #define RUN 8    /* tiles side by side that share sums */
 #define UNROLL _Pragma("GCC unroll 36")
@@ -35,6 +40,8 @@
 typedef float vec __attribute__((vector_size(LANES * 4)));
 typedef float loose __attribute__((vector_size(LANES * 4), aligned(4), may_alias)); /* in memory */
 typedef int32_t mask __attribute__((vector_size(LANES * 4)));
+typedef uint32_t bits __attribute__((vector_size(LANES * 4)));
+typedef uint16_t halves __attribute__((vector_size(LANES * 2), aligned(2), may_alias)); /* in memory */
 #define TO(p) (*(loose *)(p))
 
 #if defined(__SSE2__)
@@ -124,12 +131,16 @@ INLINE void gather_outputs(vec m0, vec m1, vec m2, vec m3, vec m4, vec m5, vec *
 
 /* Numbers in memory are floats, or bf16 where `half`; images are that where `stored`, which products need not be. */
 INLINE void put(void *to, long at, vec value, const int half) {
-#if HALF
   if (half) {
+#if HALF
     _mm256_storeu_si256((__m256i *)((uint16_t *)to + at), (__m256i)_mm512_cvtneps_pbh((__m512)value));
+#else
+    const bits whole = (bits)value, none = (bits)(value != value);
+    const bits rounded = (whole + 0x7fff + (whole >> 16 & 1)) >> 16; /* to nearest, ties to even */
+    *(halves *)((uint16_t *)to + at) = __builtin_convertvector((rounded & ~none) | (none & 0x7fc0), halves);
+#endif
     return;
   }
-#endif
   TO((float *)to + at) = value;
 }
 
@@ -147,14 +158,16 @@ INLINE void put_two(void *to, long at, vec first, vec second, const int half) {
 
 /* bf16 numbers are the upper halves of floats. */
 INLINE vec get(const void *from, long at, const int half) {
-#if HALF
   if (half) {
-    const __m256i bits = _mm256_loadu_si256((const __m256i *)((const uint16_t *)from + at));
+#if HALF
+    const __m256i read = _mm256_loadu_si256((const __m256i *)((const uint16_t *)from + at));
     static const uint16_t order[32] = {0, 0, 0, 1, 0, 2,  0, 3,  0, 4,  0, 5,  0, 6,  0, 7,
                                        0, 8, 0, 9, 0, 10, 0, 11, 0, 12, 0, 13, 0, 14, 0, 15};
-    return (vec)_mm512_maskz_permutexvar_epi16(0xAAAAAAAA, _mm512_loadu_si512(order), _mm512_castsi256_si512(bits));
-  }
+    return (vec)_mm512_maskz_permutexvar_epi16(0xAAAAAAAA, _mm512_loadu_si512(order), _mm512_castsi256_si512(read));
+#else
+    return (vec)(__builtin_convertvector(*(const halves *)((const uint16_t *)from + at), bits) << 16);
 #endif
+  }
   return AT((const float *)from + at);
 }
 
@@ -421,6 +434,10 @@ INLINE int useful(int threads, Shape s) {
 /* Floats of memory for one thread. */
 long winograd_memory(long c, long k) { return 36 * (c * k + BLOCK * c + BLOCK * k) + (c > k ? c : k); }
 
+/* Whether bf16 images gain from this. */
+int winograd_stored(void) { return STORED; }
+
+/* Whether they can be multiplied as they are. */
 int winograd_half(void) { return HALF; }
 
 /* y (n, h, w, k) = the sum over `count` terms of the convolutions of x (n, h, w, c) with w, plus the bias (k), and slope times that
@@ -434,7 +451,7 @@ void winograd_convolution(const Term *terms, long count, const float *bias, floa
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int part = 0; part < threads; part++) {
     if (HALF && half) convolve(terms, bias, slope, y, s, memory + part * own, part, threads, HALF, HALF);
-    else if (HALF && stored) convolve(terms, bias, slope, y, s, memory + part * own, part, threads, HALF, 0);
+    else if (stored) convolve(terms, bias, slope, y, s, memory + part * own, part, threads, 1, 0);
     else convolve(terms, bias, slope, y, s, memory + part * own, part, threads, 0, 0);
   }
 }
@@ -447,7 +464,7 @@ void winograd_weight_gradient(const void *x, const void *dy, float *dw, long n, 
   threads = useful(threads, s);
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int part = 0; part < threads; part++) {
-    if (HALF && stored) weight_gradient(x, dy, s, memory + part * own, part, threads, HALF);
+    if (stored) weight_gradient(x, dy, s, memory + part * own, part, threads, 1);
     else weight_gradient(x, dy, s, memory + part * own, part, threads, 0);
   }
   for (long i = 0; i < c; i++)

@@ -62,9 +62,9 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *, slope: float 
 
     A ``bias`` ``(K,)`` is added where there is one.
 
-    All in float32 on the CPU, or with ``x`` and the result in bfloat16 (:func:`has_half`): products are then of numbers rounded to
-    bf16 (``wide``: of float32), sums and derivatives in the weight in float32. The result ``(N, K, H, W)`` is channels-last. It can
-    be differentiated in forward and in reverse, any number of times.
+    All in float32 on the CPU, or with ``x`` and the result in bfloat16: products are then of numbers rounded to bf16
+    (``wide``, or a processor without these products: of float32), sums and derivatives in the weight in float32. The result
+    ``(N, K, H, W)`` is channels-last. It can be differentiated in forward and in reverse, any number of times.
 
     Args:
         slope: what negative results are multiplied by: 1 for none, 0 for a ReLU, otherwise a LeakyReLU.
@@ -77,8 +77,17 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *, slope: float 
     return _Convolution.apply(bias, slope, False, wide, x, weight)  # type: ignore[no-any-return]
 
 
+def suits_half() -> bool:
+    """Whether bf16 images gain from it on this processor: not where matrix tiles make the direct convolution the faster one.
+
+    Raises:
+        Unavailable: where the kernel cannot be built.
+    """
+    return _kernel().stored
+
+
 def has_half() -> bool:
-    """Whether this processor gains from bf16 products here.
+    """Whether this processor multiplies bf16 numbers; where it does not, they are multiplied in float32.
 
     Raises:
         Unavailable: where the kernel cannot be built.
@@ -89,6 +98,7 @@ def has_half() -> bool:
 @dataclass(frozen=True)
 class _Kernel:
     library: ctypes.CDLL
+    stored: bool
     half: bool
 
 
@@ -109,7 +119,7 @@ def _kernel() -> _Kernel:
                 f"{Path(compiler).name} cannot build or load the kernel ({type(error).__name__})"
             ) from error
     _declare(library)
-    return _Kernel(library, bool(library.winograd_half()))
+    return _Kernel(library, bool(library.winograd_stored()), bool(library.winograd_half()))
 
 
 class _Term(ctypes.Structure):
@@ -129,7 +139,7 @@ def _declare(library: ctypes.CDLL) -> None:
     pointer, size, count = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
     shape_and_memory: list[Any] = [size, size, size, size, size, pointer, count]
     library.winograd_memory.argtypes, library.winograd_memory.restype = [size, size], size
-    library.winograd_half.restype = count
+    library.winograd_stored.restype = library.winograd_half.restype = count
     terms: list[Any] = [ctypes.POINTER(_Term), size]
     library.winograd_convolution.argtypes = [*terms, pointer, ctypes.c_float, pointer, *shape_and_memory, count, count]
     library.winograd_weight_gradient.argtypes = [pointer, pointer, pointer, *shape_and_memory, count]
@@ -161,7 +171,8 @@ def _convolve(
     wide: bool,
 ) -> Tensor:
     """The sum of convolutions; with ``turned`` their transposes, of weights turned round with inputs and outputs changed over."""
-    library, threads = _kernel().library, torch.get_num_threads()
+    kernel, threads = _kernel(), torch.get_num_threads()
+    library = kernel.library
     images = [x.contiguous(memory_format=torch.channels_last) for x in images]
     terms = (_Term * len(images))(*(_term(x, weight, turned) for x, weight in zip(images, weights, strict=True)))
     n, inputs, height, width = images[0].shape
@@ -173,7 +184,7 @@ def _convolve(
     memory = _memory.of(threads * library.winograd_memory(len(terms) * inputs, outputs))
     library.winograd_convolution(
         *(terms, len(terms), shift.data_ptr(), slope, y.data_ptr()),
-        *(n, height, width, inputs, outputs, memory, threads, half, half and not wide),
+        *(n, height, width, inputs, outputs, memory, threads, half, half and kernel.half and not wide),
     )
     return y
 

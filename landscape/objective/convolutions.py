@@ -1,7 +1,9 @@
-"""Which convolutions of a module run by Winograd's minimal filtering (:mod:`landscape.numerics.winograd`)."""
+"""Which convolutions of a module run by Winograd's minimal filtering (:mod:`landscape.numerics.winograd`), and how the others run
+in bf16 where the processor has no instructions for it."""
 
 from __future__ import annotations
 
+import platform
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +15,22 @@ from torch.nn.functional import leaky_relu
 from landscape.numerics import winograd
 
 
-class FilteredConv2d(nn.Conv2d):
+class WideConv2d(nn.Conv2d):
+    """A convolution whose bf16 numbers are multiplied in fp32, where PyTorch has for them only a loop that takes 20 times as long.
+
+    The same numbers: PyTorch's, too, are products of rounded factors summed in fp32 and rounded.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - its name in nn.Conv2d
+        if not torch.is_autocast_enabled("cpu") or self.weight.device.type != "cpu" or _multiplies_half():
+            return super().forward(input)
+        with torch.autocast("cpu", enabled=False):
+            bias = None if self.bias is None else self.bias.bfloat16().float()
+            outputs: Tensor = self._conv_forward(input.bfloat16().float(), self.weight.bfloat16().float(), bias)
+            return outputs.bfloat16()
+
+
+class FilteredConv2d(WideConv2d):
     """A 3×3 convolution, stride 1 and padding 1, that takes the faster way where the image and the precision allow it.
 
     Attributes:
@@ -39,15 +56,20 @@ class FilteredConv2d(nn.Conv2d):
             return False
         if images.device != self.weight.device or images.shape[1] != self.in_channels or _transformed():
             return False
-        return (winograd.has_half() if half else images.dtype == torch.float32) and winograd.suits_image(
-            *images.shape[2:]
-        )
+        suits = winograd.suits_half() if half else images.dtype == torch.float32
+        return suits and winograd.suits_image(*images.shape[2:])
 
 
 class TrainedConv2d(FilteredConv2d):
     """What a convolution is while its weights are trained."""
 
     wide = True
+
+
+def _multiplies_half() -> bool:
+    """Whether PyTorch has convolutions of bf16 numbers for this processor that are worth their name."""
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return platform.machine() not in ("x86_64", "AMD64") or supported is None or bool(supported())
 
 
 def _transformed() -> bool:
@@ -63,6 +85,8 @@ def filter_convolutions(module: nn.Module, agrees: Callable[[nn.Module], bool], 
     are still the same; where they are not, nothing is changed. ``half``: what runs through the module is bf16.
     """
     note, chosen = _filter(module, agrees, FilteredConv2d, half)
+    if half:
+        _make(_widenable(module), WideConv2d)
     if chosen and isinstance(module, fx.GraphModule):
         _take_in_activations(module)
     return note
@@ -74,20 +98,22 @@ def filtered_convolutions(
 ) -> Iterator[str]:
     """:func:`filter_convolutions` while open, for a module of somebody else, which has its own layers again afterwards."""
     note, chosen = _filter(module, agrees, TrainedConv2d, half)
+    widened = _widenable(module) if half else ()
     try:
+        _make(widened, WideConv2d)
         yield note
     finally:
-        _make(chosen, nn.Conv2d)
+        _make([*chosen, *widened], nn.Conv2d)
 
 
-def has_filterable(module: nn.Module) -> bool:
-    """Whether the module has convolutions that filtering suits: where it has none, there is nothing to try."""
-    return any(_suits(layer) for layer in module.modules())
+def has_filterable(module: nn.Module, *, half: bool = False) -> bool:
+    """Whether there are convolutions to run in another way: where there are none, there is nothing to try."""
+    return any(_suits(layer) for layer in module.modules()) or (half and bool(_widenable(module)))
 
 
 def unfilter_convolutions(module: nn.Module) -> None:
     """Let PyTorch make the convolutions again, in a copy of a module that is being trained."""
-    _make([layer for layer in module.modules() if isinstance(layer, TrainedConv2d)], nn.Conv2d)
+    _make([layer for layer in module.modules() if type(layer) in (TrainedConv2d, WideConv2d)], nn.Conv2d)
 
 
 def _filter(
@@ -97,10 +123,10 @@ def _filter(
     if not chosen:
         return "", ()
     try:
-        has_half = winograd.has_half()
+        suits_half = winograd.suits_half()
     except winograd.Unavailable as reason:
         return f"convolutions are PyTorch's: {reason}", ()
-    if half and not has_half:
+    if half and not suits_half:
         return "convolutions are PyTorch's: in bf16 filtered ones are no faster on this processor", ()
     alike = False
     try:
@@ -114,7 +140,15 @@ def _filter(
             _make(chosen, nn.Conv2d)
     if not alike:
         return "convolutions are PyTorch's: minimal filtering changes the outputs", ()
-    return f"{len(chosen)} convolutions by Winograd's minimal filtering", chosen
+    multiplied = ", multiplied in fp32" if half and not winograd.has_half() else ""
+    return f"{len(chosen)} convolutions by Winograd's minimal filtering{multiplied}", chosen
+
+
+def _widenable(module: nn.Module) -> Sequence[nn.Module]:
+    if _multiplies_half():
+        return ()
+    layers = [layer for layer in module.modules() if type(layer) is nn.Conv2d]
+    return [layer for layer in layers if layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32]
 
 
 def _suits(layer: nn.Module) -> bool:

@@ -57,7 +57,8 @@ class Learner:
     @contextmanager
     def filtered(self, inputs: Any) -> Iterator[None]:
         """Faster convolutions while open, where recipe and module allow them (tried on ``inputs``); ``engine`` tells of them."""
-        if not self._filters or not has_filterable(self.module):
+        half = self._precision == "bf16"
+        if not self._filters or not has_filterable(self.module, half=half):
             yield
             return
         plain = self.rehearse(inputs)
@@ -65,7 +66,7 @@ class Learner:
         def agrees(_: nn.Module) -> bool:
             return agree(self.rehearse(inputs), plain, self._precision)
 
-        with filtered_convolutions(self.module, agrees, half=self._precision == "bf16") as self.engine:
+        with filtered_convolutions(self.module, agrees, half=half) as self.engine:
             yield
 
     def backward(self, inputs: Any, targets: Any) -> tuple[Tensor, Tensor | None]:
