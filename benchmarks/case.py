@@ -83,9 +83,17 @@ class Group:
 
 def timed(work: Callable[[], Tensor | None], units: int = 1) -> Outcome:
     """``work`` done once, which are ``units`` units."""
+    wait()
     start = time.perf_counter()
     values = work()
+    wait()
     return Outcome((time.perf_counter() - start) / units, values)
+
+
+def wait() -> None:
+    """Until a GPU has done what it was asked for."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def largest_relative(values: Tensor, reference: Tensor) -> float:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import time
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -20,8 +22,9 @@ from benchmarks.case import (
     largest_relative,
     relative_length,
     timed,
+    wait,
 )
-from benchmarks.convolutions import BATCHES, Ceiling, convolutions_of
+from benchmarks.convolutions import BATCHES, GPU_BATCHES, Ceiling, convolutions_of
 from benchmarks.workload import PLAIN_BATCH, POINTS, Workload, flat
 from landscape.training import Observer, StepReport, TrainingConfig, fit
 
@@ -38,7 +41,7 @@ class PlainPoint(Case):
         super().__init__("plain-loop", "plain loop: DataLoader of PIL images, contiguous, batch 128")
 
     def setup(self, workload: Workload) -> None:
-        self._module, self._loader = workload.module(), plain.evaluation_loader(workload.data)
+        self._module, self._loader = workload.module(), self._images(workload)
         self._origin, self._directions = workload.origin, workload.directions
 
     def run(self) -> Outcome:
@@ -50,6 +53,19 @@ class PlainPoint(Case):
             plain.set_weights(self._module, self._origin, self._directions, x, y)
             losses.append(plain.evaluate(self._module, self._loader))
         return torch.tensor(losses, dtype=torch.float64)
+
+    def _images(self, workload: Workload) -> Iterable[tuple[Tensor, Tensor]]:
+        return plain.evaluation_loader(workload.data)
+
+
+class PlainTensorsPoint(PlainPoint):
+    """The same with the images as tensors in the device's memory."""
+
+    def __init__(self) -> None:
+        Case.__init__(self, "plain-tensors", "the same over tensors in memory", reference="plain-loop")
+
+    def _images(self, workload: Workload) -> Iterable[tuple[Tensor, Tensor]]:
+        return workload.batches(PLAIN_BATCH)
 
 
 class ObjectivePoint(Case):
@@ -84,7 +100,8 @@ class Convolutions(Case):
     def setup(self, workload: Workload) -> None:
         self._images = workload.images
         layers = convolutions_of(workload.module(), workload.batches(1)[0][0])
-        sizes = [size for size in BATCHES if size <= workload.images]
+        known = GPU_BATCHES if workload.device == "cuda" else BATCHES
+        sizes = [size for size in known if size <= workload.images] or [workload.images]
         self._ceilings = [Ceiling(layers, size, self._dtype) for size in sizes]
 
     def run(self) -> Outcome:
@@ -120,7 +137,7 @@ class Fit(Case):
             require_compiler()
 
     def setup(self, workload: Workload) -> None:
-        self._module, self._data = workload.module(), workload.data
+        self._module, self._data, self._device = workload.module(), workload.data, workload.device
         self._config = TrainingConfig(
             epochs=1,
             batch_size=training_batch(workload.images),
@@ -131,7 +148,7 @@ class Fit(Case):
 
     def run(self) -> Outcome:
         watch = _Stopwatch()
-        fit(self._module, self._data, self._config, device="cpu", observers=[watch])
+        fit(self._module, self._data, self._config, device=self._device, observers=[watch])
         return Outcome(seconds_a_step(watch.moments))
 
 
@@ -142,6 +159,7 @@ class _Stopwatch(Observer):
         self.moments: list[float] = []
 
     def on_step(self, report: StepReport) -> None:
+        wait()
         self.moments.append(time.perf_counter())
 
 
@@ -183,7 +201,7 @@ class ObjectiveGradient(Case):
         self._objective = workload.objective()
 
     def check(self, workload: Workload) -> None:
-        few = Workload(min(CHECKED_IMAGES, workload.images), workload.checkpoint)
+        few = dataclasses.replace(workload, images=min(CHECKED_IMAGES, workload.images))
         reference = flat(plain.gradient(few.module().double(), few.batches(PLAIN_BATCH, torch.float64)))
         require_equal(self.name, flat(few.objective(precision="fp64").gradient().vector.views()), reference)
 
@@ -203,7 +221,7 @@ class ObjectiveProduct(Case):
         self._vector = self._layout.pack(workload.vector)
 
     def check(self, workload: Workload) -> None:
-        few = Workload(min(CHECKED_IMAGES, workload.images), workload.checkpoint)
+        few = dataclasses.replace(workload, images=min(CHECKED_IMAGES, workload.images))
         vector = {name: tensor.double() for name, tensor in workload.vector.items()}
         batches = few.batches(PLAIN_BATCH, torch.float64)
         reference = flat(plain.hessian_product(few.module().double(), batches, vector))
@@ -228,6 +246,7 @@ def plane_group() -> Group:
         "point",
         (
             PlainPoint(),
+            PlainTensorsPoint(),
             ObjectivePoint("plain", "landscape, `--engine plain`, fp32", tolerance=EQUAL, engine="plain"),
             ObjectivePoint("auto", "landscape, fp32", tolerance=EQUAL),
             ObjectivePoint("bf16", "landscape, bf16", precision="bf16"),

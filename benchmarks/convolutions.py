@@ -9,7 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
+from benchmarks.case import wait
+from landscape.numerics.isolation import full_precision
+
 BATCHES = (8, 16, 32, 64, 128)
+GPU_BATCHES = (128, 1000)
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,14 @@ class Ceiling:
     def __init__(self, layers: list[Convolution], batch: int, dtype: torch.dtype) -> None:
         sizes = {layer.input_size for layer in layers}
         # Small values: outputs are thrown away, and what overflowed would be slower or faster than real work.
-        inputs = {size: _placed(torch.rand(batch, *size) - 0.5, dtype) for size in sizes}
+        device = layers[0].weight.device
+        inputs = {size: _placed(torch.rand(batch, *size, device=device) - 0.5, dtype) for size in sizes}
         self.batch = batch
         self._calls = [
             (
                 inputs[layer.input_size],
                 _placed(layer.weight, dtype),
-                torch.zeros(len(layer.weight), dtype=dtype),
+                torch.zeros(len(layer.weight), dtype=dtype, device=device),
                 layer.padding,
             )
             for layer in layers
@@ -61,11 +66,13 @@ class Ceiling:
     def seconds(self, images: int) -> float:
         """For ``images`` images, from as many whole batches as cover them."""
         passes = -(-images // self.batch)
-        with torch.no_grad():
+        with torch.no_grad(), full_precision(self._calls[0][0].device):
+            wait()
             start = time.perf_counter()
             for _ in range(passes):
                 for inputs, weight, bias, padding in self._calls:
                     conv2d(inputs, weight, bias, padding=padding)
+            wait()
             return (time.perf_counter() - start) * images / (passes * self.batch)
 
 

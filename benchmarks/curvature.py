@@ -157,7 +157,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
 
     The first turn's space of the ten largest eigenvalues says which end dominates, and gives the references a vector to start at.
     """
-    workload, machine = Workload(given.images, given.checkpoint), describe_machine()
+    workload, machine = Workload(given.images, given.checkpoint), describe_machine("cpu")
     wide, objective = workload.objective(precision="fp64"), workload.objective()
     like, product = objective.theta.vector, objective.hessian_product
     _tell(f"the {given.top} largest")

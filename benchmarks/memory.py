@@ -47,12 +47,14 @@ def resident_bytes() -> int:
 
 
 def case_memory(group: str, case: str, workload: Workload) -> dict[str, int]:
-    """Bytes above the imports of setting a case up and running it once."""
+    """Bytes above the imports of setting a case up and running it once; on a GPU those of its own memory."""
     chosen = next(c for g in groups() for c in g.cases if (g.name, c.name) == (group, case))
     chosen.require()
     before = resident_bytes()
     chosen.setup(workload)
     chosen.run()
+    if workload.device == "cuda":
+        return {"bytes": torch.cuda.max_memory_allocated()}
     return {"bytes": peak_bytes() - before}
 
 
@@ -124,8 +126,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, required=True)
     parser.add_argument("--points", type=int, default=1000)
     parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
-    workload = Workload(given.images, given.checkpoint)
+    workload = Workload(given.images, given.checkpoint, given.device)
     group, _, case = given.what.partition("/")
     found = case_memory(group, case, workload) if case else plane_memory(given.points, workload)
     print(json.dumps(found))

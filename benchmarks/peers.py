@@ -76,6 +76,7 @@ class LandscaperPoint(Peer):
 
     def setup(self, workload: Workload) -> None:
         self._module, self._data = workload.module(), workload.batches(workload.images)[0]
+        self._device = workload.device
         self._directions = [list(d.values()) for d in workload.directions]
 
     def run(self) -> Outcome:
@@ -88,7 +89,7 @@ class LandscaperPoint(Peer):
         # It prints statistics and a progress bar.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             self._modules[0].compute_loss_landscape(
-                self._module, self._data, self._directions, loss, steps=STEPS, dim=2, device="cpu"
+                self._module, self._data, self._directions, loss, steps=STEPS, dim=2, device=self._device
             )
 
 
@@ -103,7 +104,10 @@ class PyHessianProduct(Peer):
     def setup(self, workload: Workload) -> None:
         self._vector = workload.vector
         self._hessian: Any = self._modules[0].hessian(
-            workload.module(), nn.CrossEntropyLoss(), dataloader=workload.batches(PLAIN_BATCH), cuda=False
+            workload.module(),
+            nn.CrossEntropyLoss(),
+            dataloader=workload.batches(PLAIN_BATCH),
+            cuda=workload.device == "cuda",
         )
 
     def run(self) -> Outcome:

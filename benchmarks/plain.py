@@ -62,7 +62,8 @@ def evaluate(module: nn.Module, loader: Iterable[tuple[Tensor, Tensor]]) -> floa
     criterion = nn.CrossEntropyLoss()
     total, correct, seen = 0.0, 0, 0
     with torch.no_grad():
-        for inputs, targets in loader:
+        for batch in loader:
+            inputs, targets = _placed(module, batch)
             outputs = module(inputs)
             total += criterion(outputs, targets).item() * len(targets)
             correct += int((outputs.argmax(1) == targets).sum().item())
@@ -75,7 +76,8 @@ def train(module: nn.Module, loader: Iterable[tuple[Tensor, Tensor]], optimizer:
     module.train()
     criterion = nn.CrossEntropyLoss()
     moments, running = [], 0.0
-    for inputs, targets in loader:
+    for batch in loader:
+        inputs, targets = _placed(module, batch)
         optimizer.zero_grad()
         loss = criterion(module(inputs), targets)
         loss.backward()
@@ -83,6 +85,11 @@ def train(module: nn.Module, loader: Iterable[tuple[Tensor, Tensor]], optimizer:
         moments.append(time.perf_counter())
         optimizer.step()
     return moments
+
+
+def _placed(module: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    device = next(module.parameters()).device
+    return batch[0].to(device), batch[1].to(device)
 
 
 def gradient(module: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
     python -m benchmarks.run                                    # everything, 1,000 images, 5 turns
     python -m benchmarks.run --cases plane/auto plane/bf16      # with the reference that they need
     python -m benchmarks.run --images 64 --repeats 1            # does it run?
+    python -m benchmarks.run --device cuda                      # on a GPU
 
 Writes ``outputs/benchmarks/TIME.json`` and prints the tables of ``docs/performance.md``. Nothing else should run on the machine.
 """
@@ -31,6 +32,7 @@ from benchmarks.report import markdown
 from benchmarks.timing import GroupResult, measure
 from benchmarks.workload import Workload
 from landscape.errors import LandscapeError, unknown_choice
+from landscape.numerics.isolation import full_precision
 from landscape.store import atomic_write
 
 PLANE_MEMORY = "memory"
@@ -53,9 +55,9 @@ def main() -> None:
 
 def run(given: argparse.Namespace, keep: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Everything that was asked for, as what the JSON file holds; ``keep`` is told of it after every group."""
-    workload = Workload(given.images, given.checkpoint)
+    workload = Workload(given.images, given.checkpoint, given.device)
     benchmark: dict[str, Any] = {
-        "machine": describe_machine(),
+        "machine": describe_machine(given.device),
         "settings": {
             "images": given.images,
             "repeats": given.repeats,
@@ -65,13 +67,15 @@ def run(given: argparse.Namespace, keep: Callable[[dict[str, Any]], None]) -> di
         "plane_memory": None,
     }
     for group, cases in chosen_cases(groups(), given.cases):
-        result = measure(group, cases, workload, given.repeats, _tell)
+        with full_precision(torch.device(given.device)):  # or a GPU's plain loops would multiply other numbers
+            result = measure(group, cases, workload, given.repeats, _tell)
         benchmark["groups"].append(dataclasses.asdict(result))
         keep(benchmark)
-        _add_memory(result, given)
-        benchmark["groups"][-1] = dataclasses.asdict(result)
-        keep(benchmark)
-    if not given.cases or PLANE_MEMORY in given.cases:
+        if not given.times_only:
+            _add_memory(result, given)
+            benchmark["groups"][-1] = dataclasses.asdict(result)
+            keep(benchmark)
+    if PLANE_MEMORY in given.cases or (not given.cases and not given.times_only):
         _tell(f"memory: a plane of {given.points} points")
         benchmark["plane_memory"] = in_a_child(
             ["plane", "--points", str(given.points), *_subject(given, given.memory_images)]
@@ -97,10 +101,10 @@ def chosen_cases(known: Sequence[Group], patterns: Sequence[str]) -> list[tuple[
     return chosen
 
 
-def describe_machine() -> dict[str, Any]:
+def describe_machine(device: str) -> dict[str, Any]:
     """What the times depend on."""
     return {
-        "processor": _processor(),
+        "processor": f"{torch.cuda.get_device_name()} beside {_processor()}" if device == "cuda" else _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "waiting": os.environ.get("OMP_WAIT_POLICY", "as the system has it"),
@@ -127,7 +131,7 @@ def _add_memory(result: GroupResult, given: argparse.Namespace) -> None:
 
 def _subject(given: argparse.Namespace, images: int) -> list[str]:
     checkpoint = [] if given.checkpoint is None else ["--checkpoint", str(given.checkpoint)]
-    return ["--images", str(images), *checkpoint]
+    return ["--images", str(images), "--device", given.device, *checkpoint]
 
 
 def _processor() -> str:
@@ -160,6 +164,8 @@ def _arguments() -> argparse.Namespace:
         "--cases", nargs="*", default=[], metavar="CASE", help=f"group, group/case or {PLANE_MEMORY} (default: all)"
     )
     parser.add_argument("--checkpoint", type=Path, help="weights of a VGG38 with BatchNorm (default: initial ones)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where all of it runs (default: cpu)")
+    parser.add_argument("--times-only", action="store_true", help="no memory, for which every case runs once more")
     parser.add_argument("--points", type=_at_least(1), default=1000, help="of the plane whose memory is measured")
     parser.add_argument("--memory-images", type=_at_least(16), default=100, help="images of that plane (default: 100)")
     parser.add_argument("--out", type=Path, help="the JSON file (default: outputs/benchmarks/TIME.json)")

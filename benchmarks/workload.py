@@ -38,6 +38,7 @@ class Workload:
 
     images: int
     checkpoint: Path | None = None
+    device: str = "cpu"
 
     @cached_property
     def data(self) -> ImageData:
@@ -53,7 +54,7 @@ class Workload:
 
     @cached_property
     def _module(self) -> nn.Module:
-        module = build_model("vgg38", seed=0, norm="batch", classes=self.data.classes, channels=3)
+        module = build_model("vgg38", seed=0, norm="batch", classes=self.data.classes, channels=3).to(self.device)
         if self.checkpoint is not None:
             load_into(module, load_checkpoint(self.checkpoint))
         else:
@@ -65,13 +66,13 @@ class Workload:
         return copy.deepcopy(self._module)
 
     def batches(self, size: int, dtype: torch.dtype = torch.float32) -> list[tuple[Tensor, Tensor]]:
-        """All images as normalised, contiguous tensors with their labels."""
+        """All images as normalised, contiguous tensors with their labels, on the device."""
         batches = [self.data.batch(indices) for indices in torch.split(torch.arange(len(self.data)), size)]
-        return [(inputs.to(dtype), targets) for inputs, targets in batches]
+        return [(inputs.to(self.device, dtype), targets.to(self.device)) for inputs, targets in batches]
 
     def objective(self, **options: object) -> Objective:
         """The library's view of the same network and images."""
-        return Objective(self.module(), "cross_entropy", self.data, device="cpu", **options)  # type: ignore[arg-type]
+        return Objective(self.module(), "cross_entropy", self.data, device=self.device, **options)  # type: ignore[arg-type]
 
     @cached_property
     def origin(self) -> dict[str, Tensor]:
@@ -97,9 +98,9 @@ class Workload:
         draws = generator(0, "benchmark")
         drawn = {name: torch.randn(tensor.shape, generator=draws) for name, tensor in self.origin.items()}
         length = math.sqrt(sum(float(tensor.square().sum()) for tensor in drawn.values()))
-        return {name: tensor / length for name, tensor in drawn.items()}
+        return {name: (tensor / length).to(self.device) for name, tensor in drawn.items()}
 
 
 def flat(tensors: dict[str, Tensor]) -> Tensor:
-    """All entries in the order of names and of contiguous memory, float64."""
-    return torch.cat([tensor.contiguous().double().flatten() for tensor in tensors.values()])
+    """All entries in the order of names and of contiguous memory, float64, on the CPU."""
+    return torch.cat([tensor.contiguous().double().flatten() for tensor in tensors.values()]).cpu()

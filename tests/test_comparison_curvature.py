@@ -84,7 +84,7 @@ def spectrum(scale: float, *, per_layer: bool = False, converges: bool = True, *
     module = torch.nn.Linear(3, 1, bias=False).double()
     objective = Objective(
         module,
-        lambda outputs, targets: 0.5 * ((module_weights(outputs) - 1) ** 2 * curvatures).sum(-1),
+        lambda outputs, targets: 0.5 * ((module_weights(outputs) - 1) ** 2 * curvatures.to(outputs)).sum(-1),
         (torch.eye(3).expand(4, 3, 3).double(), torch.zeros(4)),
     )
     config = CurvatureConfig(

@@ -46,7 +46,7 @@ def dense_spectrum(module: nn.Module, theta: Tensor, objective: Objective, *, tr
         outputs = functional_call(net, dict(layout.views(flat)), (inputs,))
         return nn.functional.cross_entropy(outputs, targets)
 
-    return torch.linalg.eigvalsh(hessian(loss, theta))
+    return torch.linalg.eigvalsh(hessian(loss, theta.cpu()))
 
 
 @pytest.mark.parametrize(

@@ -219,9 +219,9 @@ def test_an_operation_without_a_forward_derivative_is_taken_in_reverse() -> None
     x = torch.linspace(-1, 1, 20, dtype=torch.float64).reshape(10, 2)
     objective = Objective(Strange(), lambda outputs, targets: outputs[:, 0], (x, x[:, :1]))
     v = torch.tensor([1.0, 2.0], dtype=torch.float64)
-    w = objective.theta.vector
+    w = objective.theta.vector.cpu()
     expected = (6 * (x @ w)[:, None] * x * (x @ v)[:, None]).mean(0)
-    torch.testing.assert_close(objective.hessian_product(v), expected)
+    torch.testing.assert_close(objective.hessian_product(v).cpu(), expected)
     assert objective._derivatives.mode == "reverse over reverse"
 
 

@@ -14,7 +14,8 @@ from landscape.numerics.isolation import full_precision
 
 def state():
     cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
-    reads = [lambda: cudnn.allow_tf32, lambda: products.allow_tf32, torch.get_float32_matmul_precision]
+    reads = [torch.backends.mha.get_fastpath_enabled, lambda: cudnn.allow_tf32, lambda: products.allow_tf32]
+    reads += [torch.get_float32_matmul_precision]
     if hasattr(cudnn, "conv"):
         reads += [lambda: cudnn.conv.fp32_precision, lambda: cudnn.rnn.fp32_precision, lambda: products.fp32_precision]
     found = []

@@ -28,7 +28,7 @@ class Polynomial(nn.Module):
         self.w = nn.Parameter(torch.zeros(count, 1, dtype=torch.float64))
 
     def forward(self, x: Tensor) -> Tensor:
-        places = 10.0 ** torch.arange(len(self.w), dtype=torch.float64)
+        places = 10.0 ** torch.arange(len(self.w), dtype=torch.float64, device=self.w.device)
         return (places @ self.w).expand(len(x))
 
 

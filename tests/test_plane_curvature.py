@@ -30,7 +30,7 @@ class Quadratic(nn.Module):
         self.theta = nn.Parameter(torch.tensor([0.3, -0.2, 1.0], dtype=torch.float64))
 
     def forward(self, x: Tensor) -> Tensor:
-        return (0.5 * self.theta @ HESSIAN @ self.theta).expand(len(x))
+        return (0.5 * self.theta @ HESSIAN.to(self.theta) @ self.theta).expand(len(x))
 
 
 def quadratic_plane(directions: list[list[float]]) -> xr.Dataset:
@@ -83,10 +83,10 @@ def test_a_networks_curvature_within_the_plane_is_that_of_the_dense_hessian_and_
         outputs = functional_call(net, dict(layout.views(flat)), (inputs,))
         return nn.functional.cross_entropy(outputs, targets)
 
-    dense = hessian(loss, vector)
+    dense = hessian(loss, vector.cpu())
     whole = torch.linalg.eigvalsh(dense)
     for seed, subspace in zip((0, 5), random_span(objective, [0, 5], 2).subspaces, strict=True):
-        basis = torch.linalg.qr(subspace.basis.T)[0]
+        basis = torch.linalg.qr(subspace.basis.T.cpu())[0]
         low, high = torch.linalg.eigvalsh(basis.T @ dense @ basis).tolist()
         here = found.sel(seed=seed, x=0, y=0)
         assert float(here["curvature_largest"]) == pytest.approx(high, rel=1e-4, abs=1e-6)

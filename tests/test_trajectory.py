@@ -142,7 +142,7 @@ def test_the_surface_under_a_quadratics_path_is_the_quadratic() -> None:
             self.w = nn.Parameter(w[None])
 
         def forward(self, x: Tensor) -> Tensor:
-            return (0.5 * h * self.w**2).sum().expand(len(x))
+            return (0.5 * h.to(self.w) * self.w**2).sum().expand(len(x))
 
     steps = [Quadratic((1 - 0.3 * h) ** t) for t in range(8)]
     x = torch.zeros(4, 1, dtype=torch.float64)

@@ -33,20 +33,24 @@ def isolated(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """While open, CUDA multiplies fp32 numbers as they are; afterwards PyTorch's settings are as before.
+    """While open, CUDA multiplies fp32 numbers as they are and computes layers as written; afterwards settings are as before.
 
     By default PyTorch lets cuDNN round the factors of fp32 convolutions to TF32, ten bits of mantissa: on an H100 that moved the
-    loss of VGG38 by 4e-4 and its gradient by 64 %, and small differences of losses are what is measured here.
+    loss of VGG38 by 4e-4 and its gradient by 64 %, and small differences of losses are what is measured here. Where no gradient is
+    asked for it also runs transformer layers by a fused path with another GELU (tanh's), so that loss and gradient would be of
+    two functions, 5e-5 apart.
     """
     if device.type != "cuda":
         yield
         return
-    cudnn = torch.backends.cudnn
+    cudnn, attention = torch.backends.cudnn, torch.backends.mha
+    fused = attention.get_fastpath_enabled()
     # Both kinds of settings are changed: PyTorch refuses to tell the older ones where the newer ones contradict them.
     convolutions = _old(lambda: cudnn.allow_tf32)
     products = _old(torch.get_float32_matmul_precision)
     places = _newer_settings()
     chosen = [place.fp32_precision for place in places]
+    attention.set_fastpath_enabled(False)
     if convolutions is not None:
         cudnn.allow_tf32 = False
     if products is not None:
@@ -56,6 +60,7 @@ def full_precision(device: torch.device) -> Iterator[None]:
     try:
         yield
     finally:
+        attention.set_fastpath_enabled(fused)
         if convolutions is not None:
             cudnn.allow_tf32 = convolutions
         if products is not None:

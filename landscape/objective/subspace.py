@@ -46,10 +46,10 @@ class Subspace:
                     f"directions: number {number} belongs to another model: its parameters differ from θ's."
                 )
         self.origin = origin
-        self.basis = torch.stack([d.vector for d in directions]).to(origin.vector)
+        self.basis = torch.stack([d.vector.to(origin.vector) for d in directions])
         self.directions = tuple(replace(d, vector=row) for d, row in zip(directions, self.basis, strict=True))
         self._map = AffineMap(origin.vector, self.basis)
-        changes = [d.statistics for d in directions]
+        changes = [None if d.statistics is None else d.statistics.to(origin.vector.device) for d in directions]
         self.statistics = torch.stack([c for c in changes if c is not None]) if None not in changes else None
 
     def point(self, coefficients: Tensor) -> Tensor:
