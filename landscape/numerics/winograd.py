@@ -38,6 +38,7 @@ CHANNELS = 16
 LARGEST = 128 * 128
 """Beyond this product of channels in and out the transformed weights, of which each thread has its own, leave its cache."""
 
+SOURCES = ("winograd.c", "winograd_transforms.h")
 FLAGS = ("-O2", "-march=native", "-fopenmp", "-shared", "-fPIC")
 _WASTE = 1.6  # computed pixels for one wanted: tiles stand over the edges of small images
 
@@ -105,15 +106,16 @@ class _Kernel:
 @functools.cache
 def _kernel() -> _Kernel:
     """The kernel, compiled for this processor once a process, in a folder that is gone again when it is loaded."""
-    source = resources.files(__package__) / "winograd.c"
     compiler = next(filter(None, map(shutil.which, (os.environ.get("CC") or "cc", "gcc", "clang"))), None)
     if compiler is None:
         raise Unavailable("no C compiler (cc, gcc or clang) is on the PATH")
-    with resources.as_file(source) as file, tempfile.TemporaryDirectory() as folder:
-        built = Path(folder) / "winograd.so"
+    with tempfile.TemporaryDirectory() as folder:
+        for name in SOURCES:
+            Path(folder, name).write_text((resources.files(__package__) / name).read_text("utf-8"), "utf-8")
+        source, built = str(Path(folder, SOURCES[0])), str(Path(folder, "winograd.so"))
         try:
-            subprocess.run([compiler, *FLAGS, str(file), "-o", str(built)], check=True, capture_output=True, timeout=60)
-            library = ctypes.CDLL(str(built))
+            subprocess.run([compiler, *FLAGS, source, "-o", built], check=True, capture_output=True, timeout=60)
+            library = ctypes.CDLL(built)
         except (OSError, subprocess.SubprocessError) as error:
             raise Unavailable(
                 f"{Path(compiler).name} cannot build or load the kernel ({type(error).__name__})"
