@@ -92,7 +92,7 @@ def timed(work: Callable[[], Tensor | None], units: int = 1) -> Outcome:
 
 def wait() -> None:
     """Until a GPU has done what it was asked for."""
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.synchronize()
 
 

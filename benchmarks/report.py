@@ -33,7 +33,7 @@ def _machine(machine: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
         f"numpy {machine['numpy']}; load {machine['load']} at the start. "
         f"VGG38 with BatchNorm ({network}), {settings['images']} images of 3×32×32. "
         f"Medians (least–most) of {settings['repeats']} turns in one run; ratios are taken within each turn. "
-        "Memory is the peak above the imports, in a process of its own."
+        "Memory is the peak above the imports (on a GPU: of its own memory), in a process of its own."
     )
 
 

@@ -31,7 +31,7 @@ from benchmarks.memory import in_a_child
 from benchmarks.report import markdown
 from benchmarks.timing import GroupResult, measure
 from benchmarks.workload import Workload
-from landscape.errors import LandscapeError, unknown_choice
+from landscape.errors import InputError, LandscapeError, unknown_choice
 from landscape.numerics.isolation import full_precision
 from landscape.store import atomic_write
 
@@ -75,7 +75,11 @@ def run(given: argparse.Namespace, keep: Callable[[dict[str, Any]], None]) -> di
             _add_memory(result, given)
             benchmark["groups"][-1] = dataclasses.asdict(result)
             keep(benchmark)
-    if PLANE_MEMORY in given.cases or (not given.cases and not given.times_only):
+    if given.device != "cpu" and PLANE_MEMORY in given.cases:
+        raise InputError(
+            "cases: the memory of a whole plane is measured on the CPU, not on a GPU. Leave out 'memory' or --device."
+        )
+    if PLANE_MEMORY in given.cases or (not given.cases and given.device == "cpu" and not given.times_only):
         _tell(f"memory: a plane of {given.points} points")
         benchmark["plane_memory"] = in_a_child(
             ["plane", "--points", str(given.points), *_subject(given, given.memory_images)]

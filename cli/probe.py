@@ -47,7 +47,7 @@ _FILE = click.Path(path_type=Path)
     click.option("--split", help="train, validation or test.  [default: train]"),
     click.option("--images", type=int, help="How many images of the split.  [default: 400, curvature-map 100]"),
     click.option("--image-seed", type=int, help="Which images.  [default: 0]"),
-    click.option("--precision", help="fp32, fp64 or bf16.  [default: fp32]"),
+    click.option("--precision", help="fp32 (on a GPU too: never TF32), fp64 or bf16.  [default: fp32]"),
     click.option("--batch-size", type=int, help="Images a forward pass; part of the result for --batch-norm batch."),
     click.option(
         "--engine",

@@ -32,7 +32,7 @@ _NUMBER, _WHOLE, _NAME = listed(float, "a number"), listed(int, "a whole number"
         callback=_WHOLE,
         help="Of initialisation, order, augmentation and dropout; a list trains each.  [default: 0]",
     ),
-    click.option("--precision", help="fp32 or bf16 (autocast).  [default: fp32]"),
+    click.option("--precision", help="fp32 (on a GPU too: never TF32) or bf16 (autocast).  [default: fp32]"),
     click.option(
         "--engine",
         help="auto (on a CPU, filtered 3x3 convolutions: about half the time) or plain (PyTorch's).  [default: auto]",

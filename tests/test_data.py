@@ -116,6 +116,12 @@ def test_evaluation_batch_is_torchvisions_normalisation_of_the_chosen_images() -
     assert labels.tolist() == [2, 0, 2, 4]
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_batch_has_the_same_bits_on_a_gpu(fashion: DataSet) -> None:
+    some = torch.arange(50)
+    assert torch.equal(fashion.train.to("cuda").batch(some.cuda())[0].cpu(), fashion.train.batch(some)[0])
+
+
 def test_every_training_image_is_a_crop_and_flip_that_torchvision_makes() -> None:
     padding = 2
     data = random_images(n=6, crop_padding=padding)

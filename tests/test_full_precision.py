@@ -18,6 +18,8 @@ def state():
     reads += [torch.get_float32_matmul_precision]
     if hasattr(cudnn, "conv"):
         reads += [lambda: cudnn.conv.fp32_precision, lambda: cudnn.rnn.fp32_precision, lambda: products.fp32_precision]
+        reads += [lambda: cudnn.fp32_precision, lambda: torch.backends.fp32_precision]
+        reads += [lambda: torch.backends.mkldnn.matmul.fp32_precision]
     found = []
     for read in reads:
         try:
@@ -30,9 +32,17 @@ def state():
 before = state()
 for _ in range(2):
     with full_precision(torch.device("cuda")):
-        inside = state()
+        with full_precision(torch.device("cuda")):
+            inside = state()
+        readable = [i for i, value in enumerate(before) if value != "unreadable"]
+        assert "unreadable" not in [inside[i] for i in readable], inside
 assert state() == before, (before, state())
-assert True not in inside and "tf32" not in inside, inside
+assert True not in inside[:3] and "tf32" not in inside[4:7], inside
+try:
+    with full_precision(torch.device("cuda")):
+        raise KeyError
+except KeyError:
+    assert state() == before
 with full_precision(torch.device("cpu")):
     assert state() == before
 """
@@ -46,6 +56,7 @@ with full_precision(torch.device("cpu")):
         "torch.backends.cuda.matmul.allow_tf32 = True",
         "torch.set_float32_matmul_precision('medium')",
         "torch.backends.fp32_precision = 'tf32'",
+        "torch.backends.cudnn.fp32_precision = 'tf32'",
         "torch.backends.fp32_precision = 'ieee'; torch.backends.cudnn.conv.fp32_precision = 'tf32'",
     ],
 )

@@ -208,6 +208,26 @@ def ends() -> tuple[nn.Module, nn.Module]:
     return trained(0), trained(1)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_units_are_found_where_an_objective_runs_other_convolutions(precision: str) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = nn.Sequential(
+            *(
+                nn.Conv2d(2, 16, 3, padding=1),
+                nn.BatchNorm2d(16),
+                nn.ReLU(),
+                nn.Conv2d(16, 16, 3, padding=1),
+                nn.ReLU(),
+            ),
+            *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4)),
+        )
+    data = images(dtype=torch.float32)
+    objective = Objective(net, "cross_entropy", data, batch_norm="reestimated", precision=precision, device="cpu")
+    found, expected = exchangeable_units(objective.structure), exchangeable_units(net)
+    assert [group.size for group in found] == [group.size for group in expected] == [16, 16]
+
+
 def objective_of(net: nn.Module, batch_norm: str = "reestimated", **options: Any) -> Objective:
     return Objective(net, "cross_entropy", images(), batch_norm=batch_norm, **options)
 

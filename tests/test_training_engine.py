@@ -17,6 +17,7 @@ from landscape.errors import InputError
 from landscape.models import build_model
 from landscape.numerics import winograd
 from landscape.numerics.seeds import generator
+from landscape.objective import convolutions
 from landscape.objective.convolutions import FilteredConv2d
 from landscape.objective.objective import Objective
 from landscape.probes.step_observer import StepProbe, StepProbeConfig
@@ -108,6 +109,7 @@ def test_in_bf16_weights_are_as_near_to_those_of_fp32_as_with_pytorchs_convoluti
 
 def test_other_machines_keep_pytorchs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "suits_half", lambda: False)
+    monkeypatch.setattr(convolutions, "_multiplies_half", lambda: True)
     made = trained(dataclasses.replace(CONFIG, epochs=1, precision="bf16"))[1].engine
     assert made == "convolutions are PyTorch's: in bf16 filtered ones are no faster on this processor"
 

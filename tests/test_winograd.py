@@ -327,8 +327,10 @@ def test_a_compiler_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="for x86 processors")
 @pytest.mark.usefixtures("no_kernel")
-@pytest.mark.parametrize("processor", ["x86-64", "x86-64-v3"])
-def test_smaller_registers_give_the_same(processor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("processor", ["x86-64", "x86-64-v3", "x86-64-v4"])
+def test_other_registers_give_the_same(processor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if processor == "x86-64-v4" and "AVX512" not in torch.backends.cpu.get_cpu_capability():
+        pytest.skip("no registers of 512 bits on this processor")
     monkeypatch.setattr(winograd, "FLAGS", tuple(f.replace("native", processor) for f in winograd.FLAGS))
     at, along = operands(SHAPES[1]), operands(SHAPES[1], seed=1)
     assert winograd.suits_half() and not winograd.has_half()

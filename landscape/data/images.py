@@ -99,7 +99,8 @@ class ImageData:
 
     def _normalised(self, images: Tensor) -> Tensor:
         mean, std = self._mean_std
-        return images.to(torch.float32).div_(255).sub_(mean).div_(std)
+        # By a tensor: a GPU multiplies by a number's rounded reciprocal, and a batch's bits would depend on the device.
+        return images.to(torch.float32).div_(torch.full_like(std, 255)).sub_(mean).div_(std)
 
     def _cropped(self, images: Tensor, offsets: Tensor) -> Tensor:
         """Image b of ``(B, C, H, W)``, padded, from row ``offsets[0, b]`` and column ``offsets[1, b]`` on."""

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @contextmanager
 def isolated(device: torch.device) -> Iterator[None]:
-    """While open, cuDNN is deterministic and fp32 is fp32; afterwards settings and PyTorch's global random state are as before.
+    """While open, cuDNN is deterministic and fp32 no TF32; afterwards settings and PyTorch's global random state are as before.
 
     Only the CPU's generator and that of ``device`` are ever seeded (:func:`seed_modules`), so only these two are kept.
     """
@@ -39,41 +39,44 @@ def full_precision(device: torch.device) -> Iterator[None]:
     loss of VGG38 by 4e-4 and its gradient by 64 %, and small differences of losses are what is measured here. Where no gradient is
     asked for it also runs transformer layers by a fused path with another GELU (tanh's), so that loss and gradient would be of
     two functions, 5e-5 apart.
+
+    Since PyTorch 2.9 a setting once written no longer follows ``torch.backends.fp32_precision``: who changes that one afterwards,
+    and not ``allow_tf32``, has to change ``torch.backends.cudnn.conv.fp32_precision`` as well.
     """
     if device.type != "cuda":
         yield
         return
     cudnn, attention = torch.backends.cudnn, torch.backends.mha
     fused = attention.get_fastpath_enabled()
-    # Both kinds of settings are changed: PyTorch refuses to tell the older ones where the newer ones contradict them.
-    convolutions = _old(lambda: cudnn.allow_tf32)
-    products = _old(torch.get_float32_matmul_precision)
-    places = _newer_settings()
-    chosen = [place.fp32_precision for place in places]
-    attention.set_fastpath_enabled(False)
-    if convolutions is not None:
-        cudnn.allow_tf32 = False
-    if products is not None:
-        torch.set_float32_matmul_precision("highest")
-    for place in places:
-        place.fp32_precision = "ieee"
+    convolutions, products = _old(lambda: cudnn.allow_tf32), _old(torch.get_float32_matmul_precision)
+    newer = [(place, place.fp32_precision) for place in _newer_settings()]
     try:
+        attention.set_fastpath_enabled(False)
+        # Older settings too: where only the newer ones are changed, PyTorch refuses to tell the older, which a module may ask for.
+        if convolutions:
+            cudnn.allow_tf32 = False
+        if products in ("high", "medium"):
+            torch.set_float32_matmul_precision("highest")
+        for place, before in newer:
+            if before not in ("none", "ieee") and place.fp32_precision not in ("none", "ieee"):
+                place.fp32_precision = "ieee"
         yield
     finally:
-        attention.set_fastpath_enabled(fused)
-        if convolutions is not None:
-            cudnn.allow_tf32 = convolutions
-        if products is not None:
+        if convolutions:
+            cudnn.allow_tf32 = True
+        if products in ("high", "medium"):
             torch.set_float32_matmul_precision(products)
-        for place, before in zip(places, chosen, strict=True):
-            place.fp32_precision = before
+        for place, before in newer:
+            if place.fp32_precision != before:
+                place.fp32_precision = before
+        attention.set_fastpath_enabled(fused)
 
 
 def _newer_settings() -> list[Any]:
-    """Where PyTorch keeps them since 2.9."""
+    """Where PyTorch keeps them since 2.9, with that of products on the CPU, which the older setting changes as well."""
     cudnn = torch.backends.cudnn
-    places = (getattr(cudnn, "conv", None), getattr(cudnn, "rnn", None), torch.backends.cuda.matmul)
-    return [place for place in places if hasattr(place, "fp32_precision")]
+    named = (getattr(cudnn, "conv", None), getattr(cudnn, "rnn", None), getattr(torch.backends.mkldnn, "matmul", None))
+    return [place for place in (*named, torch.backends.cuda.matmul) if hasattr(place, "fp32_precision")]
 
 
 def _old(read: Callable[[], T]) -> T | None:

@@ -18,11 +18,11 @@ from landscape.numerics import winograd
 class WideConv2d(nn.Conv2d):
     """A convolution whose bf16 numbers are multiplied in fp32, where PyTorch has for them only a loop that takes 20 times as long.
 
-    The same numbers: PyTorch's, too, are products of rounded factors summed in fp32 and rounded.
+    The same values to the order of summation: PyTorch's, too, are products of rounded factors summed in fp32 and rounded.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - its name in nn.Conv2d
-        if not torch.is_autocast_enabled("cpu") or self.weight.device.type != "cpu" or _multiplies_half():
+        if not _in_half() or self.weight.device.type != "cpu" or _multiplies_half():
             return super().forward(input)
         with torch.autocast("cpu", enabled=False):
             bias = None if self.bias is None else self.bias.bfloat16().float()
@@ -42,7 +42,7 @@ class FilteredConv2d(WideConv2d):
     wide = False
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - its name in nn.Conv2d
-        half = torch.is_autocast_enabled("cpu")
+        half = _in_half()
         if not self._takes(input, half):
             outputs = super().forward(input)
             return outputs if self.slope == 1 else leaky_relu(outputs, self.slope, inplace=True)
@@ -56,6 +56,8 @@ class FilteredConv2d(WideConv2d):
             return False
         if images.device != self.weight.device or images.shape[1] != self.in_channels or _transformed():
             return False
+        if torch.is_autocast_enabled("cpu") and not half:  # in float16, say
+            return False
         suits = winograd.suits_half() if half else images.dtype == torch.float32
         return suits and winograd.suits_image(*images.shape[2:])
 
@@ -64,6 +66,11 @@ class TrainedConv2d(FilteredConv2d):
     """What a convolution is while its weights are trained."""
 
     wide = True
+
+
+def _in_half() -> bool:
+    """Whether operations run in bf16."""
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
 
 
 def _multiplies_half() -> bool:
@@ -86,7 +93,9 @@ def filter_convolutions(module: nn.Module, agrees: Callable[[nn.Module], bool], 
     """
     note, chosen = _filter(module, agrees, FilteredConv2d, half)
     if half:
-        _make(_widenable(module), WideConv2d)
+        widened = _widenable(module)
+        _make(widened, WideConv2d)
+        note = _with_widened(note, widened)
     if chosen and isinstance(module, fx.GraphModule):
         _take_in_activations(module)
     return note
@@ -101,7 +110,7 @@ def filtered_convolutions(
     widened = _widenable(module) if half else ()
     try:
         _make(widened, WideConv2d)
-        yield note
+        yield _with_widened(note, widened)
     finally:
         _make([*chosen, *widened], nn.Conv2d)
 
@@ -114,6 +123,11 @@ def has_filterable(module: nn.Module, *, half: bool = False) -> bool:
 def unfilter_convolutions(module: nn.Module) -> None:
     """Let PyTorch make the convolutions again, in a copy of a module that is being trained."""
     _make([layer for layer in module.modules() if type(layer) in (TrainedConv2d, WideConv2d)], nn.Conv2d)
+
+
+def restore_convolutions(module: nn.Module) -> None:
+    """Give all convolutions their own class again, in a copy of which only the structure is read: no activation comes back."""
+    _make([layer for layer in module.modules() if isinstance(layer, WideConv2d)], nn.Conv2d)
 
 
 def _filter(
@@ -149,6 +163,10 @@ def _widenable(module: nn.Module) -> Sequence[nn.Module]:
         return ()
     layers = [layer for layer in module.modules() if type(layer) is nn.Conv2d]
     return [layer for layer in layers if layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32]
+
+
+def _with_widened(note: str, widened: Sequence[nn.Module]) -> str:
+    return "; ".join(filter(None, (note, f"{len(widened)} multiplied in fp32" if widened else "")))
 
 
 def _suits(layer: nn.Module) -> bool:

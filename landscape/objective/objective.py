@@ -74,7 +74,8 @@ class Objective:
         engine: ``auto`` folds BatchNorm with fixed statistics into the layer before it and runs 3×3 convolutions on a CPU by
             minimal filtering, where the module gives the same outputs; ``plain`` runs it as it is. :attr:`engine_note` says which.
         compile: run evaluations through ``torch.compile``; the first takes longer. Derivatives are taken without it.
-        precision: ``fp32``, ``fp64`` or ``bf16`` (autocast over fp32 weights); None keeps the module's own dtype.
+        precision: ``fp32``, ``fp64`` or ``bf16`` (autocast over fp32 weights); None keeps the module's own dtype. On a GPU too
+            fp32 is never TF32, PyTorch's default for convolutions: see :func:`landscape.numerics.isolation.full_precision`.
         device: ``auto``, ``cpu``, ``cuda``, ``mps`` or a ``torch.device``.
         parameters: shell patterns naming the parameters that make up θ; all by default.
         forward: ``(module, inputs) -> outputs`` for modules that are called in another way.

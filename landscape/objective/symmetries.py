@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape.errors import InputError
 from landscape.numerics.alignment import Group, Place
-from landscape.objective.convolutions import unfilter_convolutions
+from landscape.objective.convolutions import restore_convolutions
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 # act on each channel by itself
@@ -68,7 +68,7 @@ def exchangeable_units(module: nn.Module) -> tuple[Group, ...]:
     """
     try:
         private = copy.deepcopy(module)
-        unfilter_convolutions(private)
+        restore_convolutions(private)
         traced = fx.symbolic_trace(private)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

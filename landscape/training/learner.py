@@ -61,7 +61,7 @@ class Learner:
         if not self._filters or not has_filterable(self.module, half=half):
             yield
             return
-        plain = self.rehearse(inputs)
+        plain = self.rehearse(inputs) if has_filterable(self.module) else None  # what agrees() is asked of, if anything
 
         def agrees(_: nn.Module) -> bool:
             return agree(self.rehearse(inputs), plain, self._precision)

@@ -50,7 +50,7 @@ def fit(
 
     **The module is trained in place**: afterwards it holds the final weights, in fp32 on ``device``, with images and
     convolution weights channels-last (a memory format; values and shapes are not concerned), its layers in the modes they
-    came in. While it is trained, its 3×3 convolutions may be of a faster class (``TrainingConfig.engine``), which copies of it
+    came in. While it is trained, its convolutions may be of a faster class (``TrainingConfig.engine``), which copies of it
     keep: save its ``state_dict()``, not the module. Parameters that require no gradient stay as they are. PyTorch's global random
     state and cuDNN settings are left as they were.
 
