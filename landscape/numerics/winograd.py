@@ -7,8 +7,8 @@ A 4×4 tile of a convolution (stride 1, padding 1) needs 144 products for each p
 it needs 36, and sums before and after that are shared by all channels. No maintained library offers it on this hardware: oneDNN,
 which PyTorch runs convolutions with, has none for x86, and NNPACK's is slower there than the direct convolution. So there is a
 small kernel in C (``winograd.c``, ``winograd_transforms.h``), compiled when first asked for by the machine's own compiler. Without
-one, convolutions are PyTorch's. In single precision the error of a convolution is about twice that of a direct one (6e-7 against 3e-7 of its size),
-with bf16 products four times (1.2e-2 against 3.5e-3).
+one, convolutions are PyTorch's. In single precision the error of a convolution is about twice that of a direct one (6e-7 against
+3e-7 of its size), with bf16 products four times (1.2e-2 against 3.5e-3).
 
 Source: Lavin and Gray 2016, Fast Algorithms for Convolutional Neural Networks; the interpolation points 0, ±3/4, ±3/2, ∞ are
 ours, near the best of a search over 0, ±a, ±b, ∞.
