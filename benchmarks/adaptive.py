@@ -83,7 +83,7 @@ def replay(dataset: xr.Dataset, number: int, settings: Refinement, seed: int, *,
         return answers
 
     start = time.perf_counter()
-    refined = refine(loss.shape, settings, measure, seed=seed)
+    refined = refine(loss.shape, settings, measure, seed=seed, passes=lambda points: passes[points])
     seconds = time.perf_counter() - start
     truth = displayed(loss.ravel(), refined.scale, top)
     error = np.abs(displayed(refined.values, refined.scale, top) - truth)
@@ -177,8 +177,8 @@ def main() -> None:
         replays = []
         for path in given.files:
             dataset = load_full(path)
-            budget = default_budget(dataset["loss"].shape[1:]) if given.max_points is None else given.max_points
-            settings = Refinement(given.tolerance, given.loss_max, budget)
+            most = default_budget(dataset["loss"].shape[1:]) if given.max_points is None else None
+            settings = Refinement(given.tolerance, given.loss_max, given.max_points, max_passes=most)
             for number in range(dataset.sizes["seed"]):
                 replays += [replay(dataset, number, settings, seed, name=path.stem) for seed in range(given.seeds)]
         times = None if given.times is None else json.loads(given.times.read_text("utf-8"))

@@ -70,7 +70,11 @@ _FILE = click.Path(path_type=Path)
         type=float,
         help="Where the picture is clipped.  [default: 10, or 4 times a loss above 5]",
     ),
-    click.option("--max-points", type=int, help="Budget of an adaptive plane.  [default: a sixth of the grid]"),
+    click.option(
+        "--max-points",
+        type=int,
+        help="Budget of an adaptive plane in points.  [default: a sixth of the grid's image passes]",
+    ),
     click.option(
         "--minutes", type=float, help="Budget in time instead; makes the result depend on the machine's speed."
     ),
@@ -164,7 +168,7 @@ def command(
     FILES are a run's folder, which stands for its last checkpoint, or checkpoints: the one that is probed where --checkpoint does
     not say it, then more to lead to, so that --to epoch-*.pt takes all that the shell makes of it.
 
-    Started again, it goes on where it stopped. A plane is measured where its picture needs it, up to a budget of points, and
+    Started again, it goes on where it stopped. A plane is measured where its picture needs it, up to a budget, and
     says how well it is known; --full measures every point. For a surer picture ask for more --images, for the spread
     between random planes for --seeds 0,1,2. --kind steps goes on training from the checkpoint, without changing its file.
     """

@@ -87,6 +87,23 @@ def test_the_budget_of_points_is_kept() -> None:
     assert len(asked) == 200
 
 
+def test_a_budget_of_passes_is_kept_and_buys_more_points_where_some_take_only_part_of_one() -> None:
+    surface = SURFACES["walls"]
+    _, measure = answers(surface)
+
+    def passes(points: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.where(surface.ravel()[points] > 10, 0.125, 1.0)
+
+    settings = Refinement(tolerance=1e-9, value_max=10.0, max_passes=200)
+    refined = refine((51, 51), settings, measure, passes=passes)  # type: ignore[arg-type]
+    assert 199 < passes(np.flatnonzero(refined.measured)).sum() <= 200
+    assert refined.measured.sum() > 220
+    plain = refine((51, 51), settings, measure)  # type: ignore[arg-type]
+    assert plain.measured.sum() == 200
+    both = refine((51, 51), Refinement(tolerance=1e-9, max_points=150, max_passes=200), measure)  # type: ignore[arg-type]
+    assert both.measured.sum() == 150
+
+
 def test_the_questions_follow_from_the_answers_alone() -> None:
     sequences = []
     for _ in range(2):
@@ -150,6 +167,24 @@ def test_points_above_the_clip_are_recognised_from_part_of_the_samples() -> None
     assert float(np.abs(seen).quantile(0.95)) < 0.015 * (math.log10(5) - math.log10(0.2))
 
 
+def test_a_stopped_plane_keeps_its_budget_of_passes() -> None:
+    objective, span = bowl()
+    axes, settings = [(-4, 4, 41), (-4, 4, 41)], Refinement(1e-9, value_max=5.0, max_passes=200)
+    seen: list[GridProgress] = []
+    saved: list[xr.Dataset] = []
+
+    def keep(progress: GridProgress) -> None:
+        seen.append(progress)
+        if progress.done >= 150 and not saved:
+            saved.append(progress.dataset().copy(deep=True))
+
+    whole = surface(objective, span, axes, refinement=settings, observer=keep)
+    assert 199 < whole.attrs["image_passes"] <= 200 < whole.attrs["measured_points"] - 20
+    assert all(progress.done <= progress.total <= whole.attrs["measured_points"] for progress in seen)
+    assert seen[-1].done == seen[-1].total == whole.attrs["measured_points"]
+    xr.testing.assert_identical(surface(objective, span, axes, refinement=settings, resume=saved[0]), whole)
+
+
 def test_a_stopped_adaptive_plane_goes_on_to_the_same_result() -> None:
     objective = Objective(conv_net(), "cross_entropy", images())
     settings = Refinement(tolerance=0.05)
@@ -171,7 +206,9 @@ def test_a_stopped_adaptive_plane_goes_on_to_the_same_result() -> None:
     xr.testing.assert_identical(resumed, whole)
 
 
-@pytest.mark.parametrize("options", [{"tolerance": 0}, {"tolerance": 2}, {"value_max": math.inf}, {"max_points": 0}])
+@pytest.mark.parametrize(
+    "options", [{"tolerance": 0}, {"tolerance": 2}, {"value_max": math.inf}, {"max_points": 0}, {"max_passes": 0}]
+)
 def test_unusable_refinements_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(InputError, match="expected"):
         Refinement(**options)  # type: ignore[arg-type]

@@ -85,7 +85,9 @@ def test_axes_may_be_written_as_lists() -> None:
 def test_a_budget_makes_a_small_plane_adaptive_and_belongs_to_no_other() -> None:
     small = probe_settings({"x": "-1:1:9", "y": "-1:1:9", "max_points": 30})
     refinement = small.refinement(["-1:1:9", "-1:1:9"])
-    assert refinement is not None and refinement.max_points == 30
+    assert refinement is not None and (refinement.max_points, refinement.max_passes) == (30, None)
+    usual = probe_settings({}).refinement(["-1:1:51", "-1:1:51"])
+    assert usual is not None and (usual.max_points, usual.max_passes) == (None, 51 * 51 // 6)
     assert probe_settings({"x": "-1:1:9", "y": "-1:1:9"}).refinement(["-1:1:9", "-1:1:9"]) is None
     with pytest.raises(InputError, match="budgets of an adaptive plane"):
         probe_settings({"adaptive": False, "minutes": 1.0})

@@ -40,6 +40,8 @@ class Refinement:
         tolerance: stop when 95 % of the picture is known to this fraction of the displayed range.
         value_max: values above it are displayed as equal to it; None: 10, or four times the centre's value where that is above 5.
         max_points: stop at this many measured points; None for no limit but the grid.
+        max_passes: stop where one more point could exceed this many passes over all samples. A point that is seen to lie above the
+            clip takes only part of one, so that a picture of steep walls may have more points for the same work.
         minutes: stop after this long; the only setting that makes a result depend on the machine's speed.
     """
 
@@ -47,6 +49,7 @@ class Refinement:
     value_max: float | None = None
     max_points: int | None = None
     minutes: float | None = None
+    max_passes: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.tolerance < 1:
@@ -55,8 +58,14 @@ class Refinement:
             raise InputError(f"loss_max: expected a finite number, such as 10, got {self.value_max!r}.")
         if self.max_points is not None and self.max_points < 1:
             raise InputError(f"max_points: expected at least 1, got {self.max_points!r}.")
-        if self.minutes is not None and not self.minutes > 0:
-            raise InputError(f"minutes: expected a positive number, got {self.minutes!r}.")
+        for name, given in (("minutes", self.minutes), ("max_passes", self.max_passes)):
+            if given is not None and not given > 0:
+                raise InputError(f"{name}: expected a positive number, got {given!r}.")
+
+    def most(self, points: int) -> int:
+        """How many of ``points`` are measured at most, if each takes a whole pass."""
+        limits = [limit for limit in (self.max_points, self.max_passes) if limit is not None]
+        return int(min([points, *limits]))
 
     def around(self, centre: float) -> Refinement:
         """The same with a definite ``value_max``, for a grid whose centre has this value.
@@ -102,6 +111,7 @@ def refine(
     seed: int = 0,
     scale: str = "auto",
     coarse: int = COARSE,
+    passes: Callable[[Indices], Floats] | None = None,
 ) -> Refined:
     """Measure a two-dimensional grid of ``shape`` where its picture needs it.
 
@@ -111,8 +121,9 @@ def refine(
     Args:
         scale: ``auto``, logarithmic where all values are positive, or ``linear``.
         coarse: mesh widths along each axis of the first grid; fewer for values that are dear.
+        passes: how many passes over all samples the measured points of these indices took; one each by default.
     """
-    state = _State(shape, settings, seed, scale, coarse)
+    state = _State(shape, settings, seed, scale, coarse, passes)
     state.tell(state.coarse_mesh(), measure)
     while not state.is_done():
         state.tell(state.next_points(), measure)
@@ -130,14 +141,23 @@ def interpolate(shape: tuple[int, int], values: Floats, known: NDArray[np.bool_]
 
 
 def default_budget(shape: Sequence[int], coarse: int = COARSE) -> int:
-    """A sixth of the grid, or half as many again as the coarse mesh where that is more."""
+    """Passes over all samples: a sixth of the grid's, or half as many again as the coarse mesh's where that is more."""
     return max(math.prod(shape) // 6, 3 * math.prod(len(_every(n, coarse)) for n in shape) // 2)
 
 
 class _State:
-    def __init__(self, shape: tuple[int, int], settings: Refinement, seed: int, scale: str, coarse: int) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        settings: Refinement,
+        seed: int,
+        scale: str,
+        coarse: int,
+        passes: Callable[[Indices], Floats] | None,
+    ) -> None:
         self.shape, self.settings = shape, settings
         self.scale, self.coarse = scale, coarse
+        self.passes_of, self.passes = passes, 0.0
         count = math.prod(shape)
         self.places = _places(shape)
         self.values = np.full(count, np.nan)
@@ -161,6 +181,7 @@ class _State:
         """Measure the points, keep how far off their predictions were, and interpolate anew."""
         predicted = self._unscaled(self.fine[points]) if self.measured.any() else np.full(len(points), np.nan)
         self.values[points] = measure(points)
+        self.passes += len(points) if self.passes_of is None else float(self.passes_of(points).sum())
         self.predicted[points] = predicted
         self.measured[points] = True
         supposed = [(p, self.fine[p], max(self.disagreement[p], self._floor()), self.open[p]) for p in self.random]
@@ -232,8 +253,12 @@ class _State:
         return Refined(values, self.measured, self.predicted, self.error(), "log" if self.log else "linear")
 
     def _budget(self) -> int:
-        limit = self.settings.max_points
-        return int((~self.measured).sum()) if limit is None else limit - int(self.measured.sum())
+        """Points that may still be measured, if each takes a whole pass."""
+        done, settings = int(self.measured.sum()), self.settings
+        left = [len(self.measured) - done]
+        left += [] if settings.max_points is None else [settings.max_points - done]
+        left += [] if settings.max_passes is None else [math.floor(settings.max_passes - self.passes + 1e-9)]
+        return min(left)
 
     def _interpolate(self) -> None:
         known = self.measured

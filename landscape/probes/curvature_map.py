@@ -156,7 +156,7 @@ def curvature_over(
             done = losses_done + values.measured
             observer(GridProgress(done, total, lambda: completed(plane)))
 
-    most = len(grid) if refinement is None else min(refinement.max_points or len(grid), len(grid))
+    most = len(grid) if refinement is None else refinement.most(len(grid))
     total = (len(grid) + most) * len(span.seeds)
     plane = surface(objective, span, grid.axes, resume=losses, observer=on_loss)
 

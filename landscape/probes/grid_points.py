@@ -27,6 +27,7 @@ class GridPoints:
         shown: the number of a subspace -> the values that its picture shows, ``(P,)``; any number where not measured.
         measure: measures points of a subspace that are not known.
         at_once: points that ``measure`` is asked for at once.
+        passes: the number of a subspace -> how many passes over all samples each measured point took, ``(P,)``; None: one each.
     """
 
     grid: Grid
@@ -35,6 +36,7 @@ class GridPoints:
     shown: Callable[[int], NDArray[np.float64]]
     measure: Callable[[int, Indices], None]
     at_once: int = 1
+    passes: Callable[[int], NDArray[np.float64]] | None = None
 
     def measure_all(self) -> None:
         """Every point. All seeds share a mesh level before any goes finer, so that a stop leaves them alike."""
@@ -64,7 +66,10 @@ class GridPoints:
                     self._ask(number, request)
                 return self.shown(number)[points]
 
-            yield number, refine(shape, share, answer, seed=seed, scale=scale, coarse=coarse)
+            def taken(points: Indices, number: int = number) -> NDArray[np.float64]:
+                return np.ones(len(points)) if self.passes is None else self.passes(number)[points]
+
+            yield number, refine(shape, share, answer, seed=seed, scale=scale, coarse=coarse, passes=taken)
 
     def _requests(self, points: Indices) -> list[Indices]:
         return np.array_split(points, -(-len(points) // self.at_once)) if len(points) else []

@@ -34,7 +34,7 @@ AxisLike = Axis | tuple[float, float, int] | str
 
 @dataclass(frozen=True)
 class GridProgress:
-    """What an observer hears: ``done`` of at most ``total`` points, and the data set as it stands, made when asked for."""
+    """What an observer hears: ``done`` points of about ``total``, and the data set as it stands, made when asked for."""
 
     done: int
     total: int
@@ -175,8 +175,8 @@ def surface(
     def dataset() -> xr.Dataset:
         return surface_dataset(values, grid, span, checkpoint, attributes, objective.indices.cpu().numpy())
 
-    most = len(grid) if refinement is None else min(refinement.max_points or len(grid), len(grid))
-    job = _Job(objective, span, grid, values, dataset, observer, total=most * len(span.seeds))
+    most = len(grid) if refinement is None else refinement.most(len(grid))
+    job = _Job(objective, span, grid, values, dataset, observer, most * len(span.seeds))
     if refinement is None:
         job.measure_all()
     else:
@@ -197,7 +197,7 @@ class _Job:
     values: Surface
     dataset: Callable[[], xr.Dataset]
     observer: GridObserver | None
-    total: int  # points to measure, at most
+    passes: int  # over all samples, at most
 
     def measure_all(self) -> None:
         """Fill in what is missing."""
@@ -213,7 +213,8 @@ class _Job:
             self._settle(number, refined)
             errors.append(refined.error)
         if self.observer is not None:
-            self.observer(GridProgress(self.total, self.total, self.dataset))
+            done = int(self.values.known().sum())
+            self.observer(GridProgress(done, done, self.dataset))
         return {
             "picture_error": float(np.max(errors)),  # NaN where that of any is not known
             "measured_points": int(self.values.known().sum()),
@@ -228,6 +229,7 @@ class _Job:
             shown=lambda number: self.values.part(number).loss.ravel(),
             measure=lambda number, missing: self._measure(number, missing, ceiling),
             at_once=max(POINTS_A_REQUEST, self.objective.points_at_once),
+            passes=lambda number: self.values.part(number).passes(self.objective.n_samples).ravel(),
         )
 
     def _settle(self, number: int, refined: Refined) -> None:
@@ -247,7 +249,8 @@ class _Job:
         found = self.objective.evaluate_points(self.span.subspaces[number], points, ceiling=ceiling)
         part.fill(missing, found, self.objective.n_samples)
         if self.observer is not None:
-            self.observer(GridProgress(int(self.values.known().sum()), self.total, self.dataset))
+            done, taken = int(self.values.known().sum()), self.values.passes(self.objective.n_samples).sum()
+            self.observer(GridProgress(done, max(done, math.floor(done + self.passes - taken + 1e-9)), self.dataset))
 
 
 def grid_of(objective: Objective, span: Span, axes: Sequence[AxisLike]) -> tuple[Grid, str]:

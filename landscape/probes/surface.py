@@ -65,6 +65,11 @@ class Surface:
         """Where something was measured: over all samples, or enough of them to tell that it lies above the clip."""
         return np.isin(self.status, (MEASURED, ABOVE))
 
+    def passes(self, n_samples: int) -> NDArray[np.float64]:
+        """Passes over all samples that each point took. Files of planes that were not refined do not say it: whole ones."""
+        taken: NDArray[np.float64] = np.where(self.known() & (self.samples == 0), n_samples, self.samples) / n_samples
+        return taken
+
     def fill(self, flat: NDArray[np.int64], values: PointValues, n_samples: int) -> None:
         """Keep measured values at flat indices; those over fewer than ``n_samples`` are known to lie above the clip."""
         self.loss.flat[flat] = values.loss

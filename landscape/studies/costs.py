@@ -69,8 +69,7 @@ def _points(probe: DirectedSettings | TrajectorySettings, axes: Sequence[str]) -
     """All points of the grid, and those that are measured at most."""
     every = math.prod(int(axis.split(":")[-1]) for axis in axes)
     refinement: Refinement | None = probe.refinement(axes)
-    most = None if refinement is None else refinement.max_points
-    return every, every if most is None else min(every, most)
+    return every, every if refinement is None else refinement.most(every)
 
 
 def _products(probe: CurvatureSettings, module: nn.Module) -> float:

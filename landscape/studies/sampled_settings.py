@@ -98,9 +98,9 @@ class RefinedSettings(SampledSettings):
         automatic = self.kind != "line" and (self.budgeted or math.prod(counts) > 15 * 15)
         if not (automatic if self.adaptive is None else self.adaptive):
             return None
-        budget = self.max_points if self.budgeted else self.budget(counts)
-        return Refinement(self.tolerance, self.loss_max, budget, self.minutes)
+        passes = None if self.budgeted else self.budget(counts)
+        return Refinement(self.tolerance, self.loss_max, self.max_points, self.minutes, passes)
 
     def budget(self, counts: Sequence[int]) -> int:
-        """Points to measure at most, where neither their number nor the time is said."""
+        """Passes over the images at most, where neither points nor time are said."""
         return default_budget(counts)
