@@ -55,6 +55,10 @@ def main() -> None:
 
 def run(given: argparse.Namespace, keep: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Everything that was asked for, as what the JSON file holds; ``keep`` is told of it after every group."""
+    if given.device != "cpu" and PLANE_MEMORY in given.cases:
+        raise InputError(
+            "cases: the memory of a whole plane is measured on the CPU, not on a GPU. Leave out 'memory' or --device."
+        )
     workload = Workload(given.images, given.checkpoint, given.device)
     benchmark: dict[str, Any] = {
         "machine": describe_machine(given.device),
@@ -75,10 +79,6 @@ def run(given: argparse.Namespace, keep: Callable[[dict[str, Any]], None]) -> di
             _add_memory(result, given)
             benchmark["groups"][-1] = dataclasses.asdict(result)
             keep(benchmark)
-    if given.device != "cpu" and PLANE_MEMORY in given.cases:
-        raise InputError(
-            "cases: the memory of a whole plane is measured on the CPU, not on a GPU. Leave out 'memory' or --device."
-        )
     if PLANE_MEMORY in given.cases or (not given.cases and given.device == "cpu" and not given.times_only):
         _tell(f"memory: a plane of {given.points} points")
         benchmark["plane_memory"] = in_a_child(

@@ -73,7 +73,7 @@ _FILE = click.Path(path_type=Path)
     click.option(
         "--max-points",
         type=int,
-        help="Budget of an adaptive plane in points.  [default: a sixth of the grid's image passes]",
+        help="Budget of an adaptive plane in points.  [default: a sixth of the grid in image passes, more of a small one]",
     ),
     click.option(
         "--minutes", type=float, help="Budget in time instead; makes the result depend on the machine's speed."

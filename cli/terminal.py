@@ -84,7 +84,7 @@ class Terminal:
             self._progress.start()
         if task not in self._tasks:
             self._tasks[task] = self._progress.add_task(task, total=total)
-        self._progress.update(self._tasks[task], completed=done)
+        self._progress.update(self._tasks[task], completed=done, total=total)
 
     def _line(self, task: str, done: int, total: int) -> None:
         now = time.monotonic()

@@ -182,6 +182,12 @@ def test_a_stopped_plane_keeps_its_budget_of_passes() -> None:
     assert 199 < whole.attrs["image_passes"] <= 200 < whole.attrs["measured_points"] - 20
     assert all(progress.done <= progress.total <= whole.attrs["measured_points"] for progress in seen)
     assert seen[-1].done == seen[-1].total == whole.attrs["measured_points"]
+    seen.clear()
+    surface(objective, span, axes, refinement=Refinement(1e-9, value_max=5.0, max_points=150), observer=keep)
+    assert {progress.total for progress in seen} == {150}
+    seen.clear()
+    surface(objective, span, [(-4, 4, 16), (-4, 4, 16)], refinement=Refinement(0.05, value_max=5.0), observer=keep)
+    assert max(progress.total for progress in seen) <= 256
     xr.testing.assert_identical(surface(objective, span, axes, refinement=settings, resume=saved[0]), whole)
 
 

@@ -41,7 +41,8 @@ class Refinement:
         value_max: values above it are displayed as equal to it; None: 10, or four times the centre's value where that is above 5.
         max_points: stop at this many measured points; None for no limit but the grid.
         max_passes: stop where one more point could exceed this many passes over all samples. A point that is seen to lie above the
-            clip takes only part of one, so that a picture of steep walls may have more points for the same work.
+            clip takes only part of one, so that a picture of steep walls may have more points for the same work. In a curvature map
+            each point counts as one. The command's default is :func:`default_budget`; here there is none.
         minutes: stop after this long; the only setting that makes a result depend on the machine's speed.
     """
 
@@ -62,8 +63,13 @@ class Refinement:
             if given is not None and not given > 0:
                 raise InputError(f"{name}: expected a positive number, got {given!r}.")
 
+    def settings(self) -> dict[str, float | None]:
+        """What decides a result, by name; without a budget of passes where there is none, as before there were any."""
+        named: dict[str, float | None] = dict(vars(self))
+        return named if self.max_passes is not None else {k: v for k, v in named.items() if k != "max_passes"}
+
     def most(self, points: int) -> int:
-        """How many of ``points`` are measured at most, if each takes a whole pass."""
+        """How many of ``points`` are measured at most, if each takes a whole pass: an upper bound of the passes."""
         limits = [limit for limit in (self.max_points, self.max_passes) if limit is not None]
         return int(min([points, *limits]))
 

@@ -175,8 +175,11 @@ def surface(
     def dataset() -> xr.Dataset:
         return surface_dataset(values, grid, span, checkpoint, attributes, objective.indices.cpu().numpy())
 
-    most = len(grid) if refinement is None else refinement.most(len(grid))
-    job = _Job(objective, span, grid, values, dataset, observer, most * len(span.seeds))
+    points, passes = len(grid), None
+    if refinement is not None:
+        points, passes = min(points, refinement.max_points or points), refinement.max_passes
+    count = len(span.seeds)
+    job = _Job(objective, span, grid, values, dataset, observer, points * count, passes and passes * count)
     if refinement is None:
         job.measure_all()
     else:
@@ -197,7 +200,8 @@ class _Job:
     values: Surface
     dataset: Callable[[], xr.Dataset]
     observer: GridObserver | None
-    passes: int  # over all samples, at most
+    points: int  # at most
+    passes: float | None  # over all samples, at most
 
     def measure_all(self) -> None:
         """Fill in what is missing."""
@@ -218,7 +222,7 @@ class _Job:
         return {
             "picture_error": float(np.max(errors)),  # NaN where that of any is not known
             "measured_points": int(self.values.known().sum()),
-            "image_passes": float(self.values.samples.sum() / self.objective.n_samples),
+            "image_passes": float(self.values.passes(self.objective.n_samples).sum()),
         }
 
     def _points(self, ceiling: float | None) -> GridPoints:
@@ -249,8 +253,15 @@ class _Job:
         found = self.objective.evaluate_points(self.span.subspaces[number], points, ceiling=ceiling)
         part.fill(missing, found, self.objective.n_samples)
         if self.observer is not None:
-            done, taken = int(self.values.known().sum()), self.values.passes(self.objective.n_samples).sum()
-            self.observer(GridProgress(done, max(done, math.floor(done + self.passes - taken + 1e-9)), self.dataset))
+            done = int(self.values.known().sum())
+            self.observer(GridProgress(done, max(done, self._total(done)), self.dataset))
+
+    def _total(self, done: int) -> int:
+        """How many points there may be, if each further one takes a whole pass."""
+        if self.passes is None:
+            return self.points
+        left = self.passes - float(self.values.passes(self.objective.n_samples).sum())
+        return min(self.points, math.floor(done + left + 1e-9))
 
 
 def grid_of(objective: Objective, span: Span, axes: Sequence[AxisLike]) -> tuple[Grid, str]:

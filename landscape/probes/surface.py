@@ -66,8 +66,8 @@ class Surface:
         return np.isin(self.status, (MEASURED, ABOVE))
 
     def passes(self, n_samples: int) -> NDArray[np.float64]:
-        """Passes over all samples that each point took. Files of planes that were not refined do not say it: whole ones."""
-        taken: NDArray[np.float64] = np.where(self.known() & (self.samples == 0), n_samples, self.samples) / n_samples
+        """Passes over all samples that each known point took. Files of planes that were not refined do not say it: whole ones."""
+        taken: NDArray[np.float64] = np.where(self.samples == 0, n_samples, self.samples) * self.known() / n_samples
         return taken
 
     def fill(self, flat: NDArray[np.int64], values: PointValues, n_samples: int) -> None:

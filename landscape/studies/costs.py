@@ -66,7 +66,7 @@ def _axes(probe: DirectedSettings) -> list[str]:
 
 
 def _points(probe: DirectedSettings | TrajectorySettings, axes: Sequence[str]) -> tuple[int, int]:
-    """All points of the grid, and those that are measured at most."""
+    """All points of the grid, and the passes over the images that they take at most."""
     every = math.prod(int(axis.split(":")[-1]) for axis in axes)
     refinement: Refinement | None = probe.refinement(axes)
     return every, every if refinement is None else refinement.most(every)

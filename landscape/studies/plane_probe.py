@@ -85,7 +85,7 @@ def _identity(
         "kind": settings.kind,
         **opened.identity(),
         **sample_identity(objective, settings),
-        "refinement": None if refinement is None else vars(refinement),
+        "refinement": None if refinement is None else refinement.settings(),
         "axes": axes,
         "directions": None if subject.directions is None else _file_hash(subject.directions),
         "seeds": list(settings.seeds) if random else None,

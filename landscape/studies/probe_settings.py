@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.directions import NORMALIZATIONS
-from landscape.numerics.refinement import default_budget
+from landscape.numerics.refinement import Refinement, default_budget
 from landscape.probes.curvature_map import COARSE, EigenvalueSearch, check_usable
 from landscape.probes.steps import StepProbeConfig
 from landscape.studies.checking import checked, known_keys
@@ -92,8 +93,8 @@ class CurvatureMapSettings(DirectedSettings):
         """How well the eigenvalues are looked for."""
         return EigenvalueSearch(self.eigenvalue_tolerance, self.max_products)
 
-    def budget(self, counts: Sequence[int]) -> int:
-        return default_budget(counts, COARSE)
+    def bounded(self, refinement: Refinement, counts: Sequence[int]) -> Refinement:
+        return replace(refinement, max_points=default_budget(counts, COARSE))
 
 
 class StepsSettings(ProbeSettings):

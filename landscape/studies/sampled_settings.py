@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -98,9 +99,9 @@ class RefinedSettings(SampledSettings):
         automatic = self.kind != "line" and (self.budgeted or math.prod(counts) > 15 * 15)
         if not (automatic if self.adaptive is None else self.adaptive):
             return None
-        passes = None if self.budgeted else self.budget(counts)
-        return Refinement(self.tolerance, self.loss_max, self.max_points, self.minutes, passes)
+        refinement = Refinement(self.tolerance, self.loss_max, self.max_points, self.minutes)
+        return refinement if self.budgeted else self.bounded(refinement, counts)
 
-    def budget(self, counts: Sequence[int]) -> int:
-        """Passes over the images at most, where neither points nor time are said."""
-        return default_budget(counts)
+    def bounded(self, refinement: Refinement, counts: Sequence[int]) -> Refinement:
+        """The same with a budget, where neither points nor time are said."""
+        return replace(refinement, max_passes=default_budget(counts))

@@ -44,7 +44,7 @@ def prepare_trajectory(subject: Subject, settings: TrajectorySettings, places: P
         "kind": "trajectory",
         **opened.identity(),
         **sample_identity(objective, settings),
-        "refinement": None if refinement is None else vars(refinement),
+        "refinement": None if refinement is None else refinement.settings(),
         "axes": axes,
         "centred": settings.centred,
     }
