@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from benchmarks.case import wait
-from landscape.numerics.isolation import full_precision
 
 BATCHES = (8, 16, 32, 64, 128)
 GPU_BATCHES = (128, 1000)
@@ -66,7 +65,7 @@ class Ceiling:
     def seconds(self, images: int) -> float:
         """For ``images`` images, from as many whole batches as cover them."""
         passes = -(-images // self.batch)
-        with torch.no_grad(), full_precision(self._calls[0][0].device):
+        with torch.no_grad():
             wait()
             start = time.perf_counter()
             for _ in range(passes):

@@ -138,14 +138,14 @@ def test_orthogonalisation_takes_the_running_statistics_along() -> None:
 
 
 def test_a_plane_along_gradient_and_random_has_the_gradients_slope_and_the_random_planes_second_axis() -> None:
-    objective = objective_of(conv_net())
+    objective = objective_of(conv_net(), device="cpu")  # a GPU forms the two points by other operations
     steep = plane(objective, along=["gradient", "random"], x=(-1e-4, 1e-4, 3), y=(-1, 1, 3), seeds=[5])
     gradient = gradient_direction(objective)
     length = math.hypot(*(float(v.norm()) for v in objective.theta.views().values() if v.ndim > 1))
     slope = np.diff(steep["loss"].sel(seed=5, y=0).values)[[0, 1]].mean() / 1e-4
     assert slope == pytest.approx(gradient.norm * length, rel=1e-4)
     random = plane(objective, x=(-1, 1, 3), y=(-1, 1, 3), seeds=[5])
-    np.testing.assert_allclose(steep["loss"].sel(seed=5, x=0), random["loss"].sel(seed=5, x=0), rtol=1e-14)
+    np.testing.assert_array_equal(steep["loss"].sel(seed=5, x=0).values, random["loss"].sel(seed=5, x=0).values)
 
 
 def test_two_random_directions_by_name_are_the_random_plane() -> None:

@@ -91,15 +91,20 @@ INLINE void spread_part(vec d0, vec d1, vec d2, vec d3, vec d4, vec d5, vec *out
   }
 }
 
-/* G w, three values to six. */
-INLINE void spread_weights(vec w0, vec w1, vec w2, vec *out, int step) {
-  const vec p = scale_a * (w0 + a2 * w2), q = (scale_a * a) * w1, r = scale_b * (w0 + b2 * w2), s = (scale_b * b) * w1;
-  out[0] = scale0 * w0;
+/* The ends, and between them what is the same at a point and at its opposite (p, r) with what changes its sign (q, s). */
+INLINE void put_six(vec first, vec p, vec q, vec r, vec s, vec last, vec *out, int step) {
+  out[0] = first;
   out[step] = p + q;
   out[2 * step] = p - q;
   out[3 * step] = r + s;
   out[4 * step] = r - s;
-  out[5 * step] = w2;
+  out[5 * step] = last;
+}
+
+/* G w, three values to six. */
+INLINE void spread_weights(vec w0, vec w1, vec w2, vec *out, int step) {
+  const vec p = scale_a * (w0 + a2 * w2), q = (scale_a * a) * w1, r = scale_b * (w0 + b2 * w2), s = (scale_b * b) * w1;
+  put_six(scale0 * w0, p, q, r, s, w2, out, step);
 }
 
 /* G' u, six values to three. */
@@ -113,12 +118,7 @@ INLINE void gather_weights(vec u0, vec u1, vec u2, vec u3, vec u4, vec u5, vec *
 /* A y, four values to six. */
 INLINE void spread_outputs(vec y0, vec y1, vec y2, vec y3, vec *out, int step) {
   const vec p = y0 + a2 * y2, q = a * y1 + a3 * y3, r = y0 + b2 * y2, s = b * y1 + b3 * y3;
-  out[0] = y0;
-  out[step] = p + q;
-  out[2 * step] = p - q;
-  out[3 * step] = r + s;
-  out[4 * step] = r - s;
-  out[5 * step] = y3;
+  put_six(y0, p, q, r, s, y3, out, step);
 }
 
 /* A' m, six values to four. */
