@@ -57,7 +57,7 @@ _FILE = click.Path(path_type=Path)
         "--compile",
         is_flag=True,
         default=None,
-        help="Run through torch.compile, without filtered convolutions; starts slower.",
+        help="Run through torch.compile; starts slower.",
     ),
     click.option(
         "--adaptive/--full",

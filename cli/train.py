@@ -41,7 +41,7 @@ _NUMBER, _WHOLE, _NAME = listed(float, "a number"), listed(int, "a whole number"
         "--compile",
         is_flag=True,
         default=None,
-        help="Run steps through torch.compile, without filtered convolutions; starts slower.",
+        help="Run steps through torch.compile; starts slower.",
     ),
     click.option("--augment/--no-augment", default=None, help="Random crop and flip.  [default: augment]"),
     click.option("--train-images", type=int, help="Train on a fixed subset of this size."),

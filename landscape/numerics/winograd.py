@@ -163,7 +163,7 @@ class _Memory(threading.local):
 _memory = _Memory()
 
 
-def _convolve(
+def convolve(
     images: Sequence[Tensor],
     weights: Sequence[Tensor],
     bias: Tensor | None,
@@ -199,7 +199,7 @@ def _term(x: Tensor, weight: Tensor, turned: bool) -> _Term:
     return _Term(x.data_ptr(), start, by_output, by_input, by_row, by_column)
 
 
-def _weight_gradient(x: Tensor, dy: Tensor) -> Tensor:
+def weight_gradient(x: Tensor, dy: Tensor) -> Tensor:
     """The derivative of Σ y dy in the weight, channels-last."""
     library, threads = _kernel().library, torch.get_num_threads()
     half = x.dtype == dy.dtype == torch.bfloat16
@@ -218,7 +218,7 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, bias: Tensor | None, slope: float, turned: bool, wide: bool, *operands: Tensor) -> Tensor:
-        y = _convolve(operands[::2], operands[1::2], bias, slope=slope, turned=turned, wide=wide)
+        y = convolve(operands[::2], operands[1::2], bias, slope=slope, turned=turned, wide=wide)
         ctx.set_materialize_grads(False)
         kept = operands if slope == 1 else (*operands, y)
         ctx.save_for_backward(*kept)
@@ -231,7 +231,7 @@ class _Convolution(torch.autograd.Function):
         if dy is None:
             return tuple([None] * (4 + ctx.count))
         operands, y = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
-        dy = _gated(dy, y, ctx.slope)
+        dy = gated(dy, y, ctx.slope)
         needed = ctx.needs_input_grad
         found: list[Tensor | None] = []
         for at, (x, weight) in enumerate(_pairs(operands)):
@@ -253,18 +253,18 @@ class _Convolution(torch.autograd.Function):
             terms += [] if to_x is None else [to_x, weight]
             terms += [] if to_weight is None else [x, to_weight]
         if terms:  # one sum, which no tensor is made for beside its terms
-            return _gated(_Convolution.apply(bias, 1.0, ctx.turned, ctx.wide, *terms), y, ctx.slope)
+            return gated(_Convolution.apply(bias, 1.0, ctx.turned, ctx.wide, *terms), y, ctx.slope)
         if bias is None:
             return None
         n, _, height, width = operands[0].shape
-        return _gated(bias.to(operands[0].dtype)[:, None, None].expand(n, -1, height, width), y, ctx.slope)
+        return gated(bias.to(operands[0].dtype)[:, None, None].expand(n, -1, height, width), y, ctx.slope)
 
 
 def _pairs(operands: Sequence[Any]) -> Iterable[tuple[Any, Any]]:
     return zip(operands[::2], operands[1::2], strict=True)
 
 
-def _gated(change: Tensor, y: Sequence[Tensor], slope: float) -> Tensor:
+def gated(change: Tensor, y: Sequence[Tensor], slope: float) -> Tensor:
     """What is left of a change behind the activation, whose results say on which side they were."""
     return torch.ops.aten.leaky_relu_backward(change, y[0].detach(), slope, True) if y else change
 
@@ -277,7 +277,7 @@ class _WeightGradient(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, dy)
         ctx.save_for_forward(x, dy)
-        return _weight_gradient(x, dy)
+        return weight_gradient(x, dy)
 
     @staticmethod
     def backward(ctx: Any, dw: Tensor | None) -> tuple[Tensor | None, Tensor | None]:

@@ -7,6 +7,7 @@ import platform
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 
 import torch
 from torch import Tensor, fx, nn
@@ -46,9 +47,9 @@ class FilteredConv2d(WideConv2d):
         if not self._takes(input, half):
             outputs = super().forward(input)
             return outputs if self.slope == 1 else leaky_relu(outputs, self.slope, inplace=True)
-        return winograd.convolution(
-            input.bfloat16() if half else input, self.weight, self.bias, slope=self.slope, wide=self.wide
-        )
+        images = input.bfloat16() if half else input
+        filtered: Tensor = _kernels().convolution(images, self.weight, self.bias, slope=self.slope, wide=self.wide)
+        return filtered
 
     def _takes(self, images: Tensor, half: bool) -> bool:
         # A copy of the layer may be somewhere else, or in another precision; what does not fit is PyTorch's to refuse.
@@ -58,7 +59,7 @@ class FilteredConv2d(WideConv2d):
             return False
         if torch.is_autocast_enabled("cpu") and not half:  # in float16, say
             return False
-        suits = winograd.suits_half() if half else images.dtype == torch.float32
+        suits = _kernels().suits_half() if half else images.dtype == torch.float32
         return suits and winograd.suits_image(*images.shape[2:])
 
 
@@ -66,6 +67,15 @@ class TrainedConv2d(FilteredConv2d):
     """What a convolution is while its weights are trained."""
 
     wide = True
+
+
+def _kernels() -> ModuleType:
+    """The filtered convolution, as the compiler takes it where something is being compiled."""
+    if not torch.compiler.is_compiling():
+        return winograd
+    from landscape.numerics import winograd_operator  # it needs the compiler, which takes seconds to import
+
+    return winograd_operator
 
 
 def _in_half() -> bool:
@@ -81,6 +91,8 @@ def _multiplies_half() -> bool:
 
 def _transformed() -> bool:
     """Whether a transform of ``torch.func`` is at work, which the kernel has no rules for."""
+    if torch.compiler.is_compiling():
+        return False
     active = getattr(torch._C, "_are_functorch_transforms_active", None)
     return bool(active()) if active is not None else False
 

@@ -137,13 +137,12 @@ def choose_engine(
     agrees: Callable[[nn.Module], bool],
     *,
     fixed: bool = True,
-    compiled: bool = False,
     half: bool = False,
 ) -> tuple[Engine, str]:
     """The engine and the sentence that says why.
 
     ``auto`` takes the folded one where BatchNorm's statistics are ``fixed`` and the module allows it, and faster convolutions
-    where there are some and nothing is ``compiled``; the outputs on the first batch must be the plain ones (``agrees``) each time.
+    where there are some; the outputs on the first batch must be the plain ones (``agrees``) each time.
     """
     if wanted == "plain":
         return PlainEngine(flat, statistics), "plain, as asked"
@@ -151,7 +150,7 @@ def choose_engine(
         engine, note = _folded_or_plain(flat, statistics, agrees)
     else:
         engine, note = PlainEngine(flat, statistics), "plain: BatchNorm's statistics are new at every point"
-    filtered = "" if compiled else filter_convolutions(engine.flat.module, agrees, half=half)
+    filtered = filter_convolutions(engine.flat.module, agrees, half=half)
     return engine, "; ".join(filter(None, (note, filtered)))
 
 

@@ -139,7 +139,6 @@ class Objective:
             self._statistics,
             self._agrees_with(outputs),
             fixed=fixed,
-            compiled=compile,
             half=self.precision == "bf16",
         )
         if self._engine.flat is not self._flat:

@@ -35,7 +35,7 @@ class TrainingConfig:
         min_learning_rate: what ``cosine`` falls to.
         seed: of everything drawn while training: order, augmentation, dropout. Initialisation has its own.
         precision: ``fp32`` (on a GPU too: never TF32), or ``bf16`` (autocast of forward and backward pass; weights stay in fp32).
-        engine: ``auto``: on a CPU and without ``compile``, 3×3 convolutions run by Winograd's minimal filtering, in about half
+        engine: ``auto``: on a CPU 3×3 convolutions run by Winograd's minimal filtering, in about half
             the time and with other rounding (a convolution's error is 6e-7 of its size in place of 3e-7); or ``plain``.
         compile: run the forward and backward pass through ``torch.compile``: a slower start, other rounding.
         augment: whether training batches are augmented, where the data offers it.

@@ -36,7 +36,7 @@ class Learner:
         self._steps = self.runner.of(torch.compile(module)) if config.compile else self.runner
         self.optimizer = make_optimizer(module, config)
         self._precision = config.precision
-        self._filters = config.engine == "auto" and not config.compile
+        self._filters = config.engine == "auto"
         self.engine = ""
         self.updates = 0
         self.channels_last = has_convolutions(module)
