@@ -33,6 +33,7 @@ from landscape.objective.flat_module import FlatModule, has_convolutions
 from landscape.objective.labels import are_labels, check_label_range, ignored_label
 from landscape.objective.losses import loss_name, per_sample_accuracy, per_sample_loss
 from landscape.objective.runner import PRECISIONS, Runner, agree, call, own_precision
+from landscape.objective.side_by_side import side_by_side
 from landscape.objective.sizing import Footprint, evaluation_batch, footprint
 from landscape.objective.stacked import POINTS, Stacked, may_stack, try_stacked
 from landscape.objective.subspace import Subspace
@@ -71,8 +72,9 @@ class Objective:
         calibration: the data whose statistics ``reestimated`` takes; the evaluated samples by default.
         batch_size: samples a forward pass; by default as many as fit the cache (CPU) or memory (CUDA), see
             :mod:`landscape.objective.sizing`. Under ``batch`` it is part of the result, and 128 by default.
-        engine: ``auto`` folds BatchNorm with fixed statistics into the layer before it and runs 3×3 convolutions on a CPU by
-            minimal filtering, where the module gives the same outputs; ``plain`` runs it as it is. :attr:`engine_note` says which.
+        engine: ``auto`` folds BatchNorm with fixed statistics into the layer before it, and on a CPU runs 3×3 convolutions by
+            minimal filtering and each thread on batches of its own, where the module gives the same outputs; ``plain`` runs it
+            as it is. :attr:`engine_note` says which.
         compile: run evaluations through ``torch.compile``; the first takes longer. Derivatives are taken without it.
         precision: ``fp32``, ``fp64`` or ``bf16`` (autocast over fp32 weights); None keeps the module's own dtype. On a GPU too
             fp32 is never TF32, PyTorch's default for convolutions: see :func:`landscape.numerics.isolation.full_precision`.
@@ -134,17 +136,15 @@ class Objective:
         self._calibration = self._calibration_batches(calibration) if batch_norm == "reestimated" else None
         fixed = batch_norm in ("frozen", "interpolated") or not self.bn_layers
         self._engine, self.engine_note = choose_engine(
-            engine,
-            self._flat,
-            self._statistics,
-            self._agrees_with(outputs),
-            fixed=fixed,
-            half=self.precision == "bf16",
+            engine, self._flat, self._statistics, self._agrees_with(outputs), fixed=fixed, half=self.precision == "bf16"
         )
         if self._engine.flat is not self._flat:
             self._theta = ParameterVector(self._flat.vector, self._flat.layout)  # which nothing is loaded into then
         self.compiled = compile
         self._fast = self._runner.of(torch.compile(self._engine.flat.module) if compile else self._engine.flat.module)
+        if engine != "plain" and not compile:
+            self._fast, shared_out = side_by_side(self._fast, self._batches)
+            self.engine_note = "; ".join(filter(None, (self.engine_note, shared_out)))
         self._derivatives = Derivatives(
             self._engine, self._runner, self._theta.layout, wide=self._wide, whole=sized or batch_norm == "batch"
         )
@@ -276,7 +276,7 @@ class Objective:
         other = copy.copy(self)
         other.precision, other.compiled = "fp32" if self.precision == "bf16" else self.precision, False
         other._runner = replace(self._runner, precision=other.precision)
-        other._fast = other._runner.of(self._engine.flat.module)
+        other._fast = replace(self._fast, module=self._engine.flat.module, precision=other.precision)
         other._derivatives = self._derivatives.run_by(other._runner)
         return other
 

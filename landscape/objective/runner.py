@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,6 +71,13 @@ class Runner:
         outputs = self.wide_outputs(inputs)
         return self.loss(outputs, targets), self.metric(outputs, targets)
 
+    def passes(self, batches: Iterable[tuple[Any, Any]], look_at: int = 0) -> Generator[tuple[Any, Any]]:
+        """What the loss takes of the module for every batch, with the targets.
+
+        No batch is begun before it is asked for, or at least not before the first ``look_at`` samples were looked at.
+        """
+        return ((self.wide_outputs(inputs), targets) for inputs, targets in batches)
+
     def measure(
         self, batches: Iterable[tuple[Any, Any]], enough: Callable[[Tensor], bool] | None = None, look_at: int = 0
     ) -> tuple[Tensor, Tensor | None]:
@@ -81,9 +88,10 @@ class Runner:
         losses: list[Tensor] = []
         metrics: list[Tensor] = []
         seen = 0
-        with torch.no_grad(), self.own_randomness():
-            for inputs, targets in batches:
-                values, metric = self.losses(inputs, targets)
+        passes = self.passes(batches, 0 if enough is None else look_at)
+        with torch.no_grad(), self.own_randomness(), contextlib.closing(passes):
+            for outputs, targets in passes:
+                values, metric = self.loss(outputs, targets), self.metric(outputs, targets)
                 losses.append(values)
                 if metric is not None:
                     metrics.append(metric)
