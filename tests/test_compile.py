@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from landscape.numerics import winograd, winograd_operator
 from landscape.numerics.seeds import generator
-from landscape.objective.convolutions import FilteredConv2d
+from landscape.objective.convolutions import FilteredConv2d, filtered_convolutions
 from landscape.objective.objective import Objective
 from landscape.probes.spans import random_span
 from landscape.training import TrainingConfig, fit
@@ -111,3 +111,16 @@ def test_the_operator_is_what_it_tells_the_compiler(half: bool, turned: bool) ->
     leaves = [t.requires_grad_() for t in (x, weight, bias)]
     torch.library.opcheck(winograd_operator._convolution, (*leaves, 0.1, turned, True))
     torch.library.opcheck(winograd_operator._weight_gradient, (x.detach(), torch.randn_like(x[:, :16]).detach()))
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_the_graph_is_whole(half: bool) -> None:
+    skip_without_kernel("bf16" if half else "fp32")
+    module, (inputs, _) = filterable().eval(), pictures()
+    with (
+        filtered_convolutions(module, lambda _: True, half=half),
+        torch.no_grad(),
+        torch.autocast("cpu", torch.bfloat16, enabled=half),
+    ):
+        compiled = torch.compile(module, backend="eager", fullgraph=True)
+        assert torch.equal(compiled(inputs), module(inputs))

@@ -19,6 +19,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -94,6 +95,12 @@ def has_half() -> bool:
         Unavailable: where the kernel cannot be built.
     """
     return _kernel().half
+
+
+def pytorch_multiplies_half() -> bool:
+    """Whether PyTorch has convolutions of bf16 numbers for this processor, not only a loop over them."""
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return platform.machine() not in ("x86_64", "AMD64") or supported is None or bool(supported())
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,12 @@ def suits_half() -> bool:
     return winograd.suits_half()
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def pytorch_multiplies_half() -> bool:
+    """:func:`landscape.numerics.winograd.pytorch_multiplies_half`, which stays what it is."""
+    return winograd.pytorch_multiplies_half()
+
+
 def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *, slope: float = 1.0, wide: bool = False) -> Tensor:
     """:func:`landscape.numerics.winograd.convolution` for code that is being compiled, with the same arguments and errors."""
     return _convolution(x, weight, bias, slope, False, wide)  # type: ignore[no-any-return]

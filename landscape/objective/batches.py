@@ -64,6 +64,11 @@ class PreparedBatches:
         """The number of samples."""
         return int(self.indices.numel())
 
+    @property
+    def count(self) -> int:
+        """The number of batches."""
+        return len(self._parts)
+
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         if self._kept is not None:
             return iter(self._kept)

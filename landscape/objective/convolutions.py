@@ -3,7 +3,6 @@ in bf16 where the processor has no instructions for it."""
 
 from __future__ import annotations
 
-import platform
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -70,7 +69,7 @@ class TrainedConv2d(FilteredConv2d):
 
 
 def _kernels() -> ModuleType:
-    """The filtered convolution, as the compiler takes it where something is being compiled."""
+    """Convolutions and what the processor can do, as the compiler takes them where something is being compiled."""
     if not torch.compiler.is_compiling():
         return winograd
     from landscape.numerics import winograd_operator  # it needs the compiler, which takes seconds to import
@@ -84,9 +83,8 @@ def _in_half() -> bool:
 
 
 def _multiplies_half() -> bool:
-    """Whether PyTorch has convolutions of bf16 numbers for this processor that are worth their name."""
-    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return platform.machine() not in ("x86_64", "AMD64") or supported is None or bool(supported())
+    """Whether bf16 numbers are multiplied by PyTorch, where it has convolutions for them that are worth their name."""
+    return bool(_kernels().pytorch_multiplies_half())
 
 
 def _transformed() -> bool:

@@ -73,7 +73,7 @@ class Objective:
         batch_size: samples a forward pass; by default as many as fit the cache (CPU) or memory (CUDA), see
             :mod:`landscape.objective.sizing`. Under ``batch`` it is part of the result, and 128 by default.
         engine: ``auto`` folds BatchNorm with fixed statistics into the layer before it, and on a CPU runs 3×3 convolutions by
-            minimal filtering and each thread on batches of its own, where the module gives the same outputs; ``plain`` runs it
+            minimal filtering and several batches at the same time, where the module gives the same outputs; ``plain`` runs it
             as it is. :attr:`engine_note` says which.
         compile: run evaluations through ``torch.compile``; the first takes longer. Derivatives are taken without it.
         precision: ``fp32``, ``fp64`` or ``bf16`` (autocast over fp32 weights); None keeps the module's own dtype. On a GPU too
@@ -143,7 +143,7 @@ class Objective:
         self.compiled = compile
         self._fast = self._runner.of(torch.compile(self._engine.flat.module) if compile else self._engine.flat.module)
         if engine != "plain" and not compile:
-            self._fast, shared_out = side_by_side(self._fast, self._batches)
+            self._fast, shared_out = side_by_side(self._fast, self._batches, self._footprint.layer)
             self.engine_note = "; ".join(filter(None, (self.engine_note, shared_out)))
         self._derivatives = Derivatives(
             self._engine, self._runner, self._theta.layout, wide=self._wide, whole=sized or batch_norm == "batch"

@@ -98,6 +98,7 @@ class Runner:
                 before, seen = seen, seen + len(values)
                 if enough is not None and before < look_at <= seen and enough(torch.cat(losses)):
                     break
+                del outputs  # or they would be held while the next batch is run
         # Wide on the host: not every device has float64.
         return torch.cat(losses).cpu().double(), torch.cat(metrics).cpu().double() if metrics else None
 
