@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from benchmarks.cases import groups
 from benchmarks.workload import Workload
+from landscape.numerics.allocation import share_free_memory
 from landscape.objective.batches import tensor_bytes
 from landscape.probes.plane import GridProgress, plane
 
@@ -128,6 +129,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
+    share_free_memory()  # as the command does
     workload = Workload(given.images, given.checkpoint, given.device)
     group, _, case = given.what.partition("/")
     found = case_memory(group, case, workload) if case else plane_memory(given.points, workload)

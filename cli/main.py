@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from landscape.numerics.allocation import share_free_memory
+
 # Threads that wait for each other asleep instead of spinning: on a shared machine one busy neighbour otherwise makes
 # every parallel step wait for a whole time slice (nine times slower, measured). Read once, when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -69,6 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit 0, 2 for usage, 1 for other errors, 130 for Ctrl-C, 143 for a termination signal."""
     arguments = sys.argv[1:] if arguments is None else arguments
     signal.signal(signal.SIGTERM, _terminated)
+    share_free_memory()
     try:
         landscape.main(args=arguments, prog_name="landscape", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
