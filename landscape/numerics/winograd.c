@@ -19,6 +19,7 @@ INLINE void row_product(const void *v, const void *u, long apart, float *m, long
     for (long block = 0; block < channels; block += LANES) {
       const char *from = (const char *)v + (block * BLOCK * 6 + first * NEXT_POSITION(BLOCK)) * size;
       const char *with = (const char *)u + (block * NEXT_TILE + first * NEXT_POSITION(channels)) * size;
+      STEPS
       for (int c = 0; c < LANES; c += half ? 2 : 1) UNROLL
       for (int j = 0; j < TOGETHER; j++) {
         vec terms[COLUMNS];
@@ -100,6 +101,7 @@ INLINE void convolve(const Term *terms, const float *bias, float slope, void *y,
 INLINE void gradient_product(const float *v, const float *m, float *u, long apart, long tiles) {
   for (int first = 0; first < 6; first += TOGETHER) {
     vec sums[TOGETHER][COLUMNS][ROWS] = {0};
+    STEPS
     for (long t = 0; t < tiles; t++) UNROLL
     for (int j = 0; j < TOGETHER; j++) {
       const long at = t * NEXT_TILE + first * NEXT_POSITION(BLOCK) + j * LANES;

@@ -3,11 +3,13 @@
 #include <string.h>
 
 /* LANES: floats in a register. What a product sums in registers: TOGETHER of six positions, ROWS (of tiles, or of channels in; they
-   divide LANES and BLOCK) and COLUMNS (registers of channels out), so many that products, not what they read, take the time. */
+   divide LANES and BLOCK) and COLUMNS (registers of channels out), so many that products, not what they read, take the time. STEPS
+   of it are written out where there are few sums in one, since counting steps takes a core's attention too. */
 #if defined(__AVX512F__)
 #define LANES 16
 #define TOGETHER 6
 #define COLUMNS 1
+#define STEPS _Pragma("GCC unroll 1")
 #else
 #if defined(__AVX2__)
 #define LANES 8
@@ -16,11 +18,14 @@
 #endif
 #define TOGETHER 1
 #define COLUMNS 2
+#define STEPS _Pragma("GCC unroll 8")
 #endif
 #define ROWS 4
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 #if defined(__AVX512BF16__) && !defined(__AMX_BF16__)
 #define HALF 1 /* products of bf16 numbers, summed in fp32 */
-#include <immintrin.h>
 #else
 #define HALF 0 /* there is none, or matrix tiles make the direct convolution the faster one */
 #endif
@@ -130,6 +135,23 @@ INLINE void gather_outputs(vec m0, vec m1, vec m2, vec m3, vec m4, vec m5, vec *
   out[3 * step] = a3 * q + b3 * s + m5;
 }
 
+#if defined(__AVX2__) && LANES == 8
+/* GCC makes five instructions of the conversions below, which are one here. */
+INLINE bits get_halves(const uint16_t *from) { return (bits)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)from)); }
+
+INLINE void put_halves(uint16_t *to, bits whole) {
+  const __m256i upper = _mm256_setr_epi8(2, 3, 6, 7, 10, 11, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1, 2, 3, 6, 7, 10, 11, 14, 15, -1, -1,
+                                         -1, -1, -1, -1, -1, -1);
+  const __m256i gathered = _mm256_permute4x64_epi64(_mm256_shuffle_epi8((__m256i)whole, upper), 8);
+  _mm_storeu_si128((__m128i *)to, _mm256_castsi256_si128(gathered));
+}
+#else
+INLINE bits get_halves(const uint16_t *from) { return __builtin_convertvector(*(const halves *)from, bits); }
+
+/* The upper halves. */
+INLINE void put_halves(uint16_t *to, bits whole) { *(halves *)to = __builtin_convertvector(whole >> 16, halves); }
+#endif
+
 /* Numbers in memory are floats, or bf16 where `half`; images are that where `stored`, which products need not be. */
 INLINE void put(void *to, long at, vec value, const int half) {
   if (half) {
@@ -137,8 +159,8 @@ INLINE void put(void *to, long at, vec value, const int half) {
     _mm256_storeu_si256((__m256i *)((uint16_t *)to + at), (__m256i)_mm512_cvtneps_pbh((__m512)value));
 #else
     const bits whole = (bits)value, none = (bits)(value != value);
-    const bits rounded = (whole + 0x7fff + (whole >> 16 & 1)) >> 16; /* to nearest, ties to even */
-    *(halves *)((uint16_t *)to + at) = __builtin_convertvector((rounded & ~none) | (none & 0x7fc0), halves);
+    const bits rounded = whole + 0x7fff + (whole >> 16 & 1); /* to nearest, ties to even */
+    put_halves((uint16_t *)to + at, (rounded & ~none) | (none & 0x7fc00000));
 #endif
     return;
   }
@@ -166,7 +188,7 @@ INLINE vec get(const void *from, long at, const int half) {
                                        0, 8, 0, 9, 0, 10, 0, 11, 0, 12, 0, 13, 0, 14, 0, 15};
     return (vec)_mm512_maskz_permutexvar_epi16(0xAAAAAAAA, _mm512_loadu_si512(order), _mm512_castsi256_si512(read));
 #else
-    return (vec)(__builtin_convertvector(*(const halves *)((const uint16_t *)from + at), bits) << 16);
+    return (vec)(get_halves((const uint16_t *)from + at) << 16);
 #endif
   }
   return AT((const float *)from + at);
