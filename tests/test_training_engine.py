@@ -120,6 +120,25 @@ def test_other_machines_keep_pytorchs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert trained(dataclasses.replace(CONFIG, epochs=1))[1].engine == "convolutions are PyTorch's: no C compiler"
 
 
+def test_no_first_look_in_bf16_waits_for_pytorchs_slow_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolutions, "_multiplies_half", lambda: False)
+    whole, slow = nn.Conv2d.forward, []
+
+    def forward(layer: nn.Conv2d, images: torch.Tensor) -> torch.Tensor:
+        slow.append(torch.is_autocast_enabled("cpu"))
+        return whole(layer, images)
+
+    monkeypatch.setattr(nn.Conv2d, "forward", forward)
+    Objective(network(), data=data_set().train, device="cpu", precision="bf16").evaluate()
+    trained(dataclasses.replace(CONFIG, epochs=1, precision="bf16"))
+    assert not any(slow)
+    plain = Objective(network(), data=data_set().train, device="cpu", precision="bf16", engine="plain")
+    assert not any(slow)
+    assert {type(m) for m in plain.structure.modules() if isinstance(m, nn.Conv2d)} == {nn.Conv2d}
+    plain.evaluate()
+    assert any(slow), "or this test sees nothing"
+
+
 def test_a_copy_in_double_precision_convolves_in_it() -> None:
     layer = nn.Conv2d(16, 16, 3, padding=1)
     layer.__class__ = FilteredConv2d

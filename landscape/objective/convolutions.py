@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import ModuleType
 
 import torch
@@ -105,7 +105,7 @@ def filter_convolutions(module: nn.Module, agrees: Callable[[nn.Module], bool], 
     if half:
         widened = _widenable(module)
         _make(widened, WideConv2d)
-        note = _with_widened(note, widened)
+        note = _with_widened(note, len(widened))
     if chosen and isinstance(module, fx.GraphModule):
         _take_in_activations(module)
     return note
@@ -117,12 +117,22 @@ def filtered_convolutions(
 ) -> Iterator[str]:
     """:func:`filter_convolutions` while open, for a module of somebody else, which has its own layers again afterwards."""
     note, chosen = _filter(module, agrees, TrainedConv2d, half)
-    widened = _widenable(module) if half else ()
     try:
-        _make(widened, WideConv2d)
-        yield _with_widened(note, widened)
+        with widened_convolutions(module) if half else nullcontext(0) as widened:
+            yield _with_widened(note, widened)
     finally:
-        _make([*chosen, *widened], nn.Conv2d)
+        _make(chosen, nn.Conv2d)
+
+
+@contextmanager
+def widened_convolutions(module: nn.Module) -> Iterator[int]:
+    """What a module gives in bf16 waits for no loop of PyTorch's while open; the number of convolutions that would."""
+    layers = _widenable(module)
+    _make(layers, WideConv2d)
+    try:
+        yield len(layers)
+    finally:
+        _make(layers, nn.Conv2d)
 
 
 def has_filterable(module: nn.Module, *, half: bool = False) -> bool:
@@ -175,8 +185,8 @@ def _widenable(module: nn.Module) -> Sequence[nn.Module]:
     return [layer for layer in layers if layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32]
 
 
-def _with_widened(note: str, widened: Sequence[nn.Module]) -> str:
-    return "; ".join(filter(None, (note, f"{len(widened)} multiplied in fp32" if widened else "")))
+def _with_widened(note: str, widened: int) -> str:
+    return "; ".join(filter(None, (note, f"{widened} multiplied in fp32" if widened else "")))
 
 
 def _suits(layer: nn.Module) -> bool:

@@ -197,8 +197,7 @@ class Objective:
         return stacked
 
     def _first_outputs(self, runner: Runner) -> Any:
-        with torch.no_grad(), runner.own_randomness():
-            return runner.outputs(next(iter(self._batches))[0])
+        return runner.tried(next(iter(self._batches))[0])
 
     def _agrees_with(self, outputs: Any) -> Callable[[nn.Module], bool]:
         """Whether another module gives the same first outputs."""

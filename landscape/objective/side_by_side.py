@@ -102,9 +102,8 @@ def side_by_side(runner: Runner, batches: PreparedBatches, layer_bytes: int) -> 
     copies = _copies(runner, module, count, next(iter(batches))[0])
     if not copies:
         return runner, ""
-    fields = {name: getattr(runner, name) for name in Runner.__dataclass_fields__}
     own = torch.get_num_threads() // count
-    return SideBySide(**fields, copies=copies, threads=own), f"{count} batches at the same time"
+    return SideBySide(**vars(runner), copies=copies, threads=own), f"{count} batches at the same time"
 
 
 def _how_many(batches: int, threads: int, most: int) -> int:

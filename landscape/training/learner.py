@@ -47,7 +47,7 @@ class Learner:
             if has_convolutions(self.module):
                 self.module.to(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
             with self._evaluating():
-                return self.runner.outputs(self.place(inputs))
+                return self.runner.tried(self.place(inputs))
         except RuntimeError:
             if not self.channels_last:
                 raise
