@@ -4,7 +4,7 @@
 
 /* LANES: floats in a register. What a product sums in registers: TOGETHER of six positions, ROWS (of tiles, or of channels in; they
    divide LANES and BLOCK) and COLUMNS (registers of channels out), so many that products, not what they read, take the time. STEPS
-   of it are written out where there are few sums in one, since counting steps takes a core's attention too. */
+   writes out eight steps of a sum where one has few products: counting steps would be a fifth of the instructions. */
 #if defined(__AVX512F__)
 #define LANES 16
 #define TOGETHER 6
