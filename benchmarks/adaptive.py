@@ -74,7 +74,6 @@ def replay(dataset: xr.Dataset, number: int, settings: Refinement, seed: int, *,
         loss.ravel(),
         plane["loss_standard_error"].values.ravel(),
         samples=int(dataset.attrs["n_samples"]),
-        batch_size=int(dataset.attrs["batch_size"]),
         ceiling=top,
     )
 
@@ -100,15 +99,14 @@ def replay(dataset: xr.Dataset, number: int, settings: Refinement, seed: int, *,
     )
 
 
-def point_passes(loss: Floats, standard_error: Floats, *, samples: int, batch_size: int, ceiling: float) -> Floats:
+def point_passes(loss: Floats, standard_error: Floats, *, samples: int, ceiling: float) -> Floats:
     """What each point costs, in passes over all samples, by the rule of ``Objective.evaluate_points``.
 
-    A point is given up after the first batches that hold an eighth of the samples (32 at least), if their mean lies more than
-    three of their standard errors above the ceiling. That mean is not known here: the one over all samples stands for
+    A point is given up after an eighth of the samples (32 at least), if their mean lies more than three of their standard errors
+    above the ceiling. That mean is not known here: the one over all samples stands for
     it, with the standard error of that many samples, s √(N / n).
     """
-    part = max(32, samples // 8)
-    seen = min(-(-part // batch_size) * batch_size, samples)
+    seen = min(max(32, samples // 8), samples)
     given_up = ~(loss - CEILING_ERRORS * standard_error * np.sqrt(samples / seen) <= ceiling)
     return np.where(given_up, seen / samples, 1.0)
 

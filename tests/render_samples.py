@@ -30,7 +30,7 @@ PROVENANCE: dict[str, Any] = {
     "directions": "random",
     "normalization": "filter",
     "precision": "fp32",
-    "batch_size": 500,
+    "evaluation_batch_size": 500,
     "device": "cpu",
     "threads": 2,
     "loss_name": "cross_entropy",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,8 @@ def test_results_open_in_xarray_and_in_plain_h5py(here: Path, capsys: pytest.Cap
         assert np.array_equal(file["loss"][...], result["loss"].values)
         assert file.attrs["bn_policy"] == "frozen"
         assert file.attrs["checkpoint_hash"]
+        assert result.attrs["batch_size"] == json.loads(result.attrs["training"])["batch_size"], "the training's"
+        assert result.attrs["evaluation_batch_size"] != result.attrs["batch_size"]
 
 
 def test_the_same_commands_again_do_nothing_twice(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -378,7 +378,7 @@ class Objective:
             "bn_layers": self.bn_layers,
             "loss_name": self.loss_name,
             "precision": self.precision,
-            "batch_size": self.batch_size,
+            "evaluation_batch_size": self.batch_size,  # batch_size is the training's
             "device": self.device.type,
             "threads": torch.get_num_threads(),
             "engine": f"{self.engine_note}; compiled" if self.compiled else self.engine_note,

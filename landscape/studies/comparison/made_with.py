@@ -32,8 +32,6 @@ def settings_of(dataset: xr.Dataset) -> dict[str, Any]:
         found = {key: attributes[key] for key in _FALLBACK if key in attributes}
         if attributes.get("kind") == "history":
             found |= _mapping(attributes.get("settings"), "settings")
-        elif "bn_policy" in attributes:
-            found.pop("batch_size", None)  # of the measurement, where the training's is not said
     return _flat(found)
 
 
