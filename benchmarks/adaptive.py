@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from benchmarks.report import table
 from landscape.errors import InputError, LandscapeError
 from landscape.numerics.refinement import QUANTILE, Refinement, default_budget, refine
-from landscape.objective.values import CEILING_ERRORS
+from landscape.objective.values import CEILING_ERRORS, head_samples
 from landscape.store import atomic_write, load_result
 
 Floats = NDArray[np.float64]
@@ -102,11 +102,11 @@ def replay(dataset: xr.Dataset, number: int, settings: Refinement, seed: int, *,
 def point_passes(loss: Floats, standard_error: Floats, *, samples: int, ceiling: float) -> Floats:
     """What each point costs, in passes over all samples, by the rule of ``Objective.evaluate_points``.
 
-    A point is given up after an eighth of the samples (32 at least), if their mean lies more than three of their standard errors
-    above the ceiling. That mean is not known here: the one over all samples stands for
-    it, with the standard error of that many samples, s √(N / n).
+    A point is given up after :func:`head_samples` of the samples, if their mean lies more than three of their standard errors above
+    the ceiling. That mean is not known here: the one over all samples stands for it, with the standard error of that many samples,
+    s √(N / n).
     """
-    seen = min(max(32, samples // 8), samples)
+    seen = head_samples(samples)
     given_up = ~(loss - CEILING_ERRORS * standard_error * np.sqrt(samples / seen) <= ceiling)
     return np.where(given_up, seen / samples, 1.0)
 

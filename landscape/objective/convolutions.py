@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from types import ModuleType
 
 import torch
@@ -118,16 +118,16 @@ def filtered_convolutions(
     """:func:`filter_convolutions` while open, for a module of somebody else, which has its own layers again afterwards."""
     note, chosen = _filter(module, agrees, TrainedConv2d, half)
     try:
-        with widened_convolutions(module) if half else nullcontext(0) as widened:
+        with widened_convolutions(module, half=half) as widened:
             yield _with_widened(note, widened)
     finally:
         _make(chosen, nn.Conv2d)
 
 
 @contextmanager
-def widened_convolutions(module: nn.Module) -> Iterator[int]:
-    """What a module gives in bf16 waits for no loop of PyTorch's while open; the number of convolutions that would."""
-    layers = _widenable(module)
+def widened_convolutions(module: object, *, half: bool) -> Iterator[int]:
+    """What a module gives in bf16 (``half``) waits for no loop of PyTorch's while open; the number of convolutions that would."""
+    layers = _widenable(module) if half and isinstance(module, nn.Module) else ()
     _make(layers, WideConv2d)
     try:
         yield len(layers)

@@ -37,13 +37,12 @@ from landscape.objective.side_by_side import side_by_side
 from landscape.objective.sizing import Footprint, evaluation_batch, footprint
 from landscape.objective.stacked import POINTS, Stacked, may_stack, try_stacked
 from landscape.objective.subspace import Subspace
-from landscape.objective.values import Evaluation, PointValues, lies_above
+from landscape.objective.values import Evaluation, PointValues, head_samples, lies_above
 
 # Batch statistics are part of the result, so this does not follow the machine.
 BATCH_STATISTICS = 128
 # update_bn weighs batches equally, so the calibration batch is part of the result and is not tied to the evaluation batch.
 CALIBRATION_BATCH = 128
-SMALLEST_HEAD = 32
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ class Objective:
         self.data = as_data(data).to(self.device)
         self._indices = chosen_indices(self.data, samples, sample_seed)
         # What a ceiling is judged by. Batch statistics depend on the batches, which are then left as they are.
-        head = max(SMALLEST_HEAD, len(self._indices) // 8)
+        head = head_samples(len(self._indices))
         self._head = head if batch_norm != "batch" and head < len(self._indices) else 0
         run = Runner(module, per_sample_loss(loss, self.device), metric, forward or call, self.precision, self.device)
         outputs = self._prepare(module, parameters, run)

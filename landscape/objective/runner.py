@@ -68,7 +68,8 @@ class Runner:
         They do not wait for PyTorch's loop for bf16 convolutions where the processor has no such products: with it an objective of
         VGG38 took five seconds more to set up.
         """
-        with torch.no_grad(), self.own_randomness(), self._multiplied_quickly():
+        half = self.precision == "bf16"
+        with torch.no_grad(), self.own_randomness(), widened_convolutions(self.module, half=half):
             return self.outputs(inputs)
 
     def wide_outputs(self, inputs: Any) -> Any:
@@ -111,11 +112,6 @@ class Runner:
                 del outputs  # or they would be held while the next batch is run
         # Wide on the host: not every device has float64.
         return torch.cat(losses).cpu().double(), torch.cat(metrics).cpu().double() if metrics else None
-
-    def _multiplied_quickly(self) -> contextlib.AbstractContextManager[object]:
-        if self.precision != "bf16" or not isinstance(self.module, nn.Module):
-            return contextlib.nullcontext()
-        return widened_convolutions(self.module)
 
     @contextlib.contextmanager
     def own_randomness(self) -> Iterator[None]:

@@ -14,6 +14,7 @@ from landscape.numerics.statistics import mean_and_standard_error
 
 # One-sided: by chance, a point below a ceiling is given up once in 740 times at most.
 CEILING_ERRORS = 3.0
+SMALLEST_HEAD = 32
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class PointValues:
             accuracy=np.array([math.nan if e.accuracy is None else e.accuracy for e in found]),
             n_samples=np.array([e.n_samples for e in found]),
         )
+
+
+def head_samples(n_samples: int) -> int:
+    """How many of the samples a ceiling is judged by: an eighth of them, and :data:`SMALLEST_HEAD` at least."""
+    return min(max(SMALLEST_HEAD, n_samples // 8), n_samples)
 
 
 def lies_above(losses: Tensor, ceiling: float) -> bool:

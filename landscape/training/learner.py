@@ -101,11 +101,10 @@ class Learner:
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
-        """Evaluation mode without gradients; afterwards training mode again."""
+        """Evaluation mode; afterwards training mode again."""
         self.module.eval()
         try:
-            with torch.no_grad():
-                yield
+            yield
         finally:
             self.module.train()
 
