@@ -62,7 +62,7 @@ def test_compiled_values_equal_plain_ones(precision: str, tolerance: float, call
     ]
     objectives = [Objective(filterable(), data=pictures(), batch_size=20, device="cpu", **o) for o in options]
     engine = objectives[0].provenance()["engine"]
-    assert "; 1 convolutions by Winograd's minimal filtering" in engine and engine.endswith("compiled")
+    assert "; 1 convolution by Winograd's minimal filtering" in engine and engine.endswith("compiled")
     before = len(calls)
     points = [o.evaluate_points(random_span(o, [0], 2).subspaces[0], POINTS).loss for o in objectives]
     np.testing.assert_allclose(points[0], points[1], rtol=tolerance)
@@ -76,7 +76,7 @@ def test_compiled_training_equals_that_without_the_compiler_to_rounding(calls: l
         calls.clear()
         module = filterable()
         result = fit(module, pictures(), dataclasses.replace(recipe, compile=compiled), device="cpu")
-        assert result.engine == "1 convolutions by Winograd's minimal filtering"
+        assert result.engine == "1 convolution by Winograd's minimal filtering"
         assert not any(isinstance(layer, FilteredConv2d) for layer in module.modules())
         assert calls.count(True) == 2 * 2  # batches, epochs
         losses.append([record["train_loss"] for record in result.history])

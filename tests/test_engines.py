@@ -74,7 +74,7 @@ def test_folded_values_equal_plain_ones(
     build: Callable[[], nn.Module], shape: tuple[int, ...], layers: int, normalization: str, device: str
 ) -> None:
     folded, plain = objectives(build(), shape, device=device)
-    assert folded.engine_note == f"folded: {layers} BatchNorm layers folded into the layer before"
+    assert folded.engine_note == f"folded: {layers} BatchNorm layer{'s' * (layers != 1)} folded into the layer before"
     assert plain.engine_note == "plain, as asked"
     scale = 1.0 if normalization == "filter" else 0.05
     values = [

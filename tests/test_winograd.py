@@ -195,7 +195,7 @@ def test_what_is_no_number_stays_so() -> None:
 def test_which_layers_are_filtered(layer: nn.Module, suits: bool) -> None:
     note = filter_convolutions(layer, lambda _: True)
     assert isinstance(layer, FilteredConv2d) == suits
-    assert note == ("1 convolutions by Winograd's minimal filtering" if suits else "")
+    assert note == ("1 convolution by Winograd's minimal filtering" if suits else "")
 
 
 def test_outputs_that_change_keep_the_convolutions() -> None:

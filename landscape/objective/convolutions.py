@@ -175,7 +175,7 @@ def _filter(
     if not alike:
         return "convolutions are PyTorch's: minimal filtering changes the outputs", ()
     multiplied = ", multiplied in fp32" if half and not winograd.has_half() else ""
-    return f"{len(chosen)} convolutions by Winograd's minimal filtering{multiplied}", chosen
+    return f"{_convolutions(len(chosen))} by Winograd's minimal filtering{multiplied}", chosen
 
 
 def _widenable(module: nn.Module) -> Sequence[nn.Module]:
@@ -186,7 +186,11 @@ def _widenable(module: nn.Module) -> Sequence[nn.Module]:
 
 
 def _with_widened(note: str, widened: int) -> str:
-    return "; ".join(filter(None, (note, f"{widened} multiplied in fp32" if widened else "")))
+    return "; ".join(filter(None, (note, f"{_convolutions(widened)} multiplied in fp32" if widened else "")))
+
+
+def _convolutions(count: int) -> str:
+    return f"{count} convolution{'s' if count != 1 else ''}"
 
 
 def _suits(layer: nn.Module) -> bool:

@@ -166,4 +166,7 @@ def _folded_or_plain(
         return plain, f"plain: {reason}"
     if not agrees(folded.flat.module):
         return plain, "plain: the folded module's outputs differ from the module's"
-    return folded, f"folded: {folded.count} BatchNorm layers folded into the layer before"
+    return (
+        folded,
+        f"folded: {folded.count} BatchNorm layer{'s' if folded.count != 1 else ''} folded into the layer before",
+    )
