@@ -82,8 +82,13 @@ def test_the_users_module_comes_back_after_an_error() -> None:
     net = conv_net().train()
     before = state_of(net)
 
+    calls: list[int] = []
+
     def broken(outputs: Tensor, targets: Tensor) -> Tensor:
-        raise RuntimeError("a strange loss")
+        calls.append(len(outputs))
+        if len(calls) > 1:
+            raise RuntimeError("a strange loss")
+        return outputs.sum(1)
 
     objective = Objective(net, broken, images(), metric=lambda outputs, targets: None)
     with pytest.raises(RuntimeError, match="a strange loss"):
@@ -328,9 +333,16 @@ def test_labels_outside_the_modules_classes_are_refused() -> None:
 
 
 def test_a_loss_averaged_over_the_batch_is_refused() -> None:
-    objective = Objective(conv_net(), nn.functional.cross_entropy, images())
     with pytest.raises(InputError, match="reduction='none'"):
-        objective.evaluate()
+        Objective(conv_net(), nn.functional.cross_entropy, images())
+
+
+def test_a_loss_with_another_number_of_values_than_samples_is_refused() -> None:
+    def of_components(outputs: Tensor, targets: Tensor) -> Tensor:
+        return outputs.square().mean(0)
+
+    with pytest.raises(InputError, match=r"24 for a batch of 24, got 4\. Return a tensor of shape \(B,\)"):
+        Objective(conv_net(), of_components, images())
 
 
 def test_a_module_without_parameters_is_refused() -> None:

@@ -129,3 +129,11 @@ class ParameterVector:
     def norm(self) -> float:
         """‖θ‖₂ over all entries, summed in float64."""
         return float(torch.linalg.vector_norm(self.vector, dtype=torch.float64))
+
+
+def ordinary(tensor: Tensor) -> Tensor:
+    """The tensor, or a copy that can be differentiated of one that was made under ``torch.inference_mode``."""
+    if not tensor.is_inference():
+        return tensor
+    with torch.inference_mode(False):
+        return tensor.clone()

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from landscape.errors import InputError, unknown_choice
 from landscape.numerics.parameters import Layout
 
 POLICIES = ("frozen", "interpolated", "reestimated", "batch")
@@ -24,6 +25,24 @@ POLICIES = ("frozen", "interpolated", "reestimated", "batch")
 def batch_norm_layers(module: nn.Module) -> dict[str, _BatchNorm]:
     """Every BatchNorm of the module (1-d, 2-d, 3-d, synchronised) by its name."""
     return {name: layer for name, layer in module.named_modules() if isinstance(layer, _BatchNorm)}
+
+
+def applicable_policy(policy: str, module: nn.Module) -> str:
+    """The policy that a module can be under: ``batch`` whatever was asked, where its BatchNorms keep no running statistics.
+
+    Raises:
+        InputError: for a policy that does not exist, or other than ``batch`` where only some of the BatchNorms keep statistics.
+    """
+    if policy not in POLICIES:
+        raise unknown_choice("batch_norm", policy, POLICIES)
+    layers = batch_norm_layers(module) if isinstance(module, nn.Module) else {}
+    without = [name for name, layer in layers.items() if layer.running_mean is None]
+    if without and policy != "batch" and len(without) < len(layers):
+        raise InputError(
+            f"module: {without[0]} keeps no running statistics (track_running_stats=False) where other BatchNorm layers do, "
+            f"so that they cannot all be {policy}. Choose batch_norm='batch'."
+        )
+    return "batch" if without else policy
 
 
 def use_batch_statistics(module: nn.Module) -> None:

@@ -15,6 +15,7 @@ from landscape.errors import InputError
 
 # Prepared batches above this size are made anew at every pass instead of kept: two GiB is a CIFAR split of 170,000 images.
 _KEEP_BYTES = 2 << 30
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
@@ -23,7 +24,8 @@ def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
 
 
 class PreparedBatches:
-    """Batches of ``data[indices]`` in index order. Iterating twice gives the same tensors.
+    """Batches of ``data[indices]``, in index order but for the ``head``. Iterating twice gives the same values, also where who was
+    given a batch wrote into it.
 
     Args:
         data: one split.
@@ -31,7 +33,7 @@ class PreparedBatches:
         batch_size: samples a batch; a last batch of one joins the one before, because batch statistics need two.
         dtype: floating-point inputs and targets are cast to it.
         channels_last: whether 4-D inputs are laid out channels-last.
-        head: the first so many samples end a batch, so that one can stop after them.
+        head: places in ``indices`` of samples that come first and end a batch, so that one can stop after them.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class PreparedBatches:
         device: torch.device,
         dtype: torch.dtype,
         channels_last: bool,
-        head: int = 0,
+        head: Tensor | None = None,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size: expected at least 1, got {batch_size!r}.")
@@ -51,14 +53,16 @@ class PreparedBatches:
             raise InputError(f"data: {data.name} gives no samples to evaluate on; expected at least one.")
         self.data, self.indices, self.batch_size = data, indices, batch_size
         self._device, self._dtype, self._channels_last = device, dtype, channels_last
-        self._parts = [
-            *_split(indices[:head], batch_size),
-            *_split(indices[head:], batch_size),
-        ]
-        self._kept: list[tuple[Any, Any]] | None = None
-        first = self._prepare(self._parts[0])
-        if tensor_bytes(first) * len(self._parts) <= _KEEP_BYTES:
-            self._kept = [first, *(self._prepare(part) for part in self._parts[1:])]
+        places = torch.arange(len(indices), device=indices.device)
+        first = places[:0] if head is None else head.to(indices.device)
+        rest = _without(places, first)
+        self._order = torch.cat([first, rest]) if len(first) else None
+        self._parts = [indices[some] for some in (*_split(first, batch_size), *_split(rest, batch_size))]
+        self._kept: list[_Kept] | None = None
+        one = _Kept(self._prepare(self._parts[0]))
+        if tensor_bytes(one.batch) * len(self._parts) <= _KEEP_BYTES:
+            self._kept = [one, *(_Kept(self._prepare(part)) for part in self._parts[1:])]
+        self._lent = False
 
     def __len__(self) -> int:
         """The number of samples."""
@@ -69,14 +73,36 @@ class PreparedBatches:
         """The number of batches."""
         return len(self._parts)
 
+    @property
+    def first_size(self) -> int:
+        """The samples of the first batch."""
+        return len(self._parts[0])
+
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        if self._kept is not None:
-            return iter(self._kept)
-        return (self._prepare(part) for part in self._parts)
+        return (
+            self._prepare(part) if self._kept is None else self._again(number)
+            for number, part in enumerate(self._parts)
+        )
+
+    def in_order(self, values: Tensor) -> Tensor:
+        """One value a sample ``(N,)``, as the batches gave them, in the order of :attr:`indices`."""
+        if self._order is None:
+            return values
+        sorted_values = torch.empty_like(values)
+        sorted_values[self._order.to(values.device)] = values
+        return sorted_values
 
     def index_hash(self) -> str:
         """A hash of which samples these are, in order."""
         return hashlib.sha256(self.indices.to("cpu", torch.int64).numpy().tobytes()).hexdigest()[:16]
+
+    def _again(self, number: int) -> tuple[Any, Any]:
+        """A batch as it was prepared. Once a module, loss or metric wrote into one, they are given copies."""
+        assert self._kept is not None
+        if self._kept[number].written:
+            self._kept[number], self._lent = _Kept(self._prepare(self._parts[number])), True
+        batch = self._kept[number].batch
+        return (map_tensors(torch.clone, batch[0]), map_tensors(torch.clone, batch[1])) if self._lent else batch
 
     def _prepare(self, indices: Tensor) -> tuple[Any, Any]:
         inputs, targets = self.data.batch(indices)
@@ -88,6 +114,23 @@ class PreparedBatches:
         if self._channels_last and tensor.ndim == 4:
             tensor = tensor.contiguous(memory_format=torch.channels_last)
         return tensor
+
+
+class _Kept:
+    """A batch, and whether somebody wrote into it since."""
+
+    def __init__(self, batch: tuple[Any, Any]) -> None:
+        self.batch, self._versions = batch, versions(batch)
+
+    @property
+    def written(self) -> bool:
+        return versions(self.batch) != self._versions
+
+
+def _without(places: Tensor, some: Tensor) -> Tensor:
+    left = torch.ones_like(places, dtype=torch.bool)
+    left[some] = False
+    return places[left]
 
 
 def _split(indices: Tensor, batch_size: int) -> list[Tensor]:
@@ -123,6 +166,18 @@ def batch_rows(batch: tuple[Any, Any]) -> int:
     return lengths[0]
 
 
+def versions(value: Any) -> list[int]:
+    """How often each tensor inside ``value`` was written to."""
+    found: list[int] = []
+
+    def look(tensor: Tensor) -> Tensor:
+        found.append(tensor._version)
+        return tensor
+
+    map_tensors(look, value)
+    return found
+
+
 def tensor_bytes(value: Any) -> int:
     """The size in memory of every tensor inside ``value``."""
     total = 0
@@ -142,7 +197,10 @@ def chosen_indices(data: Any, samples: int | Tensor | Sequence[int] | None, seed
         if samples is not None and samples < 1:
             raise InputError(f"samples: expected at least 1, got {samples!r}.")
         return subset(data, samples, seed)
-    indices = torch.as_tensor(samples, dtype=torch.int64)
-    if indices.ndim != 1 or (indices.numel() and (int(indices.min()) < 0 or int(indices.max()) >= len(data))):
+    indices = torch.as_tensor(samples)
+    if indices.dtype == torch.bool and indices.shape == (len(data),):
+        indices = indices.nonzero().flatten()
+    outside = indices.numel() and (int(indices.min()) < 0 or int(indices.max()) >= len(data))
+    if indices.ndim != 1 or indices.dtype not in _INTEGERS or outside:
         raise InputError(f"samples: expected indices from 0 to {len(data) - 1} of {data.name}, got {samples!r}.")
-    return indices
+    return indices.to(torch.int64)

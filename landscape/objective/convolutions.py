@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from torch.nn.functional import leaky_relu
 
 from landscape.numerics import winograd
+from landscape.objective.flat_module import has_hooks
 
 
 class WideConv2d(nn.Conv2d):
@@ -166,7 +167,7 @@ def _filter(
     try:
         _make(chosen, kind)
         alike = agrees(module)
-    except RuntimeError as error:  # a module that calls .view() on features, say, which are channels-last here
+    except Exception as error:  # a module that calls .view() on features, say, which are channels-last here
         said = next(iter(str(error).splitlines()), type(error).__name__)
         return f"convolutions are PyTorch's: the module does not take filtered ones ({said})", ()
     finally:
@@ -216,12 +217,13 @@ def _take_in_activations(traced: fx.GraphModule) -> None:
     layers = dict(traced.named_modules())
     calls = Counter(str(node.target) for node in traced.graph.nodes if node.op == "call_module")
     for node in list(traced.graph.nodes):
-        slope = _slope(layers.get(str(node.target))) if node.op == "call_module" else None
+        activation = layers.get(str(node.target)) if node.op == "call_module" else None
+        slope = None if has_hooks(activation) else _slope(activation)
         source = node.args[0] if node.args else None
         if slope is None or not isinstance(source, fx.Node) or len(source.users) != 1:
             continue
         layer = layers.get(str(source.target)) if source.op == "call_module" else None
-        if isinstance(layer, FilteredConv2d) and calls[str(source.target)] == 1:
+        if isinstance(layer, FilteredConv2d) and calls[str(source.target)] == 1 and not has_hooks(layer):
             layer.slope = slope
             node.replace_all_uses_with(source)
             traced.graph.erase_node(node)

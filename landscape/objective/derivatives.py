@@ -28,7 +28,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten  # knows the output
 
 from landscape.errors import InputError
 from landscape.numerics.parameters import Layout
-from landscape.objective.batches import PreparedBatches, batch_rows, split_batch
+from landscape.objective.batches import PreparedBatches, batch_rows, map_tensors, split_batch
 from landscape.objective.engines import Engine
 from landscape.objective.runner import Functional, Runner
 from landscape.objective.sizing import derivative_batch, kept_bytes
@@ -69,6 +69,8 @@ class Derivatives:
         """The same with another loss or precision."""
         return Derivatives(self._engine, runner, self._layout, wide=self._wide, whole=self._whole)
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()
     def gradient(self, theta: Tensor, batches: PreparedBatches) -> tuple[Tensor, Tensor]:
         """The losses of all samples ``(N,)`` and the gradient ``(n,)`` at θ."""
         leaves = self._leaves(theta, self._layout)
@@ -107,6 +109,8 @@ class Derivatives:
         forward = partial(self._part_by_part, self._pushed_forward)
         return self._product(forward, self._pushed_by_reverse, theta, vector, batches, names)
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()
     def _product(
         self,
         forward: Whole,
@@ -161,10 +165,15 @@ class Derivatives:
     def _part_size(self, theta: Tensor, batch: Batch) -> int:
         if self._size is None:
             leaves = self._leaves(theta, self._layout)
+
+            def kept(count: int) -> int:
+                inputs, targets = next(split_batch(batch, count))
+                # Of its own, because the module may write into it.
+                own = map_tensors(torch.clone, inputs), map_tensors(torch.clone, targets)
+                return kept_bytes(partial(self._losses, leaves, own))
+
             with self._runner.own_randomness():
-                few, more = (
-                    kept_bytes(partial(self._losses, leaves, next(split_batch(batch, count)))) for count in (FEW, MORE)
-                )
+                few, more = kept(FEW), kept(MORE)
             self._size = derivative_batch((more - few) // (MORE - FEW), self._runner.device)
         return self._size
 

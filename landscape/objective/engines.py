@@ -5,14 +5,16 @@ The plain engine is the oracle of the folded one: same values to rounding.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from landscape.objective.batch_norm import RunningStatistics
-from landscape.objective.convolutions import filter_convolutions
+from landscape.objective.convolutions import filter_convolutions, has_filterable
 from landscape.objective.flat_module import FlatModule
 from landscape.objective.folding import Folding, NotFoldable, fold_module
 from landscape.objective.subspace import AffineMap, Subspace
@@ -87,6 +89,7 @@ class FoldedEngine:
         self._folding = Folding(folds, self.flat.layout, constants)
         self._layout = flat.layout
         self._statistics_layout, self._statistics = statistics.layout, statistics.vector.clone()
+        self._unfolded = RunningStatistics(self.flat.module)
         self._prepared: tuple[Subspace, AffineMap | None] | None = None
         self.load(sample, self._statistics)
 
@@ -97,16 +100,24 @@ class FoldedEngine:
 
     def load(self, theta: Tensor, statistics: Tensor) -> None:
         self.flat.load(self._fold(theta, statistics))
+        self._set_unfolded(statistics)
 
     def load_point(self, subspace: Subspace, coefficients: Tensor, statistics: Tensor | None) -> None:
         folded = self._map(subspace) if statistics is None else None
         if folded is not None:
             self.flat.load(folded.point(coefficients))
+            self._set_unfolded(self._statistics)
         else:
             self.load(subspace.point(coefficients), self._statistics if statistics is None else statistics)
 
     def tensors(self, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         return self._folding.tensors(parameters, self._statistics_layout.views(self._statistics))
+
+    def _set_unfolded(self, statistics: Tensor) -> None:
+        """The running statistics of the BatchNorms that are still there."""
+        if self._unfolded.layout.size:
+            known = self._statistics_layout.views(statistics)
+            self._unfolded.vector.copy_(self._unfolded.layout.pack(known))
 
     def _fold(self, theta: Tensor, statistics: Tensor) -> Tensor:
         known = self._statistics_layout.views(statistics)
@@ -134,7 +145,7 @@ def choose_engine(
     wanted: str,
     flat: FlatModule,
     statistics: RunningStatistics,
-    agrees: Callable[[nn.Module], bool],
+    own: Callable[[], Callable[[Engine], bool]],
     *,
     fixed: bool = True,
     half: bool = False,
@@ -142,31 +153,41 @@ def choose_engine(
     """The engine and the sentence that says why.
 
     ``auto`` takes the folded one where BatchNorm's statistics are ``fixed`` and the module allows it, and faster convolutions
-    where there are some; the outputs on the first batch must be the plain ones (``agrees``) each time.
+    where there are some; what comes out must be the module's ``own`` outputs each time, which are noted before anything is changed.
     """
     if wanted == "plain":
         return PlainEngine(flat, statistics), "plain, as asked"
-    if fixed:
+    foldable = fixed and statistics.layout.size > 0
+    if not foldable and not has_filterable(flat.module, half=half):
+        return PlainEngine(flat, statistics), _unfolded(fixed)
+    agrees = own()
+    if foldable:
         engine, note = _folded_or_plain(flat, statistics, agrees)
     else:
-        engine, note = PlainEngine(flat, statistics), "plain: BatchNorm's statistics are new at every point"
-    filtered = filter_convolutions(engine.flat.module, agrees, half=half)
+        engine, note = PlainEngine(flat, statistics), _unfolded(fixed)
+    filtered = filter_convolutions(engine.flat.module, lambda _: agrees(engine), half=half)
     return engine, "; ".join(filter(None, (note, filtered)))
 
 
+def _unfolded(fixed: bool) -> str:
+    why = "no BatchNorm with running statistics to fold" if fixed else "BatchNorm's statistics are new at every point"
+    return f"plain: {why}"
+
+
 def _folded_or_plain(
-    flat: FlatModule, statistics: RunningStatistics, agrees: Callable[[nn.Module], bool]
+    flat: FlatModule, statistics: RunningStatistics, agrees: Callable[[Engine], bool]
 ) -> tuple[Engine, str]:
     plain = PlainEngine(flat, statistics)
-    if statistics.layout.size == 0:
-        return plain, "plain: no BatchNorm with running statistics to fold"
     try:
         folded = FoldedEngine(flat, statistics)
+        with redirect_stderr(io.StringIO()):  # where a traced module fails, torch.fx prints its code
+            alike = agrees(folded)
     except NotFoldable as reason:
         return plain, f"plain: {reason}"
-    if not agrees(folded.flat.module):
+    except Exception as error:  # traced code is the user's with one way through it, and not called in the user's way
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        return plain, f"plain: the folded module cannot be run ({said:.120})"
+    if not alike:
         return plain, "plain: the folded module's outputs differ from the module's"
-    return (
-        folded,
-        f"folded: {folded.count} BatchNorm layer{'s' if folded.count != 1 else ''} folded into the layer before",
-    )
+    layers = f"{folded.count} BatchNorm layer{'s' if folded.count != 1 else ''}"
+    return folded, f"folded: {layers} folded into the layer before"

@@ -26,7 +26,8 @@ class FlatModule:
         channels_last: whether 4-D weights are stored channels-last.
 
     Raises:
-        InputError: for a module that cannot be copied, has no parameters or uninitialised ones, or patterns that match none.
+        InputError: for a module that cannot be copied, has no parameters, uninitialised or complex ones in θ, or patterns that
+            match none.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class FlatModule:
         channels_last: bool,
         parameters: Sequence[str] | None = None,
     ) -> None:
-        self.module = _private_copy(module).to(device=device, dtype=dtype).eval()
+        self.module = converted(_private_copy(module), device, dtype).eval()
         self._parameters = _selected(self.module, parameters)
         self.layout = Layout.of(self._parameters, channels_last=channels_last)
         self.vector = self.layout.pack(self._parameters, dtype=dtype, device=device)
@@ -63,6 +64,27 @@ class FlatModule:
     def snapshot(self) -> ParameterVector:
         """A copy of the present θ."""
         return ParameterVector(self.vector.clone(), self.layout)
+
+
+def converted(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """The module, in place, on ``device`` with floating-point tensors in ``dtype``, and complex ones in two of them.
+
+    ``Module.to(dtype)`` leaves complex tensors without their imaginary part.
+    """
+
+    def convert(tensor: Tensor) -> Tensor:
+        if tensor.is_complex():
+            return tensor.to(device, dtype.to_complex())
+        return tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype)
+
+    converted_module: nn.Module = module._apply(convert)  # type: ignore[no-untyped-call]
+    return converted_module
+
+
+def has_hooks(layer: nn.Module | None) -> bool:
+    """Whether somebody looks at, or changes, what goes into a layer or comes out of it."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(getattr(layer, kind, None) for kind in kinds)
 
 
 def has_convolutions(module: nn.Module) -> bool:
@@ -93,10 +115,14 @@ def _selected(module: nn.Module, patterns: Sequence[str] | None) -> dict[str, nn
     lazy = [n for n, p in named.items() if isinstance(p, nn.parameter.UninitializedParameter)]
     if lazy:
         raise InputError(f"module: {lazy[0]} is not initialised yet. Run one batch through the module first.")
-    if patterns is None:
-        return named
-    chosen = {n: p for n, p in named.items() if any(fnmatch.fnmatchcase(n, pattern) for pattern in patterns)}
+    wanted = ("*",) if patterns is None else patterns
+    chosen = {n: p for n, p in named.items() if any(fnmatch.fnmatchcase(n, pattern) for pattern in wanted)}
     if not chosen:
         some = ", ".join(list(named)[:6])
-        raise InputError(f"parameters: {list(patterns)!r} matches none of the module's names, such as {some}.")
+        raise InputError(f"parameters: {list(wanted)!r} matches none of the module's names, such as {some}.")
+    if other := [n for n, p in chosen.items() if not p.is_floating_point()]:
+        raise InputError(
+            f"parameters: expected floating-point ones, but {other[0]} is of {named[other[0]].dtype}. Keep a complex parameter as "
+            "its real and imaginary parts (torch.view_as_complex), or leave it out by parameters=[…]."
+        )
     return chosen

@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape.numerics.parameters import Layout
+from landscape.objective.flat_module import has_hooks
 
 _FOLDABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 _IN_PLACE = (nn.ReLU, nn.LeakyReLU, nn.ReLU6, nn.ELU, nn.SiLU, nn.Hardswish)
@@ -64,7 +65,7 @@ def fold_module(module: nn.Module) -> tuple[fx.GraphModule, tuple[Fold, ...]]:
         traced.graph.erase_node(node)
     if not folds:
         raise NotFoldable("no BatchNorm directly follows a convolution or linear layer")
-    _work_in_place(traced, layers)
+    _work_in_place(traced, layers, calls)
     traced.delete_all_unused_submodules()
     traced.recompile()
     return traced, tuple(folds)
@@ -153,6 +154,9 @@ def _fold_at(node: fx.Node, layers: Mapping[str, nn.Module], calls: Mapping[str,
     if isinstance(layer, nn.Linear) != isinstance(norm, nn.BatchNorm1d) and isinstance(layer, nn.Linear):
         return None
     assert layer is not None
+    # A hook sees, and may change, what lies between the two; or it makes the weight (torch.nn.utils.weight_norm).
+    if has_hooks(layer) or has_hooks(norm):
+        return None
     return Fold(str(source.target), str(node.target), float(norm.eps), layer.bias is not None)
 
 
@@ -161,12 +165,14 @@ def _shares_weight(layer: nn.Module | None, layers: Mapping[str, nn.Module]) -> 
     return len(owners) != 1
 
 
-def _work_in_place(traced: fx.GraphModule, layers: Mapping[str, nn.Module]) -> None:
-    """Let activations overwrite the output of a folded or plain layer that only they read."""
+def _work_in_place(traced: fx.GraphModule, layers: Mapping[str, nn.Module], calls: Mapping[str, int]) -> None:
+    """Let activations that are called once overwrite the output of a folded or plain layer that only they read."""
     for node in traced.graph.nodes:
         layer = layers.get(str(node.target)) if node.op == "call_module" else None
         source = node.args[0] if node.args else None
-        if isinstance(layer, _IN_PLACE) and isinstance(source, fx.Node) and len(source.users) == 1:
+        if not isinstance(layer, _IN_PLACE) or calls[str(node.target)] != 1 or has_hooks(layer):
+            continue
+        if isinstance(source, fx.Node) and len(source.users) == 1:
             before = layers.get(str(source.target)) if source.op == "call_module" else None
-            if type(before) in _FOLDABLE:
+            if type(before) in _FOLDABLE and not has_hooks(before):
                 layer.inplace = True

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from landscape.data import as_data
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.devices import resolve_device
-from landscape.numerics.parameters import ParameterVector
+from landscape.numerics.parameters import ParameterVector, ordinary
 from landscape.numerics.statistics import mean_and_standard_error
+from landscape.objective.agreement import Agreement, elsewhere
 from landscape.objective.batch_norm import (
-    POLICIES,
     RunningStatistics,
+    applicable_policy,
     batch_norm_layers,
     moved_statistics,
     use_batch_statistics,
@@ -30,14 +31,14 @@ from landscape.objective.convolutions import unfilter_convolutions
 from landscape.objective.derivatives import Derivatives
 from landscape.objective.engines import ENGINES, choose_engine
 from landscape.objective.flat_module import FlatModule, has_convolutions
-from landscape.objective.labels import are_labels, check_label_range, ignored_label
+from landscape.objective.labels import check_labels, check_losses
 from landscape.objective.losses import loss_name, per_sample_accuracy, per_sample_loss
-from landscape.objective.runner import PRECISIONS, Runner, agree, call, own_precision
+from landscape.objective.runner import PRECISIONS, Runner, call, own_precision
 from landscape.objective.side_by_side import side_by_side
 from landscape.objective.sizing import Footprint, evaluation_batch, footprint
 from landscape.objective.stacked import POINTS, Stacked, may_stack, try_stacked
 from landscape.objective.subspace import Subspace
-from landscape.objective.values import Evaluation, PointValues, head_samples, lies_above
+from landscape.objective.values import Evaluation, PointValues, drawn_head, lies_above
 
 # Batch statistics are part of the result, so this does not follow the machine.
 BATCH_STATISTICS = 128
@@ -66,7 +67,8 @@ class Objective:
         loss: a name (``cross_entropy``, ``mse``), a ``torch.nn`` loss, or any callable ``(outputs, targets) -> (B, …)``.
         data: a :class:`landscape.data.Data`, a pair of tensors ``(inputs, targets)``, or anything with ``__len__`` and
             ``__getitem__``. Used without augmentation.
-        batch_norm: ``frozen``, ``interpolated``, ``reestimated`` or ``batch``; see :mod:`landscape.objective.batch_norm`.
+        batch_norm: ``frozen``, ``interpolated``, ``reestimated`` or ``batch``; see :mod:`landscape.objective.batch_norm`. Always
+            ``batch`` for a module whose BatchNorms keep no running statistics.
         samples: how many of the data's samples to use (drawn by ``sample_seed``), the indices themselves, or None for all.
         calibration: the data whose statistics ``reestimated`` takes; the evaluated samples by default.
         batch_size: samples a forward pass; by default as many as fit the cache (CPU) or memory (CUDA), see
@@ -87,6 +89,7 @@ class Objective:
             outside the module's classes.
     """
 
+    @torch.inference_mode(False)
     def __init__(
         self,
         module: nn.Module,
@@ -106,8 +109,6 @@ class Objective:
         forward: Callable[[nn.Module, Any], Any] | None = None,
         metric: Callable[[Any, Any], Tensor | None] = per_sample_accuracy,
     ) -> None:
-        if batch_norm not in POLICIES:
-            raise unknown_choice("batch_norm", batch_norm, POLICIES)
         if precision is not None and precision not in PRECISIONS:
             raise unknown_choice("precision", precision, PRECISIONS)
         if engine not in ENGINES:
@@ -118,7 +119,7 @@ class Objective:
             raise InputError("data: expected a data set, a pair of tensors or anything indexable, got None.")
         self.device = resolve_device(device)
         self.precision = precision or own_precision(module)
-        self.batch_norm = batch_norm
+        self.batch_norm = batch_norm = applicable_policy(batch_norm, module)
         self.loss_name = loss_name(loss)
         self._dtype = PRECISIONS[self.precision]
         self._wide = torch.float32 if self.device.type == "mps" else torch.float64  # MPS has no float64
@@ -126,17 +127,19 @@ class Objective:
         self.batch_size = BATCH_STATISTICS if batch_size is None and batch_norm == "batch" else batch_size or 0
         self.data = as_data(data).to(self.device)
         self._indices = chosen_indices(self.data, samples, sample_seed)
-        # What a ceiling is judged by. Batch statistics depend on the batches, which are then left as they are.
-        head = head_samples(len(self._indices))
-        self._head = head if batch_norm != "batch" and head < len(self._indices) else 0
+        # Batch statistics depend on the batches, which are then left as they are.
+        self._head = drawn_head(0 if batch_norm == "batch" else len(self._indices))
         run = Runner(module, per_sample_loss(loss, self.device), metric, forward or call, self.precision, self.device)
         outputs = self._prepare(module, parameters, run)
-        self._check_labels(loss, outputs)
+        check_labels(loss, outputs, self._batches)
+        check_losses(self._runner, outputs, self._batches)
         self._calibration = self._calibration_batches(calibration) if batch_norm == "reestimated" else None
         fixed = batch_norm in ("frozen", "interpolated") or not self.bn_layers
-        self._engine, self.engine_note = choose_engine(
-            engine, self._flat, self._statistics, self._agrees_with(outputs), fixed=fixed, half=self.precision == "bf16"
-        )
+        own = partial(Agreement, self._runner, self._flat, self._statistics, self._batches, outputs)
+        with self._runner.own_randomness():  # tracing runs the module
+            self._engine, self.engine_note = choose_engine(
+                engine, self._flat, self._statistics, own, fixed=fixed, half=self.precision == "bf16"
+            )
         if self._engine.flat is not self._flat:
             self._theta = ParameterVector(self._flat.vector, self._flat.layout)  # which nothing is loaded into then
         self.compiled = compile
@@ -164,7 +167,7 @@ class Objective:
                 self._footprint = self._measured_footprint()
                 self.batch_size = self.batch_size or evaluation_batch(self._footprint, self.device)
                 self._batches = self._prepared(self.data, self._indices, self.batch_size, self._head)
-                outputs = self._first_outputs(self._runner)
+                outputs = self._runner.tried(next(iter(self._batches))[0])
                 break
             except RuntimeError:
                 # Some modules call .view() on their weights or features, which the channels-last layout does not allow.
@@ -191,16 +194,9 @@ class Objective:
         if not may_stack(flat, self._footprint, self.n_samples, self.device):
             return None
         whole = next(iter(self._prepared(self.data, self._indices, self.n_samples)))
-        stacked, note = try_stacked(flat, self._fast, whole)
+        stacked, note = try_stacked(flat, self._fast, whole, elsewhere(flat.vector, flat.layout))
         self.engine_note = f"{self.engine_note}; {note}"
         return stacked
-
-    def _first_outputs(self, runner: Runner) -> Any:
-        return runner.tried(next(iter(self._batches))[0])
-
-    def _agrees_with(self, outputs: Any) -> Callable[[nn.Module], bool]:
-        """Whether another module gives the same first outputs."""
-        return lambda other: agree(self._first_outputs(self._runner.of(other)), outputs, self.precision)
 
     def _calibration_batches(self, calibration: Any) -> PreparedBatches:
         if calibration is None:
@@ -208,7 +204,7 @@ class Objective:
         source = as_data(calibration).to(self.device)
         return self._prepared(source, torch.arange(len(source)), CALIBRATION_BATCH)
 
-    def _prepared(self, data: Any, indices: Tensor, batch_size: int, head: int = 0) -> PreparedBatches:
+    def _prepared(self, data: Any, indices: Tensor, batch_size: int, head: Tensor | None = None) -> PreparedBatches:
         return PreparedBatches(
             data,
             indices,
@@ -218,13 +214,6 @@ class Objective:
             channels_last=self.channels_last,
             head=head,
         )
-
-    def _check_labels(self, loss: object, outputs: Any) -> None:
-        if are_labels(loss, outputs, next(iter(self._batches))[1]):
-            labels = torch.cat([targets.flatten() for _, targets in self._batches])
-            labels = labels[labels != ignored_label(loss)]
-            if labels.numel():
-                check_label_range(self.data.name, int(labels.min()), int(labels.max()), outputs.shape[1])
 
     @property
     def theta(self) -> ParameterVector:
@@ -257,7 +246,7 @@ class Objective:
         its own, one if it holds no more than :attr:`batch_size` samples.
         """
         part = copy.copy(self)
-        part._indices, part._head, part._stacked = self._indices[places], 0, None
+        part._indices, part._head, part._stacked = self._indices[places], self._head[:0], None
         part._batches = part._prepared(self.data, part._indices, self.batch_size)
         return part
 
@@ -301,6 +290,9 @@ class Objective:
     ) -> Evaluation:
         """The mean loss at θ (the checkpoint's by default) with its standard error over the samples, and the accuracy.
 
+        A bare tensor is read in the layout of :attr:`theta`, whose 4-D tensors may be channels-last; :meth:`parameters_of` gives
+        one of a module's. An objective works on one point at a time: two threads take one each.
+
         ``statistics`` are running statistics to use instead of the checkpoint's, such as :meth:`statistics_of` another one;
         under ``reestimated`` and ``batch`` they make no difference.
         """
@@ -319,8 +311,8 @@ class Objective:
 
         This is the one way in which probes ask for points: coefficients in, values with their uncertainty out.
 
-        With ``ceiling``, a point is given up after the first eighth of the samples (32 at least) if their mean loss lies more
-        than :data:`~landscape.objective.values.CEILING_ERRORS` standard errors above it.
+        With ``ceiling``, a point is given up after an eighth of the samples (32 at least, drawn at random, the same for all
+        points) if their mean loss lies more than :data:`~landscape.objective.values.CEILING_ERRORS` standard errors above it.
 
         Raises:
             InputError: under ``interpolated``, for directions that carry no running statistics.
@@ -356,14 +348,14 @@ class Objective:
         Under ``reestimated`` the recomputed statistics are held constant; under ``batch`` H flows through them. With ``names``,
         v and the result hold these parameters alone, in the layout's order: the product of that diagonal block.
         """
-        point, along = self._load(theta), vector.to(self.device, self._dtype)
+        point, along = self._load(theta), ordinary(vector.to(self.device, self._dtype))
         return self._derivatives.hessian_product(point, along, self._batches, names).to(self._dtype)
 
     def gauss_newton_product(
         self, vector: Tensor, theta: ParameterVector | Tensor | None = None, *, names: Sequence[str] | None = None
     ) -> Tensor:
         """G(θ) v for the generalised Gauss–Newton matrix G = 1/N Σ Jᵢᵀ ∇²ℓᵢ Jᵢ; otherwise as :meth:`hessian_product`."""
-        point, along = self._load(theta), vector.to(self.device, self._dtype)
+        point, along = self._load(theta), ordinary(vector.to(self.device, self._dtype))
         return self._derivatives.gauss_newton_product(point, along, self._batches, names).to(self._dtype)
 
     def provenance(self) -> dict[str, Any]:
@@ -411,13 +403,16 @@ class Objective:
         if self._stacked is not None:
             return self._stacked.measure([self._engine.flat.vector])[0]
         above = None if ceiling is None else partial(lies_above, ceiling=ceiling)
-        return self._fast.measure(self._batches, above, self._head)
+        losses, metric = self._fast.measure(self._batches, above, len(self._head))
+        if len(losses) < self.n_samples:
+            return losses, metric
+        return self._batches.in_order(losses), None if metric is None else self._batches.in_order(metric)
 
     def _judged(self, losses: Tensor, right: Tensor | None, ceiling: float | None) -> Evaluation:
         """The values that an evaluation of this point alone would give, from those of all samples."""
-        head = losses[: self._head]
-        if ceiling is not None and self._head and lies_above(head, ceiling):
-            return Evaluation.of(head, None if right is None else right[: self._head])
+        head = self._head
+        if ceiling is not None and len(head) and lies_above(losses[head], ceiling):
+            return Evaluation.of(losses[head], None if right is None else right[head])
         return Evaluation.of(losses, right)
 
     def _load(self, theta: ParameterVector | Tensor | None, statistics: Tensor | None = None) -> Tensor:
@@ -429,9 +424,13 @@ class Objective:
 
     def _vector(self, theta: ParameterVector | Tensor | None) -> Tensor:
         vector = self._theta.vector if theta is None else theta.vector if isinstance(theta, ParameterVector) else theta
+        if isinstance(theta, ParameterVector) and theta.layout != self._theta.layout:
+            raise InputError(
+                "theta: its tensors have another order or memory format here. Take it from this objective's parameters_of."
+            )
         if vector.shape != self._theta.vector.shape:
             raise InputError(f"theta: expected shape {tuple(self._theta.vector.shape)}, got {tuple(vector.shape)}.")
-        return vector
+        return ordinary(vector)
 
     def _reestimate(self) -> None:
         if self._calibration is None:

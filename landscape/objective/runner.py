@@ -74,7 +74,10 @@ class Runner:
 
     def wide_outputs(self, inputs: Any) -> Any:
         """The outputs as the loss takes them: fp32 where the module runs in bf16."""
-        outputs = self.outputs(inputs)
+        return self.widened(self.outputs(inputs))
+
+    def widened(self, outputs: Any) -> Any:
+        """Outputs in fp32 where the module runs in bf16."""
         return outputs.float() if self.precision == "bf16" and isinstance(outputs, Tensor) else outputs
 
     def losses(self, inputs: Any, targets: Any) -> tuple[Tensor, Tensor | None]:

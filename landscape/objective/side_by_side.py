@@ -21,11 +21,11 @@ from threading import Barrier
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from landscape.objective.batches import PreparedBatches, batch_rows
-from landscape.objective.flat_module import has_convolutions
+from landscape.objective.batches import PreparedBatches, batch_rows, versions
+from landscape.objective.flat_module import has_convolutions, has_hooks
 from landscape.objective.runner import Runner, agree, call
 
 WAITING = 2  # batches for each that takes them: one that runs, one to go on with
@@ -123,14 +123,14 @@ def _cores() -> int:
 def _copies(runner: Runner, module: nn.Module, count: int, inputs: Any) -> tuple[nn.Module, ...]:
     """Copies that share the module's tensors, or none where they would not do the same."""
     shared = {id(tensor): tensor for tensor in chain(module.parameters(), module.buffers())}
-    if any(layer._forward_hooks or layer._forward_pre_hooks for layer in module.modules()):
+    if any(has_hooks(layer) for layer in module.modules()):
         return ()
     try:
         with torch.no_grad(), runner.own_randomness():
-            before, draws = _versions(shared.values()), _Draws()
+            before, draws = versions(list(shared.values())), _Draws()
             with draws:
                 expected = runner.outputs(inputs)
-            if draws.any or before != _versions(shared.values()):
+            if draws.any or before != versions(list(shared.values())):
                 return ()
             copies = tuple(copy.deepcopy(module, dict(shared)) for _ in range(count))
             alike = agree(runner.of(copies[0]).outputs(inputs), expected, runner.precision)
@@ -139,11 +139,6 @@ def _copies(runner: Runner, module: nn.Module, count: int, inputs: Any) -> tuple
     # A module that is copied in a way of its own may have tensors of its own.
     sharing = all(id(tensor) in shared for one in copies for tensor in chain(one.parameters(), one.buffers()))
     return copies if alike and sharing else ()
-
-
-def _versions(tensors: Iterable[Tensor]) -> list[int]:
-    """How often each was changed."""
-    return [tensor._version for tensor in tensors]
 
 
 class _Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]

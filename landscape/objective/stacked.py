@@ -57,10 +57,12 @@ def may_stack(flat: FlatModule, found: Footprint, samples: int, device: torch.de
     return not convolutions and POINTS * samples * found.layer <= most
 
 
-def try_stacked(flat: FlatModule, runner: Runner, batch: tuple[Any, Any]) -> tuple[Stacked | None, str]:
-    """The stacked module where vmap takes it and finds what the module itself does, and what to say of it."""
+def try_stacked(
+    flat: FlatModule, runner: Runner, batch: tuple[Any, Any], elsewhere: Tensor
+) -> tuple[Stacked | None, str]:
+    """The stacked module where vmap takes it and finds what the module does, here and ``elsewhere``; and what to say of it."""
     stacked, start = Stacked(flat, runner, batch), flat.vector.clone()
-    points = [start, 1.1 * start]  # a module that keeps its weights elsewhere as well shows at the second
+    points = [start, elsewhere]  # a module that keeps its weights in another place as well shows at the second
     try:
         with warnings.catch_warnings():
             # An operation that vmap knows no rule for it takes apart, with this warning; then nothing is gained.

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from landscape.numerics.seeds import generator
 from landscape.numerics.statistics import mean_and_standard_error
 
 # One-sided: by chance, a point below a ceiling is given up once in 740 times at most.
@@ -60,6 +62,16 @@ class PointValues:
 def head_samples(n_samples: int) -> int:
     """How many of the samples a ceiling is judged by: an eighth of them, and :data:`SMALLEST_HEAD` at least."""
     return min(max(SMALLEST_HEAD, n_samples // 8), n_samples)
+
+
+def drawn_head(n_samples: int) -> Tensor:
+    """Places ``(H,)``, ascending, of the samples that a ceiling is judged by, or none if that were all.
+
+    Drawn, the same each time, because data is often sorted by class, and its first samples then say little of the others.
+    """
+    few = head_samples(n_samples)
+    drawn = torch.randperm(n_samples, generator=generator(0, "head", n_samples))[:few]
+    return drawn.sort().values if few < n_samples else drawn[:0]
 
 
 def lies_above(losses: Tensor, ceiling: float) -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor
 from landscape.data import Data, DataSet
 from landscape.data.splits import SPLITS
 from landscape.errors import InputError
-from landscape.objective.labels import are_labels, check_label_range, ignored_label
+from landscape.objective.labels import are_labels, check_label_range, check_loss_count, ignored_label
 from landscape.training.learner import Learner
 
 _SCAN = 4096  # samples at a time when labels have to be looked through
@@ -29,7 +29,7 @@ def check_first_batch(learner: Learner, data: DataSet, indices: Tensor, loss: ob
                 if split is not None:
                     check_label_range(split.name, *_label_range(split, ignored_label(loss)), outputs.shape[1])
         with torch.no_grad():
-            learner.runner.loss(outputs, learner.place(targets))
+            check_loss_count(learner.runner.loss(outputs, learner.place(targets)), len(indices))
     except RuntimeError as error:
         raise InputError(
             f"data: a batch of {data.train.name} does not go through {type(learner.module).__name__} and its loss: {error}"

@@ -13,7 +13,7 @@ from landscape.errors import InputError
 from landscape.numerics.statistics import mean_and_standard_error
 from landscape.objective.batches import map_tensors
 from landscape.objective.convolutions import filtered_convolutions, has_filterable
-from landscape.objective.flat_module import has_convolutions
+from landscape.objective.flat_module import converted, has_convolutions
 from landscape.objective.losses import PerSampleLoss, per_sample_accuracy
 from landscape.objective.runner import Forward, Runner, agree
 from landscape.training.config import TrainingConfig
@@ -30,7 +30,7 @@ class Learner:
     def __init__(
         self, module: nn.Module, config: TrainingConfig, loss: PerSampleLoss, forward: Forward, device: torch.device
     ) -> None:
-        self.module = module.to(device, torch.float32)
+        self.module = converted(module, device, torch.float32)
         self.device = device
         self.runner = Runner(module, loss, per_sample_accuracy, forward, config.precision, device)
         self._steps = self.runner.of(torch.compile(module)) if config.compile else self.runner
@@ -47,7 +47,7 @@ class Learner:
             if has_convolutions(self.module):
                 self.module.to(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
             with self._evaluating():
-                return self.runner.tried(self.place(inputs))
+                return self.runner.tried(map_tensors(torch.clone, self.place(inputs)))  # which a module may write into
         except RuntimeError:
             if not self.channels_last:
                 raise

@@ -35,6 +35,8 @@ from landscape.training.schedule import learning_rate
 from landscape.training.state import diverged, restore, since, snapshot
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def fit(
     module: nn.Module,
     dataset: Any,
