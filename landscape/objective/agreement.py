@@ -7,6 +7,7 @@ its means zero, nearly everything agrees.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -28,7 +29,8 @@ SIZE_OF_FEEBLE = 0.1
 class Agreement:
     """The module's own outputs for the first batch, at the checkpoint and elsewhere, for engines to be held against.
 
-    Elsewhere is left out where the module cannot run there, or has outputs that are not finite.
+    Elsewhere a module in bf16 runs in fp32: there its rounding may be any size, and it is what is computed that is compared.
+    It is left out where the module cannot run there, or has outputs that are not finite.
 
     Args:
         runner: how the module is run.
@@ -41,7 +43,8 @@ class Agreement:
     def __init__(
         self, runner: Runner, flat: FlatModule, statistics: RunningStatistics, batches: PreparedBatches, outputs: Any
     ) -> None:
-        self._runner, self._batches = runner, batches
+        wide = replace(runner, precision="fp32") if runner.precision == "bf16" else runner
+        self._runners, self._batches = (runner, wide), batches
         self._layouts = flat.layout, statistics.layout
         self._checkpoint = flat.vector.clone(), statistics.vector.clone()
         self._variances = statistics.variance_mask()
@@ -49,7 +52,7 @@ class Agreement:
         plain = PlainEngine(flat, statistics)
         try:
             plain.load(*self._elsewhere())
-            found = self._outputs(plain)
+            found = self._outputs(plain, wide)
             if isinstance(found, Tensor) and bool(found.isfinite().all()):
                 self._expected.append(found)
         except Exception:  # of any kind: it is the user's code, at weights that it was not made for
@@ -60,16 +63,16 @@ class Agreement:
     def __call__(self, engine: Engine) -> bool:
         """Whether the engine's outputs are the module's own; it is at the checkpoint afterwards."""
         try:
-            for state, expected in zip(self._states(), self._expected, strict=False):
+            for runner, state, expected in zip(self._runners, self._states(), self._expected, strict=False):
                 engine.load(*state)
-                if not agree(self._outputs(engine), expected, self._runner.precision):
+                if not agree(self._outputs(engine, runner), expected, runner.precision):
                     return False
             return True
         finally:
             engine.load(*self._checkpoint)
 
-    def _outputs(self, engine: Engine) -> Any:
-        return self._runner.of(engine.flat.module).tried(next(iter(self._batches))[0])
+    def _outputs(self, engine: Engine, runner: Runner) -> Any:
+        return runner.of(engine.flat.module).tried(next(iter(self._batches))[0])
 
     def _states(self) -> Iterator[tuple[Tensor, Tensor]]:
         yield self._checkpoint
