@@ -276,6 +276,7 @@ def test_derivatives_are_taken_where_gradients_are_off(without: Callable[[], Any
             objective.gradient().vector.vector,
             *products,
             objective.gradient(objective.theta.vector + v).vector.vector,
+            objective.part(torch.arange(5)).gradient().vector.vector,
         ]
 
     expected = ask()

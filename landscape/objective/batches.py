@@ -104,6 +104,9 @@ class PreparedBatches:
         batch = self._kept[number].batch
         return (map_tensors(torch.clone, batch[0]), map_tensors(torch.clone, batch[1])) if self._lent else batch
 
+    @torch.inference_mode(
+        False
+    )  # under which tensors can neither be differentiated with nor tell whether they were written to
     def _prepare(self, indices: Tensor) -> tuple[Any, Any]:
         inputs, targets = self.data.batch(indices)
         return map_tensors(self._place, inputs), map_tensors(self._place, targets)
