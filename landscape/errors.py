@@ -36,3 +36,8 @@ def unknown_choice(argument: str, given: object, choices: Iterable[str]) -> Inpu
     nearest = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return InputError(f"{argument}: unknown value {given!r}.{hint} Choose from: {', '.join(names)}.")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of somebody else's code says first, or its type where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

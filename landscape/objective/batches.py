@@ -18,7 +18,7 @@ _KEEP_BYTES = 2 << 30
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
-def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+def map_tensors(function: Callable[[Tensor], Any], value: Any) -> Any:
     """``value`` with ``function`` applied to every tensor inside nested tuples, lists and mappings, the rest as it is."""
     return map_leaves(lambda leaf: function(leaf) if isinstance(leaf, Tensor) else leaf, value)
 
@@ -102,7 +102,7 @@ class PreparedBatches:
         if self._kept[number].written:
             self._kept[number], self._lent = _Kept(self._prepare(self._parts[number])), True
         batch = self._kept[number].batch
-        return (map_tensors(torch.clone, batch[0]), map_tensors(torch.clone, batch[1])) if self._lent else batch
+        return map_tensors(torch.clone, batch) if self._lent else batch
 
     @torch.inference_mode(
         False
@@ -158,40 +158,24 @@ def split_batch(batch: tuple[Any, Any], size: int) -> Iterator[tuple[Any, Any]]:
 
 def batch_rows(batch: tuple[Any, Any]) -> int:
     """How many samples a batch has: the length of its first tensor."""
-    lengths: list[int] = []
+    return next(len(tensor) for tensor in tensors_in(batch) if tensor.ndim)
 
-    def look(tensor: Tensor) -> Tensor:
-        if tensor.ndim:
-            lengths.append(len(tensor))
-        return tensor
 
-    map_tensors(look, batch)
-    return lengths[0]
+def tensors_in(value: Any) -> list[Tensor]:
+    """Every tensor inside ``value``, in order."""
+    found: list[Tensor] = []
+    map_tensors(found.append, value)
+    return found
 
 
 def versions(value: Any) -> list[int]:
     """How often each tensor inside ``value`` was written to."""
-    found: list[int] = []
-
-    def look(tensor: Tensor) -> Tensor:
-        found.append(tensor._version)
-        return tensor
-
-    map_tensors(look, value)
-    return found
+    return [tensor._version for tensor in tensors_in(value)]
 
 
 def tensor_bytes(value: Any) -> int:
     """The size in memory of every tensor inside ``value``."""
-    total = 0
-
-    def count(tensor: Tensor) -> Tensor:
-        nonlocal total
-        total += tensor.numel() * tensor.element_size()
-        return tensor
-
-    map_tensors(count, value)
-    return total
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors_in(value))
 
 
 def chosen_indices(data: Any, samples: int | Tensor | Sequence[int] | None, seed: int) -> Tensor:

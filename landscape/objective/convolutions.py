@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.functional import leaky_relu
 
+from landscape.errors import first_line
 from landscape.numerics import winograd
 from landscape.objective.flat_module import has_hooks
 
@@ -168,8 +169,7 @@ def _filter(
         _make(chosen, kind)
         alike = agrees(module)
     except Exception as error:  # a module that calls .view() on features, say, which are channels-last here
-        said = next(iter(str(error).splitlines()), type(error).__name__)
-        return f"convolutions are PyTorch's: the module does not take filtered ones ({said})", ()
+        return f"convolutions are PyTorch's: the module does not take filtered ones ({first_line(error)})", ()
     finally:
         if not alike:
             _make(chosen, nn.Conv2d)

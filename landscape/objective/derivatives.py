@@ -167,9 +167,7 @@ class Derivatives:
             leaves = self._leaves(theta, self._layout)
 
             def kept(count: int) -> int:
-                inputs, targets = next(split_batch(batch, count))
-                # Of its own, because the module may write into it.
-                own = map_tensors(torch.clone, inputs), map_tensors(torch.clone, targets)
+                own = map_tensors(torch.clone, next(split_batch(batch, count)))  # which the module may write into
                 return kept_bytes(partial(self._losses, leaves, own))
 
             with self._runner.own_randomness():

@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from landscape.errors import first_line
 from landscape.objective.batch_norm import RunningStatistics
 from landscape.objective.convolutions import filter_convolutions, has_filterable
 from landscape.objective.flat_module import FlatModule
@@ -90,6 +91,8 @@ class FoldedEngine:
         self._layout = flat.layout
         self._statistics_layout, self._statistics = statistics.layout, statistics.vector.clone()
         self._unfolded = RunningStatistics(self.flat.module)
+        places = statistics.layout.views(torch.arange(statistics.layout.size, device=sample.device))
+        self._unfolded_places = self._unfolded.layout.pack(places) if self._unfolded.layout.size else None
         self._prepared: tuple[Subspace, AffineMap | None] | None = None
         self.load(sample, self._statistics)
 
@@ -115,9 +118,8 @@ class FoldedEngine:
 
     def _set_unfolded(self, statistics: Tensor) -> None:
         """The running statistics of the BatchNorms that are still there."""
-        if self._unfolded.layout.size:
-            known = self._statistics_layout.views(statistics)
-            self._unfolded.vector.copy_(self._unfolded.layout.pack(known))
+        if self._unfolded_places is not None:
+            self._unfolded.vector.copy_(statistics[self._unfolded_places])
 
     def _fold(self, theta: Tensor, statistics: Tensor) -> Tensor:
         known = self._statistics_layout.views(statistics)
@@ -185,8 +187,7 @@ def _folded_or_plain(
     except NotFoldable as reason:
         return plain, f"plain: {reason}"
     except Exception as error:  # traced code is the user's with one way through it, and not called in the user's way
-        said = next(iter(str(error).splitlines()), type(error).__name__)
-        return plain, f"plain: the folded module cannot be run ({said:.120})"
+        return plain, f"plain: the folded module cannot be run ({first_line(error):.120})"
     if not alike:
         return plain, "plain: the folded module's outputs differ from the module's"
     layers = f"{folded.count} BatchNorm layer{'s' if folded.count != 1 else ''}"

@@ -74,10 +74,11 @@ def converted(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn
 
     def convert(tensor: Tensor) -> Tensor:
         if tensor.is_complex():
-            return tensor.to(device, dtype.to_complex())
-        return tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype)
+            return tensor.to(dtype.to_complex())
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
-    converted_module: nn.Module = module._apply(convert)  # type: ignore[no-untyped-call]
+    # Moved last, because not every device has float64, and by its own to(), which a module may have to take more along.
+    converted_module: nn.Module = module._apply(convert).to(device)  # type: ignore[no-untyped-call]
     return converted_module
 
 

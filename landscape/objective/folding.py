@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from landscape.errors import first_line
 from landscape.numerics.parameters import Layout
 from landscape.objective.flat_module import has_hooks
 
@@ -46,7 +47,7 @@ def fold_module(module: nn.Module) -> tuple[fx.GraphModule, tuple[Fold, ...]]:
     try:
         traced = fx.symbolic_trace(copy.deepcopy(module))
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise NotFoldable(f"torch.fx cannot trace {type(module).__name__}: {reason}") from error
     layers = dict(traced.named_modules())
     calls = _call_counts(traced)

@@ -127,10 +127,10 @@ def _copies(runner: Runner, module: nn.Module, count: int, inputs: Any) -> tuple
         return ()
     try:
         with torch.no_grad(), runner.own_randomness():
-            before, draws = versions(list(shared.values())), _Draws()
+            before, draws = versions(shared), _Draws()
             with draws:
                 expected = runner.outputs(inputs)
-            if draws.any or before != versions(list(shared.values())):
+            if draws.any or before != versions(shared):
                 return ()
             copies = tuple(copy.deepcopy(module, dict(shared)) for _ in range(count))
             alike = agree(runner.of(copies[0]).outputs(inputs), expected, runner.precision)

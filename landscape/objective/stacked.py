@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.func import vmap
 from torch.nn.modules.conv import _ConvNd
 
+from landscape.errors import first_line
 from landscape.objective.flat_module import FlatModule
 from landscape.objective.runner import Functional, Runner
 from landscape.objective.sizing import Footprint, layer_budget
@@ -69,7 +70,7 @@ def try_stacked(
             warnings.filterwarnings("error", message=".*batching rule")
             found = stacked.measure(points)
     except Exception as error:  # of any kind: it is the user's code that runs here
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         return None, f"one point at a time: torch.func.vmap cannot take the module ({reason:.120})"
     expected = []
     for point in points:

@@ -16,7 +16,7 @@ import torch
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from landscape.errors import InputError
+from landscape.errors import InputError, first_line
 from landscape.numerics.alignment import Group, Place
 from landscape.objective.convolutions import restore_convolutions
 
@@ -71,7 +71,7 @@ def exchangeable_units(module: nn.Module) -> tuple[Group, ...]:
         restore_convolutions(private)
         traced = fx.symbolic_trace(private)
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise InputError(
             f"align: torch.fx cannot trace {type(module).__name__}, so its units are not known: {reason}"
         ) from error
