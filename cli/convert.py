@@ -18,8 +18,10 @@ def command(source: Path, target: Path, layout: str, seed: int | None) -> None:
     """Import a surface file of the original tool as a result, or export a result in its layout."""
     from landscape.store import export_surface, import_surface, load_result, save_result
 
+    from .terminal import say
+
     if layout == "landscape":
         save_result(import_surface(source), target)
     else:
         export_surface(load_result(source), target, seed=seed)
-    click.echo(target)
+    say(target)
