@@ -122,7 +122,18 @@ def test_the_steps_probe_goes_on_from_a_checkpoint_and_leaves_its_file(
 ) -> None:
     outcome = train_run(run_settings(tiny()), Places(device="cpu"))
     before = outcome.last.read_bytes()
-    arguments = ["probe", "--kind", "steps", "--checkpoint", str(outcome.last), "--device", "cpu", "--out", "steps.h5"]
+    arguments = [
+        "probe",
+        "--trust",
+        "--kind",
+        "steps",
+        "--checkpoint",
+        str(outcome.last),
+        "--device",
+        "cpu",
+        "--out",
+        "steps.h5",
+    ]
     finished = run(capsys, *arguments, "--steps", "4", "--probe-every", "2")
     assert finished.status == 0, finished.err
     assert outcome.last.read_bytes() == before

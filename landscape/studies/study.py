@@ -111,7 +111,15 @@ class _Study:
                 return None
             to = (_checkpoint(probe, end),)
         inside = replace(self._places, outputs=self._folder)
-        return probe_checkpoint(Subject(_checkpoint(probe, outcome), to=to), probe, inside)
+        # All from the study, which the user runs: nothing that a file in a run's folder names is.
+        subject = Subject(
+            _checkpoint(probe, outcome),
+            model={"name": settings.model, "options": settings.builder_options()},
+            data={"name": settings.data, "options": settings.data_options},
+            loss=settings.loss,
+            to=to,
+        )
+        return probe_checkpoint(subject, probe, inside)
 
     def _draw(self, picture: PictureSettings, stem: str) -> list[Path]:
         runs = self._of(picture.runs)
