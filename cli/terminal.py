@@ -144,19 +144,24 @@ class Terminal:
                 {
                     "run": run.label,
                     "in": ", ".join(run.groups),
-                    "epochs": str(run.epochs),
-                    "updates": f"{run.updates:,}",
-                    "images seen": f"{run.images:,}",
-                    "time": "done" if run.done else clock(run.seconds),
+                    "epochs": _counted(run.epochs),
+                    "updates": _counted(run.updates),
+                    "images seen": _counted(run.images),
+                    "time": "done" if run.done else "not timed" if run.seconds is None else clock(run.seconds),
                 }
             )
             for run in plan.runs
         ]
         self._table(study.name, rows, {})
-        click.echo(
-            f"{len(plan.runs)} trainings, {clock(sum(run.seconds for run in plan.runs))}; probes of their checkpoints, "
-            f"{clock(plan.probe_seconds)}; in all about {clock(plan.seconds)} on this machine, good to a factor of two."
-        )
+        timed = sum(run.seconds is not None for run in plan.runs)
+        click.echo(f"{len(plan.runs)} trainings" + (f", {timed} of them timed." if plan.untimed else "."))
+        if timed:
+            click.echo(
+                f"Trainings, {clock(plan.run_seconds)}; probes of their checkpoints, {clock(plan.probe_seconds)}; in all about "
+                f"{clock(plan.seconds)} on this machine, good to a factor of two."
+            )
+        if plan.untimed:
+            say(f"Not timed, nor probes of it: {', '.join(plan.untimed)}. Its code is run only by the study itself.")
 
     def probe_summary(self, outcome: ProbeOutcome) -> None:
         """What a probe found, where it lies, and how to ask for more."""
@@ -177,6 +182,10 @@ class Terminal:
         show_table(name, columns, [[row.cells.get(column, "") for column in columns] for row in rows], width=120)
         for failed, why in failures.items():
             click.echo(printable_lines(f"failed: {failed}: {why}"), err=True)
+
+
+def _counted(number: int | None) -> str:
+    return "not known" if number is None else f"{number:,}"
 
 
 def say(text: object, *, err: bool = False) -> None:

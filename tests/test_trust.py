@@ -331,3 +331,33 @@ def test_what_a_checkpoint_says_is_checked_where_it_is_used(here: Path) -> None:
     assert load_checkpoint("odd.pt").data == [1, 2]
     with pytest.raises(CheckpointError, match="its data is"):
         probe_checkpoint(Subject(Path("odd.pt")), probe_settings({}), Places())
+
+
+@pytest.mark.parametrize("own", ["model", "data", "loss"])
+def test_a_plan_runs_no_code_of_the_users_and_says_what_can_be_counted(
+    own: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_of = {"model": "mlp", "data": "fashion-mnist-10k", "loss": "cross_entropy", own: OWN[own]}
+    lines = [f'{key} = "{value}"' for key, value in run_of.items()]
+    sizes = "batch_size = [20, 50]\nepochs = 3\ntrain_images = 100"
+    Path("s.toml").write_text("\n".join(["[[runs]]", *lines, sizes, '[[probes]]\nkind = "plane"']))
+    for more in ((), ("--scale", "0.5")):
+        planned = run(capsys, "study", "s.toml", "--plan", *more)
+        assert planned.status == 0, planned.err
+        assert not ran() and not Path("checkpoints").exists() and not Path("outputs").exists()
+        assert planned.out.count("not timed") == 2
+        assert f"Not timed, nor probes of it: {OWN[own]}." in planned.out
+    rows = [line.split() for line in run(capsys, "study", "s.toml", "--plan").out.splitlines() if "not timed" in line]
+    assert [row[-5:-2] for row in rows] == [["3", "15", "300"], ["3", "6", "300"]]
+
+
+def test_a_plan_times_what_is_ours_beside_what_is_not(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("s.toml").write_text(
+        '[[runs]]\nmodel = "mlp"\nmodel_options = {hidden = [4]}\nepochs = 1\n'
+        '[[runs]]\nmodel = "task.py:net"\ndata = "task.py:data"\nupdates = 7\n'
+    )
+    planned = run(capsys, "study", "s.toml", "--plan").out
+    assert planned.count("not timed") == 1 and "2 trainings, 1 of them timed." in planned and not ran()
+    assert "8,500" in planned  # images of a built-in set are known
+    refused = fails(capsys, "study", "s.toml", "--plan", "--scale", "0.5", status=2, says="train_images")
+    assert "task.py:data" in refused.err and not ran()
