@@ -53,9 +53,11 @@ def command(
     comparison as a sentence. What cannot be compared is named, the rest is compared, and the exit status is then 1.
     """
     from landscape.studies.comparison import compare
+    from landscape.studies.comparison.writing import writable_files
 
     chosen = None if reference is None else key_values([f"reference={reference}"], "--reference")["reference"]
     wanted = key_values(where, "--where")
+    writable_files(outs, runs)
     made = compare(runs, by, where=wanted, reference=chosen, steps=_steps(steps), measures=measures)
     written = made.write(*outs)
     _show(made)

@@ -15,7 +15,7 @@ from landscape.models import build_model, fitting_options
 from landscape.probes.gradient_flow import GradientFlow
 from landscape.probes.stability import StabilityProbe
 from landscape.probes.step_observer import StepProbe
-from landscape.store import ResultFile, load_checkpoint, load_result, save_checkpoint, save_result
+from landscape.store import ResultFile, check_writable, load_checkpoint, load_result, save_checkpoint, save_result
 from landscape.studies.health import health_of
 from landscape.studies.places import Places, short_hash
 from landscape.studies.run_settings import RunSettings
@@ -62,6 +62,8 @@ def train_run(settings: RunSettings, places: Places, *, folder: Path | None = No
         LockedError: if another process trains in the same folder.
     """
     folder = folder or run_folder(settings, places)
+    for name in (*RESULTS, "last.pt", "best.pt"):
+        check_writable(folder / name)
     with ResultFile(folder / HISTORY, settings.identity()) as file:
         existing = file.existing()
         state = _saved_state(folder / "last.pt", settings)

@@ -12,7 +12,7 @@ from landscape.errors import unknown_choice
 from landscape.printable import csv_cell, printable
 from landscape.printable import html as escape
 from landscape.printable import markdown as marked_down
-from landscape.store import atomic_write, save_result
+from landscape.store import atomic_write, check_result_path, check_writable, save_result
 from landscape.studies.comparison.result import Comparison, Pair, Row
 from landscape.studies.comparison.tables import READING, Table, differences, means
 
@@ -26,12 +26,27 @@ def write_comparison(made: Comparison, paths: Sequence[Path]) -> list[Path]:
         InputError: for another suffix; nothing has been written then.
         ResultFileError: for a file that cannot be written, or an ``.h5`` that is there and is no result.
     """
-    files = [file for path in paths for file in _files(path)]
+    files = writable_files(paths)
     for file in files:
         if file.suffix == ".h5":
             save_result(made.dataset(), file)
         else:
             atomic_write(file, _TEXTS[file.suffix](made).encode())
+    return files
+
+
+def writable_files(paths: Sequence[Path], inputs: Sequence[Path] = ()) -> list[Path]:
+    """Every file that a comparison becomes, none of which is one of the ``inputs``; to be asked before a long one begins.
+
+    Raises:
+        InputError, ResultFileError: as :func:`write_comparison`.
+    """
+    files = [file for path in paths for file in _files(path)]
+    for file in files:
+        if file.suffix == ".h5":
+            check_result_path(file, inputs)
+        else:
+            check_writable(file)
     return files
 
 
