@@ -16,10 +16,13 @@ import click
 @click.option("--seed", type=int, help="Which direction seed to export, where a result has several.")
 def command(source: Path, target: Path, layout: str, seed: int | None) -> None:
     """Import a surface file of the original tool as a result, or export a result in its layout."""
-    from landscape.store import export_surface, import_surface, load_result, save_result
+    from landscape.store import check_writable, export_surface, import_surface, load_result, save_result
 
+    from .terminal import say
+
+    check_writable(target)
     if layout == "landscape":
         save_result(import_surface(source), target)
     else:
         export_surface(load_result(source), target, seed=seed)
-    click.echo(target)
+    say(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import shlex
 import signal
@@ -79,7 +80,10 @@ def main(arguments: list[str] | None = None) -> None:
     except _Terminated:
         _stop(f"Terminated; what was measured is kept. To go on: landscape {shlex.join(arguments)}", 143)
     except click.ClickException as error:
-        error.show()
+        from landscape.printable import printable
+
+        error.show(said := io.StringIO())
+        click.echo("\n".join(map(printable, said.getvalue().splitlines())), err=True)
         sys.exit(error.exit_code)
     except click.exceptions.Exit as request:
         sys.exit(request.exit_code)
@@ -110,5 +114,7 @@ def _fail(error: Exception) -> None:
 
 
 def _stop(message: str, status: int) -> None:
-    click.echo(message, err=True)
+    from landscape.printable import printable_lines
+
+    click.echo(printable_lines(message), err=True)
     sys.exit(status)

@@ -139,6 +139,11 @@ _FILE = click.Path(path_type=Path)
         type=int,
         help="curvature, curvature-map: products of a search, or of a point, at most.  [default: 500; curvature-map 100]",
     ),
+    click.option(
+        "--trust",
+        is_flag=True,
+        help="Run the functions that the checkpoint names as model, data and loss, without their being repeated here.",
+    ),
     click.option("--out", type=_FILE, help="The result file.  [default: outputs/NAME-HASH.h5]"),
     click.option("--save-every", type=float, default=10.0, help="Seconds between saves of the unfinished result."),
     model_options(),
@@ -150,6 +155,7 @@ def command(
     seeds: str | None,
     to: tuple[Path, ...],
     directions: Path | None,
+    trust: bool,
     out: Path | None,
     save_every: float,
     model: str | None,
@@ -167,6 +173,9 @@ def command(
 
     FILES are a run's folder, which stands for its last checkpoint, or checkpoints: the one that is probed where --checkpoint does
     not say it, then more to lead to, so that --to epoch-*.pt takes all that the shell makes of it.
+
+    A checkpoint of a model of your own names your functions, and what only a file names is not run: repeat --model, --data and
+    --loss, or say --trust.
 
     Started again, it goes on where it stopped. A plane is measured where its picture needs it, up to a budget, and
     says how well it is known; --full measures every point. For a surer picture ask for more --images, for the spread
@@ -192,6 +201,7 @@ def command(
         loss=loss,
         to=to,
         directions=directions,
+        trust=trust,
     )
     with Terminal() as terminal:
         places = Places(data_root=data_root, download=download, device=device, save_every=save_every, reporter=terminal)

@@ -24,6 +24,7 @@ from landscape.numerics.references import (
 from landscape.numerics.seeds import derive_seed
 
 _TORCHVISION = "torchvision:"
+FACTS = ("classes", "channels", "image_size")  # of data, that a model's builder may take
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     **{f"vgg{depth:02}": functools.partial(vgg, depth) for depth in DEPTHS},
@@ -59,6 +60,11 @@ def build_model(name: str, *, seed: int | None = None, **options: Any) -> nn.Mod
         # Only the CPU's generator, so that a seed neither starts nor reseeds an accelerator.
         torch.default_generator.manual_seed(derive_seed(seed, "initialisation"))
         return _build(name, options)
+
+
+def is_own_code(name: str) -> bool:
+    """Whether a model's name is a reference to a user's own function, rather than one that landscape knows."""
+    return is_reference(name) and not name.startswith(_TORCHVISION)
 
 
 def fitting_options(name: str, **facts: Any) -> dict[str, Any]:

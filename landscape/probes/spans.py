@@ -98,12 +98,24 @@ def point_of(objective: Objective, end: nn.Module | Mapping[str, Tensor], name: 
     """θ and the flat running statistics of another checkpoint of the objective's architecture, called ``name``.
 
     Raises:
-        InputError: naming it, for a checkpoint of another architecture.
+        InputError: naming it, for a checkpoint of another architecture, or one that has diverged.
     """
     try:
-        return objective.parameters_of(end), objective.statistics_of(end)
+        theta, statistics = objective.parameters_of(end), objective.statistics_of(end)
     except InputError as error:
         raise InputError(f"{name}: is of another architecture than the first checkpoint: {error}") from None
+    check_finite(theta, name)
+    return theta, statistics
+
+
+def check_finite(theta: ParameterVector, name: str) -> None:
+    """Raise InputError where the parameters of the checkpoint ``name`` are not all numbers: no direction leads there."""
+    if not bool(theta.vector.isfinite().all()):
+        broken = [key for key, tensor in theta.layout.views(theta.vector).items() if not bool(tensor.isfinite().all())]
+        raise InputError(
+            f"{name}: this checkpoint holds NaN or infinite parameters (in {', '.join(broken[:3])}), as a training that diverged "
+            "leaves them; no direction leads there. Leave it out, or take an earlier one."
+        )
 
 
 def along_span(

@@ -22,7 +22,7 @@ from landscape.objective.objective import Objective
 from landscape.objective.subspace import Subspace
 from landscape.objective.values import Evaluation
 from landscape.probes.plane import AxisLike, GridObserver, GridProgress, surface
-from landscape.probes.spans import Span, point_of
+from landscape.probes.spans import Span, check_finite, point_of
 
 POINTS = 51
 MARGIN = 0.15  # of the path's extent, free on either side of it
@@ -99,7 +99,8 @@ def trajectory(
         Σ‖θᵢ − θₙ‖² (of the variance around the mean if ``centred``).
 
     Raises:
-        InputError: for fewer than two earlier checkpoints, another architecture, or checkpoints that lie on one line.
+        InputError: for fewer than two earlier checkpoints, another architecture, checkpoints that lie on one line,
+            or one with NaN or infinite parameters, naming it.
 
     References:
         Li et al. 2018, arXiv 1712.09913.
@@ -165,6 +166,7 @@ def path_of(
         )
     called = tuple(names) if names is not None else tuple(str(number) for number in range(1, count + 1))
     found = [point_of(objective, one, name) for one, name in zip(checkpoints, called, strict=False)]
+    check_finite(objective.theta, called[-1])
     points = (*(theta for theta, _ in found), objective.theta)
     end = points[-1].vector.double()
     try:

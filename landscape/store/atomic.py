@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from landscape.errors import ResultFileError
 
 _SUFFIX = ".part"
+_LONGEST_SHOWN = 100  # bytes of a name that are repeated in the names of its hidden files: a system takes 255, some 143
 _ABANDONED_SECONDS = 600.0
 _ADVICE = {
     errno.ENOSPC: ("the disk is full", "Free some space, or choose a folder on another disk"),
@@ -38,16 +40,46 @@ def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
         ResultFileError: where the file cannot be written, saying why and what to try.
     """
     try:
-        target = Path(path).resolve()
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if target.exists() and not target.is_file():
-            raise ResultFileError(f"{path}: is a device or a pipe, not a file; it cannot be replaced. Choose a file.")
+        target = _target(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(target)
         _replace(target, data)
     except OSError as error:
         raise write_error(path, error) from error
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Find out before long work whether its file can be written; nothing is left behind, and no folder made.
+
+    Raises:
+        ResultFileError: as :func:`atomic_write` would: where a folder or a device is there, the name or the path is too long, or
+            its folder cannot be written or made.
+    """
+    try:
+        target = _target(path)
+        folder = target.parent
+        while not os.path.lexists(folder):
+            folder = folder.parent
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        temporary = _temporary(target)
+        parts = [*target.relative_to(folder).parts, temporary.name]
+        too_long = max(map(_size, parts)) > _limit(folder, "PC_NAME_MAX", 255)
+        if too_long or max(_size(target), _size(temporary)) >= _limit(folder, "PC_PATH_MAX", 4096):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        trial = folder / temporary.name
+        trial.open("xb").close()
+        trial.unlink()
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def hidden_beside(target: Path, ending: str) -> Path:
+    """A hidden file that belongs to ``target``: ``.NAME`` and the ending; a hash for a NAME so long that no ending fits."""
+    shown = target.name
+    if _size(shown) > _LONGEST_SHOWN:
+        shown = hashlib.sha256(os.fsencode(shown)).hexdigest()[:32]
+    return target.with_name(f".{shown}{ending}")
 
 
 def write_error(path: str | os.PathLike[str], error: OSError) -> ResultFileError:
@@ -56,8 +88,37 @@ def write_error(path: str | os.PathLike[str], error: OSError) -> ResultFileError
     return ResultFileError(f"{path}: cannot be written: {reason}. What was there before is unharmed. {advice}.")
 
 
+def _target(path: str | os.PathLike[str]) -> Path:
+    """The file that ``path`` stands for, which may be there or not; links are followed."""
+    try:
+        target = Path(path).resolve()
+    except RuntimeError:  # as some versions of Python call a loop of symbolic links
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if target.exists() and not target.is_file():
+        raise ResultFileError(f"{path}: is a device or a pipe, not a file; it cannot be replaced. Choose a file.")
+    return target
+
+
+def _temporary(target: Path) -> Path:
+    return hidden_beside(target, f".{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}")
+
+
+def _size(name: str | Path) -> int:
+    return len(os.fsencode(name))
+
+
+def _limit(folder: Path, name: str, usual: int) -> int:
+    """What the file system of a folder says of the length of names or paths."""
+    try:
+        return os.pathconf(folder, name) if hasattr(os, "pathconf") else usual
+    except (OSError, ValueError):
+        return usual
+
+
 def _replace(target: Path, data: bytes) -> None:
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}")
+    temporary = _temporary(target)
     try:
         with temporary.open("xb") as file:
             file.write(data)
@@ -85,7 +146,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _remove_abandoned(target: Path) -> None:
-    prefix = f".{target.name}."
+    prefix = hidden_beside(target, ".").name
     for entry in list(target.parent.iterdir()):
         owner = entry.name.removeprefix(prefix).removesuffix(_SUFFIX).partition("-")[0]
         ours = entry.name.startswith(prefix) and entry.name.endswith(_SUFFIX) and owner.isdigit()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from landscape.errors import ResultFileError
+from landscape.printable import printable
 from landscape.store.hdf5 import SIGNATURE, open_hdf5
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def describe(path: str | os.PathLike[str]) -> str:
-    """A few lines on what a file holds, the first one naming it.
+    """A few lines on what a file holds, the first one naming it; made printable, so that no text of a file does anything.
 
     Raises:
         CheckpointError, ResultFileError: where it cannot be read, or is neither a checkpoint nor a result.
@@ -45,7 +46,7 @@ def describe(path: str | os.PathLike[str]) -> str:
 
 def _joined(path: str | os.PathLike[str], lines: Iterable[str]) -> str:
     first, *rest = lines
-    return "\n".join([f"{path}: {first}", *(f"  {line}" for line in rest)])
+    return "\n".join([printable(f"{path}: {first}"), *(f"  {printable(line)}" for line in rest)])
 
 
 def _is_hdf5(file: Path) -> bool:

@@ -12,6 +12,7 @@ from landscape.data import DATA_SETS
 from landscape.errors import InputError, unknown_choice
 from landscape.probes.steps import StepProbeConfig
 from landscape.studies.checking import Settings, checked
+from landscape.studies.names import file_part
 from landscape.training import TrainingConfig
 
 DEFAULT_DATA = "fashion-mnist-10k"
@@ -93,8 +94,7 @@ class RunSettings(Settings):
 
     def label(self) -> str:
         """A short name for people: the model, and its norm where one was named."""
-        name = self.model.replace(":", "-").replace("/", "-")
-        return name if self.norm is None else f"{name}-{self.norm}"
+        return file_part(self.model if self.norm is None else f"{self.model}-{self.norm}")
 
 
 def run_settings(table: Mapping[str, Any], *, where: str = "") -> RunSettings:

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
-from torch import nn
 
 from landscape.data import DataSet, load_data
-from landscape.errors import CheckpointError
+from landscape.errors import MismatchError
 from landscape.models import build_model, fitting_options
 from landscape.probes.gradient_flow import GradientFlow
 from landscape.probes.stability import StabilityProbe
 from landscape.probes.step_observer import StepProbe
-from landscape.store import Checkpoint, ResultFile, load_checkpoint, load_result, save_checkpoint, save_result
+from landscape.store import ResultFile, check_writable, load_checkpoint, load_result, save_checkpoint, save_result
 from landscape.studies.health import health_of
 from landscape.studies.places import Places, short_hash
 from landscape.studies.run_settings import RunSettings
@@ -63,9 +62,11 @@ def train_run(settings: RunSettings, places: Places, *, folder: Path | None = No
         LockedError: if another process trains in the same folder.
     """
     folder = folder or run_folder(settings, places)
+    for name in (*RESULTS, "last.pt", "best.pt"):
+        check_writable(folder / name)
     with ResultFile(folder / HISTORY, settings.identity()) as file:
         existing = file.existing()
-        state = _saved_state(folder / "last.pt")
+        state = _saved_state(folder / "last.pt", settings)
         if existing is not None and existing.attrs.get("status") in ("complete", "diverged") and state is not None:
             return RunOutcome(folder, existing, 0)
         dataset = load_data(settings.data, root=places.data_root, download=places.download, **settings.data_options)
@@ -132,19 +133,24 @@ def with_data(spec: Mapping[str, Any], dataset: DataSet) -> dict[str, Any]:
     return {"name": spec["name"], "options": {**facts, **spec["options"]}}
 
 
-def build_from(checkpoint: Checkpoint) -> nn.Module:
-    """The module that a checkpoint's own description names, holding its weights."""
-    if checkpoint.model is None:
-        raise CheckpointError(
-            f"{checkpoint.path}: does not say which model it belongs to. Name it with --model, such as --model vgg38 "
-            "--norm batch, torchvision:resnet18 or path/to/file.py:function."
-        )
-    return build_model(checkpoint.model["name"], **checkpoint.model["options"])
+def _saved_state(path: Path, settings: RunSettings) -> Mapping[str, Any] | None:
+    """The training state to continue from; None where nothing has been saved yet.
 
-
-def _saved_state(path: Path) -> Mapping[str, Any] | None:
-    """The training state to continue from; None where nothing has been saved yet."""
-    return load_checkpoint(path).state if path.exists() else None
+    Raises:
+        MismatchError: for a checkpoint that names another model, data set or loss than the run: it is of another one.
+    """
+    if not path.exists():
+        return None
+    saved = load_checkpoint(path)
+    for part, own in (("model", settings.model), ("data", settings.data), ("loss", settings.loss)):
+        said = getattr(saved, part)
+        name = said.get("name") if isinstance(said, Mapping) else said
+        if name is not None and name != own:
+            raise MismatchError(
+                f"{path}: is of a run with the {part} {name!r}, and this one has {own!r}. Move its folder away, or train "
+                "in another one with --out."
+            )
+    return saved.state
 
 
 class _Writer(Observer):
