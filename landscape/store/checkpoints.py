@@ -20,6 +20,7 @@ from torch import Tensor
 
 from landscape.errors import CheckpointError, InputError
 from landscape.store.atomic import atomic_write
+from landscape.store.digest import check_archive, sealed_archive
 
 FORMAT = "landscape-checkpoint"
 VERSION = 1
@@ -110,7 +111,7 @@ def save_checkpoint(
         "loss": loss,
         "state": dict(state),
     }
-    atomic_write(path, _serialize(content))
+    atomic_write(path, sealed_archive(_serialize(content)))
 
 
 def _serialize(content: Mapping[str, Any]) -> bytes:
@@ -247,6 +248,8 @@ def _read_torch(file: Path) -> Any:
             f"{file}: is cut short ({file.stat().st_size} bytes, and the end of the archive is missing). "
             "Copy it again, or use another checkpoint of the same run."
         )
+    if is_archive:
+        check_archive(file)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the loader warns of what it then refuses, and the refusal says it better

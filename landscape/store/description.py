@@ -11,7 +11,8 @@ import numpy as np
 
 from landscape.errors import ResultFileError
 from landscape.printable import printable
-from landscape.store.hdf5 import SIGNATURE, open_hdf5
+from landscape.store.hdf5 import SIGNATURE, read_contents
+from landscape.store.reading import Contents
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,14 +35,14 @@ def describe(path: str | os.PathLike[str]) -> str:
         from landscape.store.checkpoints import load_checkpoint
 
         return _joined(path, _checkpoint_lines(load_checkpoint(path)))
-    with open_hdf5(path) as content:
-        groups = [name for name in ("xdirection", "ydirection") if name in content]
-        tensors = [len(content[name]) for name in groups]
-        is_surface = "xcoordinates" in content
+    contents = read_contents(path)
+    groups = [name for name in ("xdirection", "ydirection") if name in contents.groups]
+    is_surface = "xcoordinates" in contents.items and not contents.is_result
     if groups and not is_surface:
-        held = " and ".join(f"{name} of {count} tensors" for name, count in zip(groups, tensors, strict=True))
+        counts = (sum(name.startswith(f"{group}/") for name in contents.items) for group in groups)
+        held = " and ".join(f"{group} of {count} tensors" for group, count in zip(groups, counts, strict=True))
         return _joined(path, ["directions in the original tool's layout", held])
-    return _joined(path, _surface_file_lines(path) if is_surface else _result_lines(path))
+    return _joined(path, _surface_file_lines(path, contents) if is_surface else _result_lines(path, contents))
 
 
 def _joined(path: str | os.PathLike[str], lines: Iterable[str]) -> str:
@@ -57,19 +58,19 @@ def _is_hdf5(file: Path) -> bool:
         return False
 
 
-def _surface_file_lines(path: str | os.PathLike[str]) -> list[str]:
-    from landscape.store.legacy_surfaces import import_surface
+def _surface_file_lines(path: str | os.PathLike[str], contents: Contents) -> list[str]:
+    from landscape.store.legacy_surfaces import as_surface
 
     return [
         "surface in the original tool's layout (landscape convert makes a result of it)",
-        *_plane(import_surface(path)),
+        *_plane(as_surface(path, contents)),
     ]
 
 
-def _result_lines(path: str | os.PathLike[str]) -> list[str]:
-    from landscape.store.results import load_result
+def _result_lines(path: str | os.PathLike[str], contents: Contents) -> list[str]:
+    from landscape.store.results import as_result
 
-    dataset = load_result(path)
+    dataset = as_result(path, contents)
     kind = dataset.attrs["kind"]
     if kind in ("plane", "trajectory") and "loss" in dataset and "status" in dataset:
         along = _path(dataset) if kind == "trajectory" else []
