@@ -9,6 +9,7 @@ from typing import Any
 
 import xarray as xr
 
+from landscape.numerics.stopping import in_pieces
 from landscape.store import ResultFile
 from landscape.studies.curvature_probe import prepare_curvature
 from landscape.studies.path_probe import prepare_path
@@ -63,11 +64,12 @@ def probe_checkpoint(
             return ProbeOutcome(path, existing, 0)
         saver = Saver(file, places, prepared.attributes, prepared.task)
         already = 0 if existing is None else prepared.count(existing)
-        try:
-            result = prepared.measure(existing, saver)
-        except BaseException:
-            saver.save_unfinished()
-            raise
-        result = result.assign_attrs(**prepared.attributes, complete=1)
-        file.save(result)
+        with in_pieces():
+            try:
+                result = prepared.measure(existing, saver)
+            except BaseException:
+                saver.save_unfinished()
+                raise
+            result = result.assign_attrs(**prepared.attributes, complete=1)
+            file.save(result)
         return ProbeOutcome(path, result, prepared.count(result) - already)

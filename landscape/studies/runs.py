@@ -13,6 +13,7 @@ from torch import nn
 from landscape.data import DataSet, load_data
 from landscape.errors import CheckpointError
 from landscape.models import build_model, fitting_options
+from landscape.numerics.stopping import in_pieces
 from landscape.probes.gradient_flow import GradientFlow
 from landscape.probes.stability import StabilityProbe
 from landscape.probes.step_observer import StepProbe
@@ -76,16 +77,17 @@ def train_run(settings: RunSettings, places: Places, *, folder: Path | None = No
         done = 0 if state is None else int(state["epoch"])
         if state is not None and done:
             places.reporter.message(f"resuming {folder} after epoch {done} of {state['config']['epochs']}")
-        result = fit(
-            module,
-            dataset,
-            settings.training,
-            loss=settings.loss,
-            device=places.device,
-            observers=(*watch.observers, writer, *places.reporter.training_observers(folder.name)),
-            resume=state,
-        )
-        return RunOutcome(folder, writer.finish(result), len(result.history) - done)
+        with in_pieces():
+            result = fit(
+                module,
+                dataset,
+                settings.training,
+                loss=settings.loss,
+                device=places.device,
+                observers=(*watch.observers, writer, *places.reporter.training_observers(folder.name)),
+                resume=state,
+            )
+            return RunOutcome(folder, writer.finish(result), len(result.history) - done)
 
 
 class _Watch:
