@@ -21,13 +21,14 @@ def read_hdf5(path: str | os.PathLike[str]) -> bytes:
     Raises:
         ResultFileError: where it is missing, a folder, empty, unreadable, or not HDF5.
     """
-    file = Path(path)
-    if not file.exists():
-        raise ResultFileError(f"{path}: no such file. Check the path, or make the file first.")
-    if file.is_dir():
-        raise ResultFileError(f"{path}: is a folder. Give the path of a result file in it, such as a .h5 file.")
     try:
-        data = file.read_bytes()
+        data = Path(path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ResultFileError(f"{path}: no such file. Check the path, or make the file first.") from None
+    except IsADirectoryError:
+        raise ResultFileError(
+            f"{path}: is a folder. Give the path of a result file in it, such as a .h5 file."
+        ) from None
     except OSError as error:
         raise ResultFileError(f"{path}: cannot be read: {error.strerror}. Check its permissions.") from error
     if not data:
@@ -78,7 +79,7 @@ def refuse_other(path: str | os.PathLike[str], is_same: Callable[[h5py.File], bo
     Raises:
         ResultFileError: where something else lies at ``path``.
     """
-    if not os.path.lexists(path) or Path(path).is_dir():
+    if not os.path.lexists(path) or os.path.isdir(path):  # noqa: PTH112 - Path's fails where the disk does
         return
     with open_hdf5(path) as file:
         if not is_same(file):
