@@ -6,6 +6,7 @@ mappings, lists and tuples become JSON text; None is left out.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -211,7 +212,11 @@ class _Lock:
             raise write_error(self._path, error) from error
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        try:
+            self._lock.release()
+        except OSError:  # the file is written; a lock that cannot be given up is tried again, and ends with the process
+            with contextlib.suppress(OSError):
+                self._lock.release()
 
 
 def _is_result(contents: Contents) -> bool:

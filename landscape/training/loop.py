@@ -16,6 +16,7 @@ from landscape.errors import InputError
 from landscape.numerics.devices import resolve_device
 from landscape.numerics.isolation import isolated, seed_modules
 from landscape.numerics.seeds import derive_seed, generator
+from landscape.numerics.stopping import look
 from landscape.objective.batches import PreparedBatches
 from landscape.objective.losses import loss_name, per_sample_loss
 from landscape.objective.runner import Forward, call
@@ -156,6 +157,7 @@ class _Run:
         order = torch.randperm(len(self.indices), generator=generator(config.seed, "shuffle", epoch))
         steps = config.updates_after(epoch, self.steps_per_epoch) - learner.updates
         for part in _batches(self.indices[order.to(self.indices.device)], config.batch_size)[:steps]:
+            look()
             if config.augment:
                 batch = train.training_batch(part, generator(config.seed, "augment", learner.updates))
             else:
