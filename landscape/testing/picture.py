@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -226,6 +225,8 @@ def _guessing(case: Case, accuracy: float, chance: float, classes: int) -> str:
 
 def _matched(guesses: Tensor, targets: Tensor, classes: int) -> float:
     """The accuracy under the best renumbering of the classes."""
+    from scipy.optimize import linear_sum_assignment
+
     counts = np.zeros((classes, classes))
     np.add.at(counts, (guesses.numpy(), targets.clamp(max=classes - 1).numpy()), 1)
     rows, columns = linear_sum_assignment(-counts)

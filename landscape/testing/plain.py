@@ -196,7 +196,9 @@ def joined(made: Sequence[Any], rows: Sequence[int]) -> Any:
 def seeded(seed: int = 0) -> Iterator[None]:
     """While open, the generators of PyTorch, numpy and Python give what ``seed`` gives; afterwards they are as before."""
     with kept_generators():
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed takes longer than a small network
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed_all(seed)
         np.random.seed(seed)  # noqa: NPY002  # the one that modules draw from
         random.seed(seed)
         yield
@@ -206,7 +208,7 @@ def seeded(seed: int = 0) -> Iterator[None]:
 def kept_generators() -> Iterator[None]:
     """Afterwards the global generators of PyTorch, numpy and Python are as before."""
     numbers, own = np.random.get_state(), random.getstate()  # noqa: NPY002
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         try:
             yield
         finally:
