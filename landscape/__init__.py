@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from landscape.studies.comparison import Comparison, compare
     from landscape.training import TrainingConfig, fit, history_dataset
 
-# public name -> (module, name there; None: the module itself)
-_HOMES: dict[str, tuple[str, str | None]] = {
+# public name -> (module, name there)
+_HOMES = {
     "Objective": ("landscape.objective.objective", "Objective"),
     "Evaluation": ("landscape.objective.values", "Evaluation"),
     "Gradient": ("landscape.objective.objective", "Gradient"),
@@ -102,7 +102,7 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "ImageData": ("landscape.data", "ImageData"),
     "build_model": ("landscape.models", "build_model"),
     "vgg": ("landscape.models", "vgg"),
-    "testing": ("landscape.testing", None),
+    "testing": ("landscape.testing", ""),  # the module itself
     "LandscapeError": ("landscape.errors", "LandscapeError"),
 }
 
@@ -138,7 +138,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'landscape' has no attribute {name!r}")
     module, attribute = _HOMES[name]
     home = importlib.import_module(module)
-    value = home if attribute is None else getattr(home, attribute)
+    value = getattr(home, attribute) if attribute else home
     globals()[name] = value
     return value
 
