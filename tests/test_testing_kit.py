@@ -134,7 +134,10 @@ def test_a_loss_that_couples_samples_is_found() -> None:
     def contrastive(outputs: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(outputs @ outputs.T, torch.arange(len(outputs)), reduction="none")
 
-    wrong(check_objective(mlp(), contrastive, (X, Y), batch_size=12), "per sample", "couples", "batch_size=")
+    finding = check_objective(mlp(), contrastive, (X, Y), batch_size=12)["per sample"]
+    assert not finding.ok
+    assert "the loss couples the samples of a batch" in finding.sentence
+    assert "batch_size=" in finding.sentence
 
 
 def test_a_value_that_is_not_the_users_own_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

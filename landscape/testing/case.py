@@ -93,6 +93,13 @@ class Case:
             return self.own.outputs(self.samples[0])
 
     @cached_property
+    def batches_matter(self) -> str:
+        """Why the batches are part of the result, in words that the objective knows of itself; empty where they are not."""
+        if self.objective.batch_norm == "batch":
+            return f"under the policy batch, BatchNorm couples the samples of a batch of {self.objective.batch_size}"
+        return str(self.objective.provenance().get("loss_batches", ""))
+
+    @cached_property
     def loss_here(self) -> float:
         """The objective's loss at the checkpoint."""
         return self.objective.evaluate().loss

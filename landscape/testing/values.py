@@ -26,13 +26,10 @@ def per_sample(case: Case) -> Iterator[Finding]:
     if case.objective.n_samples < 4:
         yield Finding(name, None, "cannot be told from fewer than four samples.")
         return
-    if case.objective.batch_norm == "batch":
-        yield Finding(
-            name,
-            True,
-            f"not asked for: under the policy batch, BatchNorm couples the samples of a batch of "
-            f"{case.objective.batch_size}, which is part of every result.",
-        )
+    if case.batches_matter:
+        intended = case.objective.batch_norm == "batch"
+        sentence = f"{case.batches_matter}. The batch size is part of every result: choose it by batch_size=."
+        yield Finding(name, True if intended else None, sentence)
         return
     plain = case.own
     with torch.no_grad(), seeded():
@@ -215,8 +212,8 @@ def order(case: Case) -> Iterator[Finding]:
         )
         yield Finding("order", False, sentence, {"before": before, "after": after})
         return
-    if objective.batch_norm == "batch":
-        sentence = "points may come in any order; the order of samples makes the batches, whose statistics are part of the result."
+    if case.batches_matter:
+        sentence = "points may come in any order; that of samples makes the batches, which are part of the result."
         yield Finding("order", True, sentence)
         return
     yield _of_samples(case, before)
