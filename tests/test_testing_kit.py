@@ -140,6 +140,27 @@ def test_a_loss_that_couples_samples_is_found() -> None:
     assert "batch_size=" in finding.sentence
 
 
+def test_a_loss_that_reads_the_weights_is_found() -> None:
+    module = mlp()
+
+    def decayed(outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, targets, reduction="none") + module[0].weight.square().sum()
+
+    wrong(check_objective(module, decayed, (X, Y)), "outputs alone", "0.weight", "forward=")
+
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(3))
+
+        def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+            return F.cross_entropy(self.scale * outputs, targets, reduction="none")
+
+    finding = check_objective(module, Scaled(), (X, Y))["outputs alone"]
+    assert finding.ok is None
+    assert "no part of θ" in finding.sentence
+
+
 def test_a_value_that_is_not_the_users_own_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluate = ls.Objective.evaluate
 

@@ -20,6 +20,7 @@ from landscape.testing.untouched import changed, listed, trace
 Check = Callable[[Case], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
     values.per_sample,
+    values.outputs_alone,
     values.value,
     values.deterministic,
     values.order,
