@@ -154,6 +154,12 @@ def test_doubts_about_a_picture_are_said(plane: xr.Dataset) -> None:
     told(check_result(flat), "range", False, "do not reach")
 
 
+def test_words_of_a_file_cannot_speak_to_the_terminal(plane: xr.Dataset) -> None:
+    said = str(check_result(plane.assign_attrs(dead=1, dead_reason="\x1b[31mred\x07\x9b")))
+    assert "red" in said
+    assert all(letter.isprintable() or letter == "\n" for letter in said)
+
+
 def test_a_result_that_lacks_what_its_kind_has_is_found(plane: xr.Dataset) -> None:
     del (bare := plane.copy())["loss"].attrs["units"]
     assert not check_result(bare).ok

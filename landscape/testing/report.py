@@ -78,12 +78,17 @@ class Report:
     def __str__(self) -> str:
         column = max((len(finding.name) for finding in self.findings), default=0)
         rows = [_row(finding, column) for finding in self.findings]
-        return "\n".join([*textwrap.wrap(self.subject, _WIDTH), *rows, self._total()])
+        return _printable("\n".join([*textwrap.wrap(self.subject, _WIDTH), *rows, self._total()]))
 
     def _total(self) -> str:
         unsure = sum(finding.ok is None for finding in self.findings)
         wrong = f"{len(self.wrong)} wrong" if self.wrong else "nothing wrong"
         return f"{len(self.findings)} properties: {wrong}" + (f", {unsure} for you to judge (?)." if unsure else ".")
+
+
+def _printable(text: str) -> str:
+    """Without control characters, which names and words from a file may hold and a terminal would obey."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def _row(finding: Finding, column: int) -> str:
