@@ -26,6 +26,7 @@ COMMANDS = {
     "compare": "Compare runs by one setting, with the uncertainty of every difference.",
     "topology": "Find the minima and saddles of a measured plane, and how deep they are.",
     "plot": "Draw results: PNG, SVG, PDF or an interactive page.",
+    "check": "Check a result, a checkpoint, or your model with data and loss.",
     "info": "Say what is in a checkpoint or a result.",
     "study": "Do everything that a study file names and that is missing.",
     "convert": "Read or write surfaces of the original loss-landscape tool.",
