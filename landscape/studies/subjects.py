@@ -10,9 +10,10 @@ from typing import Any
 from torch import nn
 
 from landscape.data import DataSet, load_data
-from landscape.models import build_model
+from landscape.errors import CheckpointError, InputError
+from landscape.models import build_model, fitting_options
 from landscape.objective.objective import Objective
-from landscape.store import Checkpoint, load_checkpoint, load_into
+from landscape.store import Checkpoint, deduced_size, fitted, load_checkpoint, load_into
 from landscape.studies.places import Places
 from landscape.studies.run_settings import DEFAULT_DATA
 from landscape.studies.runs import build_from, with_data
@@ -30,6 +31,8 @@ class Subject:
         loss: a loss's name, likewise.
         to: further checkpoints of the same model: one for a line, two for a plane.
         directions: a file of directions in the original tool's layout.
+        key: which of a foreign file's weights, as in :func:`landscape.store.load_checkpoint`.
+        to_key: the same for those of ``to``; by default as ``key``.
     """
 
     checkpoint: Path
@@ -38,6 +41,8 @@ class Subject:
     loss: str | None = None
     to: tuple[Path, ...] = ()
     directions: Path | None = None
+    key: str | None = None
+    to_key: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +101,8 @@ class Opened:
         return {
             "checkpoint": self.stem,
             "checkpoint_hash": self.checkpoint.weights_hash(),
+            **({"checkpoint_key": self.checkpoint.key} if self.checkpoint.key else {}),
+            **({"checkpoint_note": self.checkpoint.note} if self.checkpoint.note else {}),
             "model": str(self.model.get("name", "")),
             "model_options": options,
             **({"norm": str(options["norm"])} if "norm" in options else {}),
@@ -121,10 +128,14 @@ def open_subject(subject: Subject, places: Places) -> Opened:
     Raises:
         CheckpointError: if the checkpoint cannot be read, does not say its model, or does not fit it.
     """
-    checkpoint = load_checkpoint(subject.checkpoint)
+    checkpoint = load_checkpoint(subject.checkpoint, subject.key)
     dataset, data = _data(subject, checkpoint, places)
-    module, model = _module(subject, checkpoint, dataset)
-    others = tuple(load_checkpoint(path) for path in subject.to)
+    module, model = _module(subject, checkpoint, dataset, places)
+    checkpoint = fitted(module, checkpoint)
+    others = tuple(fitted(module, load_checkpoint(path, subject.to_key or subject.key)) for path in subject.to)
+    for one in (checkpoint, *others):
+        if one.note:
+            places.reporter.message(f"{one.path}: {one.note}")
     loss = subject.loss or checkpoint.loss or "cross_entropy"
     return Opened(subject, checkpoint, others, module, model, dataset, data, loss)
 
@@ -137,18 +148,44 @@ def _data(subject: Subject, checkpoint: Checkpoint, places: Places) -> tuple[Dat
     return loaded, spec
 
 
-def _module(subject: Subject, checkpoint: Checkpoint, dataset: DataSet) -> tuple[nn.Module, dict[str, Any]]:
-    if subject.model is not None:
-        spec = with_data(subject.model, dataset)
-        module = build_model(spec["name"], **spec["options"])
-    else:
-        spec = dict(checkpoint.model or {})
+def _module(
+    subject: Subject, checkpoint: Checkpoint, dataset: DataSet, places: Places
+) -> tuple[nn.Module, dict[str, Any]]:
+    if subject.model is None:
         module = build_from(checkpoint)
-    load_into(module, checkpoint)
+        load_into(module, checkpoint)
+        return module, dict(checkpoint.model or {})
+    spec = with_data(subject.model, dataset)
+    module = build_model(spec["name"], **spec["options"])
+    try:
+        load_into(module, checkpoint)
+    except CheckpointError:
+        outputs = None if "classes" in subject.model["options"] else _outputs(spec, checkpoint)
+        if outputs is None or outputs < (dataset.classes or 1):
+            raise
+        spec["options"]["classes"] = outputs
+        module = build_model(spec["name"], **spec["options"])
+        load_into(module, checkpoint)
+        if dataset.classes is not None:
+            places.reporter.message(
+                f"{checkpoint.path} has {outputs} outputs, more than the {dataset.classes} classes of {dataset.name}"
+            )
     return module, spec
+
+
+def _outputs(spec: Mapping[str, Any], checkpoint: Checkpoint) -> int | None:
+    """How many classes a checkpoint's own shapes are of; None where the builder takes no such option, or they do not say it."""
+    if not fitting_options(spec["name"], classes=1):
+        return None
+    try:
+        small, large = (build_model(spec["name"], **{**spec["options"], "classes": count}) for count in (2, 3))
+    except InputError:
+        return None
+    return deduced_size(checkpoint, small, large, 2)
 
 
 def stem(path: Path) -> str:
     """What people call a checkpoint: its file, with the run's folder where it is one of a run's."""
+    path = path.parent if path.name.endswith(".index.json") else path
     run = f"{path.parent.name}-" if path.name.startswith(("last", "best", "epoch-")) and path.parent.name else ""
     return f"{run}{path.stem}"
