@@ -38,8 +38,8 @@ def namings(given: Sequence[str], wanted: Sequence[str], counts: Collection[str]
 
 
 def prefixes(names: Sequence[str]) -> list[str]:
-    """Everything, up to a dot, that some of the names begin with."""
-    return sorted({name[: at + 1] for name in names for at, letter in enumerate(name) if letter == "."})
+    """Everything, up to a dot, that some of the names begin with, in the names' order."""
+    return list(dict.fromkeys(name[: at + 1] for name in names for at, letter in enumerate(name) if letter == "."))
 
 
 def under(prefix: str) -> Naming:

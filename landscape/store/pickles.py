@@ -20,11 +20,12 @@ import torch
 from torch import Tensor
 
 _VALUES = {str(value): value for value in vars(torch).values() if isinstance(value, torch.dtype)}
-_LARGEST_COPIES = 1_000_000  # entries
+_FEW, _LARGEST_COPIES = 8, 200_000  # entries of containers: shapes are free, and all others together are so many
 _STORAGES = {
-    "Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16, "Long": torch.int64,
-    "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8, "Bool": torch.bool,
+    "Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16,
+    "Long": torch.int64, "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8, "Bool": torch.bool,
     "ComplexDouble": torch.complex128, "ComplexFloat": torch.complex64, "Untyped": torch.uint8,
+    "QInt8": torch.int8, "QUInt8": torch.uint8, "QInt32": torch.int32,
 }  # fmt: skip
 _NAME = re.compile(r"(?!\d)[\w<>]+(\.[\w<>]+)*")  # a text file read as a pickle asks for things that are no names
 _OLD_MODULES = {
@@ -194,7 +195,7 @@ class _Machine:
             kept = self._encoded.setdefault(id(arguments[0]), (arguments[0], arguments[0].encode("latin-1")))
             return kept[1]
         # A container can be copied again and again by a few bytes each time; no checkpoint does.
-        self._copied += sum(len(a) for a in arguments if isinstance(a, list | dict | tuple))
+        self._copied += sum(len(a) for a in arguments if isinstance(a, list | dict | tuple) and len(a) > _FEW)
         maker = _MAKERS.get(name) if isinstance(function, Named) and self._copied < _LARGEST_COPIES else None
         made = None if maker is None else maker(*arguments)
         return self.stand_in(name) if made is None else made
