@@ -24,7 +24,16 @@ _FILE = click.Path(path_type=Path)
 @click.command("probe")
 @chain(
     click.argument("files", type=_FILE, nargs=-1),
-    click.option("--checkpoint", type=_FILE, help="A run's checkpoint, a state dict, or .safetensors."),
+    click.option(
+        "--checkpoint",
+        type=_FILE,
+        help="A run's checkpoint, a state dict, .safetensors or their index, or a folder of Hugging Face.",
+    ),
+    click.option(
+        "--checkpoint-key",
+        metavar="KEY",
+        help="Which weights of a file that holds several, such as state_dict_ema, or a prefix of their names; also of --to.",
+    ),
     click.option(
         "--kind",
         help="plane, line, steps, trajectory, sharpness, noise_scale, path, curvature or curvature-map.  [default: plane]",
@@ -49,6 +58,7 @@ _FILE = click.Path(path_type=Path)
         multiple=True,
         help="Lead to this checkpoint (line, path), these two (plane), or through these (trajectory).",
     ),
+    click.option("--to-key", metavar="KEY", help="Which weights of --to, where they are others than --checkpoint-key."),
     click.option("--directions", type=_FILE, help="A file of the original loss-landscape tool, or a curvature result."),
     sample_options("400, curvature-map 100", batch_norm="frozen; path: reestimated"),
     click.option(
@@ -140,6 +150,8 @@ _FILE = click.Path(path_type=Path)
 def command(
     files: tuple[Path, ...],
     checkpoint: Path | None,
+    checkpoint_key: str | None,
+    to_key: str | None,
     seeds: str | None,
     to: tuple[Path, ...],
     directions: Path | None,
@@ -152,8 +164,8 @@ def command(
 ) -> None:
     """Measure the loss around a checkpoint, along the steps from it or the training that led to it, into one labelled HDF5 file.
 
-    FILES are a run's folder, which stands for its last checkpoint, or checkpoints: the one that is probed where --checkpoint does
-    not say it, then more to lead to, so that --to epoch-*.pt takes all that the shell makes of it.
+    FILES are a run's folder, which stands for its last checkpoint, a folder of Hugging Face, or checkpoints: the one that is
+    probed where --checkpoint does not say it, then more to lead to, so that --to epoch-*.pt takes all that the shell makes of it.
 
     A checkpoint of a model of your own names your functions, and what only a file names is not run: repeat --model, --data and
     --loss, or say --trust.
@@ -172,7 +184,7 @@ def command(
     parts = named_parts(options)
     settings = probe_settings(given(**options, seeds=None if seeds is None else whole_numbers(seeds, "--seeds")))
     checkpoint, to = _checkpoints(checkpoint, to, files)
-    subject = Subject(checkpoint, to=to, directions=directions, **parts)
+    subject = Subject(checkpoint, to=to, directions=directions, key=checkpoint_key, to_key=to_key, **parts)
     with Terminal() as terminal:
         places = Places(data_root=data_root, download=download, device=device, save_every=save_every, reporter=terminal)
         outcome = probe_checkpoint(subject, settings, places, out=out)
@@ -186,5 +198,6 @@ def _checkpoints(
     if checkpoint is None:
         if not files:
             raise click.UsageError("Missing option '--checkpoint', or a run's folder.")
-        checkpoint, files = files[0] / "last.pt" if files[0].is_dir() else files[0], files[1:]
+        run = files[0].is_dir() and (files[0] / "last.pt").exists()
+        checkpoint, files = files[0] / "last.pt" if run else files[0], files[1:]
     return checkpoint, (*to, *files)
