@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from landscape.numerics.grids import Axis, Grid
     from landscape.numerics.parameters import ParameterVector
     from landscape.numerics.refinement import Refinement
-    from landscape.objective.objective import Gradient, Objective
+    from landscape.objective.objective import Objective
     from landscape.objective.subspace import Subspace
-    from landscape.objective.values import Evaluation
+    from landscape.objective.values import Evaluation, Gradient
     from landscape.probes.curvature import curvature
     from landscape.probes.curvature_config import CurvatureConfig
     from landscape.probes.curvature_map import EigenvalueSearch, curvature_map
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Objective": ("landscape.objective.objective", "Objective"),
     "Evaluation": ("landscape.objective.values", "Evaluation"),
-    "Gradient": ("landscape.objective.objective", "Gradient"),
+    "Gradient": ("landscape.objective.values", "Gradient"),
     "line": ("landscape.probes.plane", "line"),
     "plane": ("landscape.probes.plane", "plane"),
     "surface": ("landscape.probes.plane", "surface"),

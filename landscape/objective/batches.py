@@ -75,9 +75,9 @@ class PreparedBatches:
         return len(self._parts)
 
     @property
-    def first_size(self) -> int:
-        """The samples of the first batch."""
-        return len(self._parts[0])
+    def sizes(self) -> list[int]:
+        """The samples of each batch."""
+        return [len(part) for part in self._parts]
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         for number, part in enumerate(self._parts):
