@@ -55,13 +55,15 @@ _HASHED = {
 class Numbers:
     """Values that agree with others where each lies within ``relative`` of the largest of them, or within ``absolute``.
 
-    NaN agrees with NaN, and an infinite value with itself. ``said``: whether they say something to people.
+    NaN agrees with NaN, and an infinite value with itself. ``said``: whether they say something to people. ``local``: whether they
+    depend on what kind of device it is, which is part of their name, and say nothing where the stored ones are of another.
     """
 
     values: tuple[float, ...]
     relative: float
     absolute: float = 0.0
     said: bool = False
+    local: bool = False
 
     def unlike(self, stored: Sequence[float]) -> int | None:
         """The place of the first value that does not agree with the stored one, or None."""
@@ -110,6 +112,8 @@ class Signature:
         facts, numbers = stored.get("facts", {}), stored.get("numbers", {})
         found = [_of_fact(n, facts.get(n), now) for n, now in self.facts.items() if _json(facts.get(n)) != _json(now)]
         for name, now in self.numbers.items():
+            if now.local and name not in numbers:
+                continue
             before = numbers.get(name, ())
             place = now.unlike(before)
             if place is not None:
@@ -189,6 +193,21 @@ def reduced(value: Any, name: str, relative: float) -> dict[str, Numbers]:
     return found
 
 
+def said_values(
+    losses: Sequence[float], accuracy: float | None, outputs: Any, where: str, precision: str
+) -> dict[str, Numbers]:
+    """Losses and accuracy with the outputs that they come from, which say how well a small loss is known."""
+    alike = ALIKE[precision]
+    made = reduced(outputs, f"output {where}", alike)
+    size = max((abs(v) for one in made.values() for v in one.values if math.isfinite(v)), default=0.0)
+    rounding = CANCELLED * size * torch.finfo(torch.float64 if precision == "fp64" else torch.float32).eps
+    return {
+        f"loss {where}": Numbers(tuple(losses), alike, rounding, said=True),
+        f"accuracy {where}": Numbers(() if accuracy is None else (accuracy,), alike, said=True),
+        **made,
+    }
+
+
 def _facts(objective: Objective) -> dict[str, Any]:
     """What is equal or not. θ and the rest without names, which decide nothing."""
     theta, normalised = objective.theta.views(), objective.batch_norm if objective.bn_layers else None
@@ -248,20 +267,11 @@ def _few(objective: Objective) -> Objective:
 
 def _values(objective: Objective, theta: ParameterVector, where: str) -> dict[str, Numbers]:
     """Loss and metric over all samples, and outputs for a few."""
-    alike = ALIKE[objective.precision]
     found = objective.evaluate(theta)
     few = _few(objective)
     few._load(theta)
     outputs = few._runner.of(few._engine.flat.module).tried(next(iter(few._batches))[0])
-    made = reduced(outputs, f"output {where}", alike)
-    size = max((abs(v) for one in made.values() for v in one.values if math.isfinite(v)), default=0.0)
-    rounding = CANCELLED * size * torch.finfo(torch.float64 if objective.precision == "fp64" else torch.float32).eps
-    accuracy = () if found.accuracy is None else (found.accuracy,)
-    return {
-        f"loss {where}": Numbers((found.loss, found.standard_error), alike, rounding, said=True),
-        f"accuracy {where}": Numbers(accuracy, alike, said=True),
-        **made,
-    }
+    return said_values((found.loss, found.standard_error), found.accuracy, outputs, where, objective.precision)
 
 
 def _gradient(objective: Objective, theta: ParameterVector, step: Tensor) -> Numbers:
