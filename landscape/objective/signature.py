@@ -181,13 +181,19 @@ def vector_numbers(vectors: Mapping[str, Tensor], layout: Layout, precision: str
     return {name: Numbers(tuple(values), relative) for name, values in found.items()}
 
 
+def spread(count: int, few: int) -> Tensor:
+    """``few`` places of ``count``, or all if they are fewer, evenly spaced from the first to the last."""
+    chosen = min(few, count)
+    return torch.arange(chosen) * (count - 1) // max(chosen - 1, 1)
+
+
 def reduced(value: Any, name: str, relative: float) -> dict[str, Numbers]:
     """The first :data:`MOST` tensors in ``value`` as few numbers each: mean, root mean square and :data:`PLACES` entries."""
     found = {}
     for number, tensor in enumerate(tensors_in(value)[:MOST], 1):
         flat = (torch.view_as_real(tensor) if tensor.is_complex() else tensor).detach().reshape(-1).cpu().double()
         if flat.numel():
-            entries = flat[torch.linspace(0, flat.numel() - 1, min(PLACES, flat.numel())).long()]
+            entries = flat[spread(flat.numel(), PLACES)]
             values = (float(flat.mean()), float(flat.square().mean().sqrt()), *entries.tolist())
             found[name if number == 1 else f"{name} ({number})"] = Numbers(values, relative)
     return found
@@ -260,9 +266,7 @@ def _reference(objective: Objective) -> Objective:
 
 def _few(objective: Objective) -> Objective:
     """The same over some of its samples, evenly spaced: data is often sorted by class."""
-    last = objective.n_samples - 1
-    places = torch.linspace(0, last, min(FEW, last + 1)).round().long().unique()
-    return objective.part(places.to(objective.indices.device))
+    return objective.part(spread(objective.n_samples, FEW).to(objective.indices.device))
 
 
 def _values(objective: Objective, theta: ParameterVector, where: str) -> dict[str, Numbers]:

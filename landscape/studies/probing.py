@@ -51,7 +51,7 @@ def probe_checkpoint(
     The result is saved every ``places.save_every`` seconds, at the end, and when anything stops it.
 
     Raises:
-        MismatchError: if ``out`` holds a result of other settings, naming them.
+        MismatchError: if the file holds a result of other settings, naming them, or one that other code or data made.
         LockedError: if another process writes the same file.
         CheckpointError: if the checkpoint does not fit the model.
     """
@@ -59,6 +59,8 @@ def probe_checkpoint(
     path = out or places.outputs / f"{prepared.stem}-{settings.kind}-{short_hash(prepared.identity)}.h5"
     with ResultFile(path, prepared.identity) as file:
         existing = file.existing()
+        if existing is not None:
+            prepared.check(existing, path)
         if existing is not None and existing.attrs.get("complete") == 1:
             return ProbeOutcome(path, existing, 0)
         saver = Saver(file, places, prepared.attributes, prepared.task)

@@ -19,7 +19,7 @@ from landscape.numerics.isolation import isolated, seed_modules
 from landscape.numerics.seeds import derive_seed, generator
 from landscape.objective.batches import map_tensors, tensors_in
 from landscape.objective.runner import Runner
-from landscape.objective.signature import ALIKE, DERIVED, Numbers, Signature, reduced, said_values
+from landscape.objective.signature import ALIKE, DERIVED, Numbers, Signature, reduced, said_values, spread
 from landscape.training.config import TrainingConfig
 from landscape.training.learner import Learner, means
 
@@ -35,8 +35,7 @@ def training_signature(learner: Learner, data: DataSet, indices: Tensor, config:
     Args:
         indices: which training samples there are, of which :data:`FEW` are looked at.
     """
-    count = len(indices)
-    places = indices[torch.linspace(0, count - 1, min(FEW, count)).round().long().unique().to(indices.device)]
+    places = indices[spread(len(indices), FEW).to(indices.device)]
     inputs, targets = data.train.batch(places)
     batch = learner.place(inputs), learner.place(targets)
     with isolated(learner.device):
