@@ -202,6 +202,11 @@ class Objective:
         return len(self._batches)
 
     @property
+    def channels_last(self) -> bool:
+        """Whether images, and with them 4-D parameters, are laid out so that the channels of a pixel stand together."""
+        return self._made.channels_last
+
+    @property
     def points_at_once(self) -> int:
         """How many points :meth:`evaluate_points` measures in one pass: 1, or for very small modules more."""
         return 1 if self._stacked is None else POINTS
@@ -361,7 +366,7 @@ class Objective:
             "device": self.device.type,
             "threads": torch.get_num_threads(),
             "engine": f"{self.engine_note}; compiled" if self.compiled else self.engine_note,
-            "memory_format": "channels_last" if self._made.channels_last else "contiguous",
+            "memory_format": "channels_last" if self.channels_last else "contiguous",
         }
 
     def _loss_batches(self) -> str:

@@ -19,6 +19,7 @@ from landscape.numerics.directions import (
 from landscape.numerics.directions import orthogonalize as orthogonalized
 from landscape.numerics.parameters import ParameterVector
 from landscape.objective.objective import Objective
+from landscape.objective.signature import Numbers, vector_numbers
 from landscape.objective.subspace import Subspace
 from landscape.probes.along import gradient_direction
 
@@ -195,6 +196,23 @@ def _label(direction: Direction, axis: int) -> str:
         "file": f"direction {axis + 1} of the file",
     }
     return f"{names.get(str(kind), 'given direction')} ({scale}{others})"
+
+
+def span_numbers(span: Span, precision: str) -> dict[str, Numbers]:
+    """By which the directions of a span are told from those of another, however they were made."""
+    theta = span.subspaces[0].origin
+    each = {
+        f"direction {axis} of seed {seed}": direction
+        for seed, subspace in zip(span.seeds, span.subspaces, strict=True)
+        for axis, direction in zip("xyzuvw", subspace.directions, strict=False)
+    }
+    found = vector_numbers({name: direction.vector for name, direction in each.items()}, theta.layout, precision)
+    for name, direction in each.items():
+        if direction.statistics is not None:
+            changes = direction.statistics.cpu().double()
+            values = (float(changes.norm()), float(changes.sum()))
+            found[f"change of the statistics along {name}"] = Numbers(values, found[name].relative)
+    return found
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def probe_checkpoint(
 
     Raises:
         ResultFileError: before anything is measured, if ``out`` cannot be written.
-        MismatchError: if ``out`` holds a result of other settings, naming them.
+        MismatchError: if the file holds a result of other settings, naming them, or one that other code or data made.
         LockedError: if another process writes the same file.
         CheckpointError: if the checkpoint does not fit the model.
     """
@@ -67,6 +67,8 @@ def probe_checkpoint(
     path = out or places.outputs / f"{stem}-{settings.kind}-{short_hash(prepared.identity)}.h5"
     with ResultFile(path, prepared.identity) as file:
         existing = file.existing()
+        if existing is not None:
+            prepared.check(existing, path)
         if existing is not None and existing.attrs.get("complete") == 1:
             return ProbeOutcome(path, existing, 0)
         saver = Saver(file, places, prepared.attributes, prepared.task)

@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from landscape.data import DATA_SETS
 from landscape.errors import InputError, unknown_choice
+from landscape.numerics.references import is_reference
 from landscape.probes.steps import StepProbeConfig
 from landscape.studies.checking import Settings, checked
 from landscape.studies.names import file_part
@@ -68,6 +69,11 @@ class RunSettings(Settings):
             **recipe,
             **self._watching(),
         }
+
+    @property
+    def runs_own_code(self) -> bool:
+        """Whether model, data or loss are a user's, who may edit them."""
+        return any(is_reference(name) for name in (self.model, self.data, self.loss))
 
     def step_probe(self, images: int) -> StepProbeConfig | None:
         """When and where the step probe looks in a training on a split of ``images``; None where it does not."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
+from torch import nn
 
 from landscape.data import DataSet, load_data
 from landscape.errors import MismatchError
@@ -20,7 +21,7 @@ from landscape.store import ResultFile, check_writable, load_checkpoint, load_re
 from landscape.studies.health import health_of
 from landscape.studies.places import Places, short_hash
 from landscape.studies.run_settings import RunSettings
-from landscape.training import EpochReport, Observer, TrainingResult, fit, history_dataset
+from landscape.training import EpochReport, Observer, TrainingResult, fit, history_dataset, signature_of
 
 _START = "stability_start"
 HISTORY, FLOW, STEPS, STABILITY = RESULTS = ("history.h5", "gradient_flow.h5", "steps.h5", "stability.h5")
@@ -60,7 +61,7 @@ def train_run(settings: RunSettings, places: Places, *, folder: Path | None = No
     again with the same bits.
 
     Raises:
-        MismatchError: if ``folder`` holds a run of other settings, naming them.
+        MismatchError: if ``folder`` holds a run of other settings, naming them, or one that other code or data made.
         LockedError: if another process trains in the same folder.
     """
     folder = folder or run_folder(settings, places)
@@ -69,11 +70,16 @@ def train_run(settings: RunSettings, places: Places, *, folder: Path | None = No
     with ResultFile(folder / HISTORY, settings.identity()) as file:
         existing = file.existing()
         state = _saved_state(folder / "last.pt", settings)
-        if existing is not None and existing.attrs.get("status") in ("complete", "diverged") and state is not None:
+        ended = existing is not None and existing.attrs.get("status") in ("complete", "diverged") and state is not None
+        if existing is not None and ended and not settings.runs_own_code:
             return RunOutcome(folder, existing, 0)
         dataset = load_data(settings.data, root=places.data_root, download=places.download, **settings.data_options)
         spec = with_data({"name": settings.model, "options": settings.builder_options()}, dataset)
         module = build_model(spec["name"], seed=settings.training.seed, **spec["options"])
+        if state is not None:
+            _check_made(folder, state, module, dataset, settings, places)
+        if existing is not None and ended:
+            return RunOutcome(folder, existing, 0)
         watch = _Watch(folder, settings, len(dataset.train), state)
         writer = _Writer(folder, file, settings, spec, dataset, watch)
         done = 0 if state is None else int(state["epoch"])
@@ -90,6 +96,20 @@ def train_run(settings: RunSettings, places: Places, *, folder: Path | None = No
                 resume=state,
             )
             return RunOutcome(folder, writer.finish(result), len(result.history) - done)
+
+
+def _check_made(
+    folder: Path,
+    state: Mapping[str, Any],
+    module: nn.Module,
+    dataset: DataSet,
+    settings: RunSettings,
+    places: Places,
+) -> None:
+    """Refuse to take a run for that of the present code: from the same seed it is to start with the same values."""
+    now = signature_of(module, dataset, settings.training, loss=settings.loss, device=places.device)
+    advice = "Remove the folder to train anew, or train into another one with --out."
+    now.check((state.get("made") or {}).get("start"), str(folder), advice)
 
 
 class _Watch:

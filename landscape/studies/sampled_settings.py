@@ -17,6 +17,16 @@ from landscape.objective.engines import ENGINES
 from landscape.objective.runner import PRECISIONS
 from landscape.studies.checking import Settings
 
+# Fields of all kinds that decide no value of a result, and why. Every other field identifies it.
+WITHOUT_EFFECT = {
+    "name": "what the result is called",
+    "runs": "which runs it is of: a result is told by its checkpoint's hash",
+    "checkpoint": "which checkpoint of a run, likewise",
+    "to": "which runs a path leads to, likewise",
+    "engine": "an engine is used where its values are the module's, to rounding",
+    "batch_size": "values are the same to rounding, but under the policy batch, where it identifies the result",
+}
+
 
 class ProbeSettings(Settings):
     """What every kind of probe has: a name in its study, of which groups of runs (none: of all), and of which checkpoint."""
@@ -25,6 +35,10 @@ class ProbeSettings(Settings):
     name: str | None = None
     runs: tuple[str, ...] = ()
     checkpoint: Literal["last", "best"] = "last"
+
+    def identity(self) -> dict[str, Any]:
+        """What of the settings decides values: every field but those :data:`WITHOUT_EFFECT`."""
+        return {name: value for name, value in self.model_dump().items() if name not in WITHOUT_EFFECT}
 
 
 class SampledSettings(ProbeSettings):
@@ -38,6 +52,10 @@ class SampledSettings(ProbeSettings):
     batch_size: int | None = Field(default=None, ge=1)
     engine: str = "auto"
     compile: bool = False
+
+    def identity(self) -> dict[str, Any]:
+        batches = {"batch_size": self.batch_size} if self.batch_norm == "batch" else {}
+        return {**super().identity(), **batches}
 
     @field_validator("batch_norm", "precision", "engine")
     @classmethod
@@ -101,6 +119,12 @@ class RefinedSettings(SampledSettings):
             return None
         refinement = Refinement(self.tolerance, self.loss_max, self.max_points, self.minutes)
         return refinement if self.budgeted else self.bounded(refinement, counts)
+
+    def axes_identity(self, axes: Sequence[str]) -> dict[str, Any]:
+        """The same as :meth:`identity`, with axes and refinement as they are where the settings leave them open."""
+        refinement = self.refinement(axes)
+        resolved = {"adaptive": refinement is not None, "refinement": None if refinement is None else vars(refinement)}
+        return {**self.identity(), **dict(zip("xy", axes, strict=False)), **resolved}
 
     def bounded(self, refinement: Refinement, counts: Sequence[int]) -> Refinement:
         """The same with a budget, where neither points nor time are said."""

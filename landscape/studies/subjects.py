@@ -85,9 +85,9 @@ class Opened:
         )
 
     def identity(self) -> dict[str, Any]:
-        """What decides any measurement of it."""
+        """What it was asked to be."""
         return {
-            "checkpoint": self.checkpoint.weights_hash(),
+            "checkpoint_hash": self.checkpoint.weights_hash(),
             "to": [other.weights_hash() for other in self.others],
             "model": dict(self.model),
             "data": dict(self.data),
@@ -113,16 +113,6 @@ class Opened:
             **recipe,
             **({"training": training} if training else {}),
         }
-
-
-def sample_identity(objective: Objective, settings: SampledSettings) -> dict[str, Any]:
-    """What decides the samples and how they are run."""
-    made = objective.provenance()
-    return {
-        "split": settings.split,
-        **{key: made[key] for key in ("data_fingerprint", "index_hash", "n_samples", "bn_policy", "precision")},
-        "batch_size": objective.batch_size if settings.batch_norm == "batch" else None,
-    }
 
 
 def open_subject(subject: Subject, places: Places) -> Opened:
