@@ -8,14 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
+from torch import nn
 
 from landscape.data import DataSet, load_data
-from landscape.errors import MismatchError
+from landscape.errors import CheckpointError, LandscapeError, MismatchError, first_line
 from landscape.models import build_model, fitting_options
 from landscape.probes.gradient_flow import GradientFlow
 from landscape.probes.stability import StabilityProbe
 from landscape.probes.step_observer import StepProbe
-from landscape.store import ResultFile, check_writable, load_checkpoint, load_result, save_checkpoint, save_result
+from landscape.store import (
+    Checkpoint,
+    ResultFile,
+    check_writable,
+    load_checkpoint,
+    load_result,
+    save_checkpoint,
+    save_result,
+)
 from landscape.studies.health import health_of
 from landscape.studies.places import Places, short_hash
 from landscape.studies.run_settings import RunSettings
@@ -131,6 +140,24 @@ def with_data(spec: Mapping[str, Any], dataset: DataSet) -> dict[str, Any]:
         spec["name"], classes=dataset.classes, channels=dataset.channels, image_size=dataset.image_size
     )
     return {"name": spec["name"], "options": {**facts, **spec["options"]}}
+
+
+def build_from(checkpoint: Checkpoint) -> nn.Module:
+    """The module that a checkpoint's own description names, holding its weights."""
+    if checkpoint.model is None:
+        raise CheckpointError(
+            f"{checkpoint.path}: does not say which model it belongs to. Name it with --model, such as --model vgg38 "
+            "--norm batch, torchvision:resnet18 or path/to/file.py:function."
+        )
+    name, options = checkpoint.model["name"], checkpoint.model["options"]
+    try:
+        return build_model(name, **options)
+    except LandscapeError:
+        raise
+    except Exception as error:  # options of a file may be anything, such as a width that no memory holds
+        raise CheckpointError(
+            f"{checkpoint.path}: its model {name!r} cannot be built with {options!r:.200}: {first_line(error)}."
+        ) from error
 
 
 def _saved_state(path: Path, settings: RunSettings) -> Mapping[str, Any] | None:

@@ -10,15 +10,14 @@ from typing import Any
 from torch import nn
 
 from landscape.data import DataSet, load_data
-from landscape.errors import CheckpointError
 from landscape.models import build_model
 from landscape.objective.objective import Objective
 from landscape.store import Checkpoint, load_checkpoint, load_into
 from landscape.studies.places import Places
 from landscape.studies.run_settings import DEFAULT_DATA
-from landscape.studies.runs import with_data
+from landscape.studies.runs import build_from, with_data
 from landscape.studies.sampled_settings import SampledSettings
-from landscape.studies.trust import Spec, settled
+from landscape.studies.trust import allowed
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Subject:
         loss: a loss's name, likewise.
         to: further checkpoints of the same model: one for a line, two for a plane.
         directions: a file of directions in the original tool's layout.
-        trust: whether functions may be run that only the checkpoint names; see :func:`landscape.studies.trust.settled`.
+        trust: whether functions may be run that only the checkpoint names; see :func:`landscape.studies.trust.allowed`.
     """
 
     checkpoint: Path
@@ -42,6 +41,11 @@ class Subject:
     to: tuple[Path, ...] = ()
     directions: Path | None = None
     trust: bool = False
+
+    def asked(self) -> dict[str, Mapping[str, Any] | None]:
+        """Name and options of the model, data and loss that it says itself."""
+        loss = None if self.loss is None else {"name": self.loss, "options": {}}
+        return {"model": self.model, "data": self.data, "loss": loss}
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,39 +128,33 @@ def open_subject(subject: Subject, places: Places) -> Opened:
 
     Raises:
         CheckpointError: if the checkpoint cannot be read, does not say its model, or does not fit it.
-        InputError: if only the checkpoint names a function that would have to be run; see :func:`settled`.
+        InputError: if only the checkpoint names a function that would have to be run; see :func:`landscape.studies.trust.allowed`.
     """
-    checkpoint = load_checkpoint(subject.checkpoint)
-    asked_loss = None if subject.loss is None else {"name": subject.loss, "options": {}}
-    asked = {"model": subject.model, "data": subject.data, "loss": asked_loss}
-    said = settled(checkpoint, asked, trust=subject.trust)
-    dataset, data = _data(said["data"], checkpoint, places)
-    module, model = _module(subject, said["model"], checkpoint, dataset)
+    checkpoint = allowed(load_checkpoint(subject.checkpoint), subject.asked(), trust=subject.trust)
+    dataset, data = _data(subject, checkpoint, places)
+    module, model = _module(subject, checkpoint, dataset)
     others = tuple(load_checkpoint(path) for path in subject.to)
-    loss = "cross_entropy" if said["loss"] is None else said["loss"]["name"]
+    loss = subject.loss or checkpoint.loss or "cross_entropy"
     return Opened(subject, checkpoint, others, module, model, dataset, data, loss)
 
 
-def _data(spec: Spec | None, checkpoint: Checkpoint, places: Places) -> tuple[DataSet, dict[str, Any]]:
-    if spec is None:
-        places.reporter.message(f"{checkpoint.path} does not say which data it belongs to: using {DEFAULT_DATA}")
-        spec = {"name": DEFAULT_DATA, "options": {}}
+def _data(subject: Subject, checkpoint: Checkpoint, places: Places) -> tuple[DataSet, dict[str, Any]]:
+    spec = dict(subject.data or checkpoint.data or {"name": DEFAULT_DATA, "options": {}})
+    if subject.data is None and checkpoint.data is None:
+        places.reporter.message(f"{subject.checkpoint} does not say which data it belongs to: using {DEFAULT_DATA}")
     loaded = load_data(spec["name"], root=places.data_root, download=places.download, **spec["options"])
-    return loaded, dict(spec)
+    return loaded, spec
 
 
-def _module(
-    subject: Subject, spec: Spec | None, checkpoint: Checkpoint, dataset: DataSet
-) -> tuple[nn.Module, dict[str, Any]]:
-    if spec is None:
-        raise CheckpointError(
-            f"{checkpoint.path}: does not say which model it belongs to. Name it with --model, such as --model vgg38 "
-            "--norm batch, torchvision:resnet18 or path/to/file.py:function."
-        )
-    made = dict(spec) if subject.model is None else with_data(spec, dataset)
-    module = build_model(made["name"], **made["options"])
+def _module(subject: Subject, checkpoint: Checkpoint, dataset: DataSet) -> tuple[nn.Module, dict[str, Any]]:
+    if subject.model is not None:
+        spec = with_data(subject.model, dataset)
+        module = build_model(spec["name"], **spec["options"])
+    else:
+        spec = dict(checkpoint.model or {})
+        module = build_from(checkpoint)
     load_into(module, checkpoint)
-    return module, made
+    return module, spec
 
 
 def stem(path: Path) -> str:
