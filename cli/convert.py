@@ -14,15 +14,23 @@ import click
     "--to", "layout", type=click.Choice(["landscape", "original"]), default="landscape", help="Which layout to write."
 )
 @click.option("--seed", type=int, help="Which direction seed to export, where a result has several.")
-def command(source: Path, target: Path, layout: str, seed: int | None) -> None:
-    """Import a surface file of the original tool as a result, or export a result in its layout."""
+@click.option("--unchecked", is_flag=True, help="Take a result that was changed after it was written, as it is now.")
+def command(source: Path, target: Path, layout: str, seed: int | None, unchecked: bool) -> None:
+    """Import a surface file of the original tool as a result, or export a result in its layout.
+
+    A result that was changed on purpose, with h5py for instance, no longer matches its digest and is refused everywhere.
+    --unchecked makes a new result of it, with a digest of its own.
+    """
     from landscape.store import check_writable, export_surface, import_surface, load_result, save_result
 
     from .terminal import say
 
     check_writable(target)
-    if layout == "landscape":
-        save_result(import_surface(source), target)
+    if layout == "original":
+        for sentence in export_surface(load_result(source, unchecked=unchecked), target, seed=seed):
+            say(sentence, err=True)
+    elif unchecked:
+        save_result(load_result(source, unchecked=True), target)
     else:
-        export_surface(load_result(source), target, seed=seed)
+        save_result(import_surface(source), target)
     say(target)

@@ -58,6 +58,53 @@ def model_options(**callbacks: Any) -> Callable[[F], F]:
     )
 
 
+def trust_option() -> Callable[[F], F]:
+    """For commands that open a checkpoint."""
+    return click.option(
+        "--trust",
+        is_flag=True,
+        default=None,
+        help="Run the functions that the checkpoint names as model, data and loss, without their being repeated here.",
+    )
+
+
+def sample_options(images: str, batch_norm: str) -> Callable[[F], F]:
+    """Which samples, and how they are run; ``images`` and ``batch_norm`` are the defaults that help names."""
+    return chain(
+        click.option("--batch-norm", help=f"frozen, interpolated, reestimated or batch.  [default: {batch_norm}]"),
+        click.option("--split", help="train, validation or test.  [default: train]"),
+        click.option("--images", type=int, help=f"How many images of the split.  [default: {images}]"),
+        click.option("--image-seed", type=int, help="Which images.  [default: 0]"),
+        click.option("--precision", help="fp32 (on a GPU too: never TF32), fp64 or bf16.  [default: fp32]"),
+        click.option(
+            "--batch-size", type=int, help="Images a forward pass; part of the result for --batch-norm batch."
+        ),
+        click.option(
+            "--engine",
+            help="auto folds BatchNorm away and filters 3x3 convolutions where values stay the same; plain does not.  "
+            "[default: auto]",
+        ),
+        click.option("--compile", is_flag=True, default=None, help="Run through torch.compile; starts slower."),
+    )
+
+
+def named_parts(options: dict[str, Any]) -> dict[str, Any]:
+    """Model, data, loss and trust out of a command's ``options``, as :class:`landscape.studies.subjects.Subject` takes them."""
+    from landscape.errors import InputError
+
+    model, norm, data = (options.pop(name) for name in ("model", "norm", "data"))
+    builder = {**given(norm=norm), **key_values(options.pop("model_option"), "--model-option")}
+    reader = key_values(options.pop("data_option"), "--data-option")
+    if norm is not None and model is None:
+        raise InputError("--norm: belongs to --model; give both, or neither for a checkpoint that says its model.")
+    return {
+        "model": None if model is None else {"name": model, "options": builder},
+        "data": None if data is None else {"name": data, "options": reader},
+        "loss": options.pop("loss"),
+        "trust": bool(options.pop("trust")),
+    }
+
+
 def key_values(pairs: Sequence[str], option: str) -> dict[str, Any]:
     """``KEY=VALUE`` pairs as a mapping; values are read as JSON where they are JSON, as text otherwise."""
     from landscape.errors import InputError

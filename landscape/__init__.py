@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from landscape._version import __version__
 
 if TYPE_CHECKING:
+    from landscape import testing
     from landscape.data import DataSet, ImageData, as_data, load_data
     from landscape.errors import LandscapeError
     from landscape.models import build_model, vgg
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from landscape.numerics.grids import Axis, Grid
     from landscape.numerics.parameters import ParameterVector
     from landscape.numerics.refinement import Refinement
-    from landscape.objective.objective import Gradient, Objective
+    from landscape.objective.objective import Objective
     from landscape.objective.subspace import Subspace
-    from landscape.objective.values import Evaluation
+    from landscape.objective.values import Evaluation, Gradient
     from landscape.probes.curvature import curvature
     from landscape.probes.curvature_config import CurvatureConfig
     from landscape.probes.curvature_map import EigenvalueSearch, curvature_map
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Objective": ("landscape.objective.objective", "Objective"),
     "Evaluation": ("landscape.objective.values", "Evaluation"),
-    "Gradient": ("landscape.objective.objective", "Gradient"),
+    "Gradient": ("landscape.objective.values", "Gradient"),
     "line": ("landscape.probes.plane", "line"),
     "plane": ("landscape.probes.plane", "plane"),
     "surface": ("landscape.probes.plane", "surface"),
@@ -101,6 +102,7 @@ _HOMES = {
     "ImageData": ("landscape.data", "ImageData"),
     "build_model": ("landscape.models", "build_model"),
     "vgg": ("landscape.models", "vgg"),
+    "testing": ("landscape.testing", ""),  # the module itself
     "LandscapeError": ("landscape.errors", "LandscapeError"),
 }
 
@@ -125,6 +127,8 @@ __all__ = [
     "plot", "interactive",
     # training, data and models
     "TrainingConfig", "fit", "history_dataset", "load_data", "as_data", "DataSet", "ImageData", "build_model", "vgg",
+    # checks
+    "testing",
     "LandscapeError", "__version__",
 ]  # fmt: skip
 
@@ -133,7 +137,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'landscape' has no attribute {name!r}")
     module, attribute = _HOMES[name]
-    value = getattr(importlib.import_module(module), attribute)
+    home = importlib.import_module(module)
+    value = getattr(home, attribute) if attribute else home
     globals()[name] = value
     return value
 

@@ -98,13 +98,29 @@ def test_an_imported_surface_says_what_the_file_says_and_can_be_stored(tmp_path:
     xr.testing.assert_identical(load_result(tmp_path / "ours.h5"), surface)
 
 
-def test_exporting_an_import_gives_the_same_arrays(tmp_path: Path) -> None:
-    write_as_the_tool_does(tmp_path / "s.h5", unfilled=(3,))
-    export_surface(import_surface(tmp_path / "s.h5"), tmp_path / "out.h5")
+@pytest.mark.parametrize("test", [False, True], ids=["training split", "both splits"])
+def test_exporting_an_import_gives_the_same_arrays(tmp_path: Path, test: bool) -> None:
+    write_as_the_tool_does(tmp_path / "s.h5", unfilled=(3,), test=test)
+    left_out = export_surface(import_surface(tmp_path / "s.h5"), tmp_path / "out.h5")
     with h5py.File(tmp_path / "s.h5") as before, h5py.File(tmp_path / "out.h5") as after:
-        for name in ("xcoordinates", "ycoordinates", "train_loss", "train_acc"):
+        assert set(before) <= set(after)
+        assert before["dir_file"][()] == after["dir_file"][()]
+        for name in set(before) - {"dir_file"}:
             assert before[name].shape == after[name].shape
             np.testing.assert_allclose(after[name][()], before[name][()], rtol=1e-15)
+    assert left_out == [
+        "1 of 15 points were not measured, or not over all samples, and are -1 there.",
+        "The layout has no place for loss_standard_error.",
+    ]
+
+
+def test_a_measured_loss_that_the_layout_would_call_missing_is_refused(tmp_path: Path) -> None:
+    dataset = plane()
+    dataset["loss"][0, 1, 2] = -1.0
+    with pytest.raises(InputError, match="loss is -1 at a measured point"):
+        export_surface(dataset, tmp_path / "out.h5")
+    dataset["status"][0, 1, 2] = 0
+    assert export_surface(dataset, tmp_path / "out.h5")[0].startswith("1 of 15 points")
 
 
 def plane(seeds: tuple[int, ...] = (0,)) -> xr.Dataset:

@@ -21,7 +21,8 @@ from landscape.numerics.eigenvalues import extremes
 from landscape.numerics.lanczos import Krylov, Operator, rademacher
 from landscape.numerics.quadrature import quadrature
 from landscape.numerics.traces import Deflation, trace_sample
-from landscape.objective.objective import Gradient, Objective
+from landscape.objective.objective import Objective
+from landscape.objective.values import Gradient
 from landscape.probes.curvature_config import CurvatureConfig, layers_of
 from landscape.probes.curvature_dataset import curvature_dataset
 from landscape.probes.curvature_table import (

@@ -231,7 +231,9 @@ class _Job:
                 self.arrays["loss"][number, wanted] = found.loss
                 self.arrays["loss_standard_error"][number, wanted] = found.standard_error
                 self.arrays["accuracy"][number, wanted] = found.accuracy
-                self.arrays["accuracy_standard_error"][number, wanted] = _fraction_error(found)
+                self.arrays["accuracy_standard_error"][number, wanted] = _fraction_error(
+                    found, self.objective.spread.counted_share
+                )
                 self.arrays["status"][number, wanted] = 1
                 self.tell()
 
@@ -243,7 +245,7 @@ class _Job:
             samples = [self._per_sample(number, k) for k in (top, 0, self.t.size - 1)]
             excess = samples[0] - (samples[1] + samples[2]) / 2
             self.barriers["barrier"][number] = losses[top] - (losses[0] + losses[-1]) / 2
-            self.barriers["barrier_standard_error"][number] = float(excess.std(correction=1)) / math.sqrt(len(excess))
+            self.barriers["barrier_standard_error"][number] = self.objective.spread.mean(excess)[1]
             self.barriers["barrier_at"][number] = self.t[top]
 
     def _per_sample(self, number: int, k: int) -> Tensor:
@@ -274,10 +276,13 @@ class _Job:
         return _dataset(self)
 
 
-def _fraction_error(found: PointValues) -> NDArray[np.float64]:
-    """s/√N of a mean p of zeros and ones, whose s² is N p(1 − p) / (N − 1): an upper bound where samples are right in part."""
+def _fraction_error(found: PointValues, share: float) -> NDArray[np.float64]:
+    """s/√N of a mean p of zeros and ones, whose s² is N p(1 − p) / (N − 1): an upper bound where samples are right in part.
+
+    ``share`` is how many samples count, as a part of them.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.sqrt(found.accuracy * (1 - found.accuracy) / (found.n_samples - 1)))
+        return np.asarray(np.sqrt(found.accuracy * (1 - found.accuracy) / (found.n_samples * share - 1)))
 
 
 def _difference(objective: Objective, tensors: Mapping[str, Tensor], name: str) -> Direction:

@@ -47,7 +47,12 @@ class StabilityProbe:
         tolerance: of the eigenvalue's residual, relative to it.
         max_products: at most so many Hessian products a measurement.
         resume: what :meth:`dataset` gave before an interruption. Its steps up to the one that training goes on from are
-            kept; those after agree with an uninterrupted training's to the tolerance.
+            kept.
+        start: what :attr:`start` was at the end of the epoch that training goes on from. With it the steps after are those of
+            an uninterrupted training bit for bit, without it they agree to the tolerance.
+
+    Attributes:
+        start: what the next measurement begins with, a vector ``(n,)`` on the CPU; None before the first.
 
     Raises:
         InputError: naming the argument; at the first step, for an optimiser other than SGD, Adam and AdamW.
@@ -65,6 +70,7 @@ class StabilityProbe:
         tolerance: float = 0.01,
         max_products: int = 50,
         resume: xr.Dataset | None = None,
+        start: Tensor | None = None,
     ) -> None:
         for name, value, least in (("stability_every", every, 1), ("max_products", max_products, 2)):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -79,11 +85,17 @@ class StabilityProbe:
         self.every = every
         self._objective = objective
         self._tracker = LargestEigenvalue(tolerance, max_products)
+        self._tracker.start = start
         self._rule: StabilityRule | None = None
         self._loss_name = ""
         self._steps: list[dict[str, float]] = []
         if resume is not None:
             self._take_up(resume)
+
+    @property
+    def start(self) -> Tensor | None:
+        last = self._tracker.start
+        return None if last is None else last.cpu()
 
     def on_start(self, report: Any) -> None:
         """Forget steps that are about to be made again. ``report`` is a ``StartReport``."""

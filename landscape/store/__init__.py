@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from landscape.store.atomic import atomic_write, check_writable
-    from landscape.store.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+    from landscape.store.checkpoints import Checkpoint, inspect_checkpoint, load_checkpoint, save_checkpoint
     from landscape.store.description import describe
     from landscape.store.fingerprints import fingerprint
-    from landscape.store.fitting import check_fits, load_into
+    from landscape.store.fitting import check_fits, deduced_size, fitted, load_into
     from landscape.store.legacy_directions import read_directions, write_directions
     from landscape.store.legacy_surfaces import export_surface, import_surface
     from landscape.store.results import ResultFile, check_result_path, load_result, save_result
@@ -26,8 +26,11 @@ __all__ = [
     # checkpoints
     "Checkpoint",
     "load_checkpoint",
+    "inspect_checkpoint",
     "save_checkpoint",
     "check_fits",
+    "deduced_size",
+    "fitted",
     "load_into",
     # results
     "ResultFile",
@@ -45,8 +48,8 @@ __all__ = [
 _HOMES = {
     "atomic": ("atomic_write", "check_writable"),
     "description": ("describe",),
-    "checkpoints": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
-    "fitting": ("check_fits", "load_into"),
+    "checkpoints": ("Checkpoint", "inspect_checkpoint", "load_checkpoint", "save_checkpoint"),
+    "fitting": ("check_fits", "deduced_size", "fitted", "load_into"),
     "results": ("ResultFile", "check_result_path", "load_result", "save_result"),
     "fingerprints": ("fingerprint",),
     "legacy_directions": ("read_directions", "write_directions"),

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from landscape.errors import InputError, ResultFileError
 from landscape.store.atomic import atomic_write
-from landscape.store.hdf5 import open_hdf5, refuse_other
+from landscape.store.hdf5 import read_contents, refuse_other
+from landscape.store.reading import Contents
 
 GROUPS = ("xdirection", "ydirection")
 _Shapes = dict[str, tuple[int, ...]]
@@ -33,10 +34,11 @@ def read_directions(path: str | os.PathLike[str], module: nn.Module) -> list[dic
         ResultFileError: where the file is missing, damaged or no direction file.
         InputError: where the tensors do not fit the module, saying which do not.
     """
-    with open_hdf5(path) as file:
-        if "xdirection" not in file:
-            raise ResultFileError(f"{path}: holds no group 'xdirection' but {_listed(file)}; not a direction file.")
-        stored = {group: _arrays(path, file[group], group) for group in GROUPS if group in file}
+    contents = read_contents(path)
+    if "xdirection" not in contents.groups:
+        held = _listed(contents.names())
+        raise ResultFileError(f"{path}: holds no group 'xdirection' but {held}; not a direction file.")
+    stored = {group: _arrays(path, contents, group) for group in GROUPS if group in contents.groups}
     return [_named(path, group, arrays, module) for group, arrays in stored.items()]
 
 
@@ -56,7 +58,7 @@ def write_directions(path: str | os.PathLike[str], directions: Sequence[Mapping[
         raise InputError(f"directions: expected one or two, got {len(directions)}.")
     if any(list(direction) != list(directions[0]) for direction in directions):
         raise InputError("directions: the two have different tensors; they must belong to one model.")
-    refuse_other(path, lambda file: "xdirection" in file, "a direction file")
+    refuse_other(path, lambda held: "xdirection" in held.groups, "a direction file")
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         for group, direction in zip(GROUPS, directions, strict=False):
@@ -65,13 +67,22 @@ def write_directions(path: str | os.PathLike[str], directions: Sequence[Mapping[
     atomic_write(path, buffer.getvalue())
 
 
-def _arrays(path: str | os.PathLike[str], group: h5py.Group, name: str) -> list[np.ndarray]:
-    absent = [str(number) for number in range(len(group)) if str(number) not in group]
-    if absent or not len(group):
+def _arrays(path: str | os.PathLike[str], contents: Contents, group: str) -> list[np.ndarray]:
+    inside = [name.removeprefix(f"{group}/") for name in contents.items if name.startswith(f"{group}/")]
+    absent = [str(number) for number in range(len(inside)) if str(number) not in inside]
+    if absent or not inside:
         raise ResultFileError(
-            f"{path}: group {name!r} lacks data set {absent[0] if absent else '0'!r}; it holds {_listed(group)}."
+            f"{path}: group {group!r} lacks data set {absent[0] if absent else '0'!r}; it holds {_listed(inside)}."
         )
-    return [np.asarray(group[str(number)][()]) for number in range(len(group))]
+    return [_numbers(path, f"{group}/{number}", contents) for number in range(len(inside))]
+
+
+def _numbers(path: str | os.PathLike[str], name: str, contents: Contents) -> np.ndarray:
+    """The array in a type that torch has."""
+    values = contents.items[name].values
+    if values.dtype.kind not in "iuf":
+        raise ResultFileError(f"{path}: data set {name!r} holds {values.dtype} values; expected numbers.")
+    return values.astype(np.int64) if values.dtype.kind == "u" and values.dtype.itemsize < 8 else values
 
 
 def _named(
@@ -102,6 +113,5 @@ def _shapes_for(path: str | os.PathLike[str], group: str, count: int, module: nn
     )
 
 
-def _listed(group: h5py.Group) -> str:
-    names = list(group)
+def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (" …" if len(names) > 8 else "") if names else "nothing"

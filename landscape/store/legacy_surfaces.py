@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from numpy.typing import NDArray
 from landscape._version import __version__
 from landscape.errors import InputError, ResultFileError
 from landscape.store.atomic import atomic_write
-from landscape.store.hdf5 import open_hdf5, refuse_other
+from landscape.store.hdf5 import read_contents, refuse_other
+from landscape.store.reading import Contents, Item
 
 UNFILLED = -1.0
 _SPLITS = ("train", "test")
@@ -39,30 +41,44 @@ def import_surface(path: str | os.PathLike[str]) -> xr.Dataset:
     Raises:
         ResultFileError: where the file is missing, damaged or no surface file, or its arrays do not fit its coordinates.
     """
-    with open_hdf5(path) as file:
-        axes = {name: _array(file, f"{name}coordinates") for name in ("x", "y") if f"{name}coordinates" in file}
-        splits = [split for split in _SPLITS if f"{split}_loss" in file]
-        if "x" not in axes or not splits:
-            raise ResultFileError(
-                f"{path}: holds {', '.join(file) or 'nothing'}; a surface file has xcoordinates and train_loss or test_loss."
-            )
-        made = _text(file["dir_file"][()]) if "dir_file" in file else ""
-        arrays = {
-            name: _array(file, name) for split in splits for name in (f"{split}_loss", f"{split}_acc") if name in file
-        }
-    return _dataset(path, axes, splits, arrays, made)
+    return as_surface(path, read_contents(path))
 
 
-def export_surface(dataset: xr.Dataset, path: str | os.PathLike[str], *, seed: int | None = None) -> None:
+def as_surface(path: str | os.PathLike[str], contents: Contents) -> xr.Dataset:
+    """The data set of a surface file's contents.
+
+    Raises:
+        ResultFileError: where they are no surface, or the arrays do not fit the coordinates.
+    """
+    held = contents.items
+    axes = {name: _array(path, held, f"{name}coordinates") for name in ("x", "y") if f"{name}coordinates" in held}
+    splits = [split for split in _SPLITS if f"{split}_loss" in held]
+    if "x" not in axes or not splits:
+        raise ResultFileError(
+            f"{path}: holds {', '.join(contents.names()) or 'nothing'}; a surface file has xcoordinates and train_loss or "
+            "test_loss."
+        )
+    names = [f"{split}_{quantity}" for split in splits for quantity in ("loss", "acc")]
+    arrays = {name: _array(path, held, name) for name in names if name in held}
+    return _dataset(path, axes, splits, arrays, _text(held["dir_file"].values) if "dir_file" in held else "")
+
+
+def export_surface(dataset: xr.Dataset, path: str | os.PathLike[str], *, seed: int | None = None) -> list[str]:
     """Write one seed's line or plane in the original tool's layout, at once, for its plotting programs.
+
+    A test split beside the training split (:func:`import_surface`) is written too.
 
     Args:
         dataset: a result of kind ``plane`` with the dimensions ``(seed, x)`` or ``(seed, y, x)``.
         path: the file; a surface file that is there is replaced, anything else is not.
         seed: which direction seed; needed where the result has several.
 
+    Returns:
+        What of the result the layout has no place for, a sentence each.
+
     Raises:
-        InputError: for another kind of result, more than two axes, or a seed that is absent or not chosen.
+        InputError: for another kind of result, more than two axes, a seed that is absent or not chosen, or a measured loss of
+            −1, which would mark the point as not measured.
         ResultFileError: if the file cannot be written, or is there already and is something else.
     """
     dims = tuple(str(dim) for dim in dataset["loss"].dims) if "loss" in dataset else ()
@@ -70,18 +86,46 @@ def export_surface(dataset: xr.Dataset, path: str | os.PathLike[str], *, seed: i
         raise InputError(f"dataset: expected a surface with the dimensions (seed, x) or (seed, y, x), got {dims!r}.")
     one = _one_seed(dataset, seed)
     split = "test" if str(dataset.attrs.get("data", "")).endswith("/test") else "train"
+    splits = {"": split} | ({"test_": "test"} if "test_loss" in one and split != "test" else {})
+    arrays = {
+        f"{name}_{short}": _exported(one, f"{prefix}status", f"{prefix}{quantity}", scale)
+        for prefix, name in splits.items()
+        for quantity, short, scale in (("loss", "loss", 1), ("accuracy", "acc", 100))
+    }
     shape = tuple(one.sizes[name] for name in ("x", "y") if name in one.sizes)
-    measured = one["status"].values == 1
-    accuracy = 100 * one["accuracy"].values if "accuracy" in one else np.full(measured.shape, UNFILLED)
-    refuse_other(path, lambda file: "xcoordinates" in file, "a surface file of the original tool")
+    refuse_other(path, lambda held: "xcoordinates" in held.items, "a surface file of the original tool")
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
-        file["dir_file"] = str(dataset.attrs.get("checkpoint", ""))
+        file["dir_file"] = str(dataset.attrs.get("source_direction_file") or dataset.attrs.get("checkpoint", ""))
         for name in reversed(dims[1:]):
             file[f"{name}coordinates"] = one[name].values
-        file[f"{split}_loss"] = np.where(measured, one["loss"].values, UNFILLED).reshape(shape)
-        file[f"{split}_acc"] = np.where(measured, accuracy, UNFILLED).reshape(shape)
+        for name, values in arrays.items():
+            file[name] = values.reshape(shape)
     atomic_write(path, buffer.getvalue())
+    written = {f"{prefix}{quantity}" for prefix in splits for quantity in ("loss", "accuracy", "status")}
+    return _left_out(one, sorted(str(name) for name in one.data_vars if name not in written))
+
+
+def _exported(one: xr.Dataset, status: str, quantity: str, scale: float) -> NDArray[np.float64]:
+    """The measured values, and −1 where there is none."""
+    measured = one[status].values == 1
+    if quantity not in one:
+        return np.full(measured.shape, UNFILLED)
+    values = scale * one[quantity].values.astype(np.float64)
+    if np.any(values[measured] == UNFILLED):
+        raise InputError(
+            f"dataset: {quantity} is -1 at a measured point, and in the original layout -1 says not measured."
+        )
+    return np.where(measured, values, UNFILLED)
+
+
+def _left_out(one: xr.Dataset, names: list[str]) -> list[str]:
+    unmeasured = int((one["status"] != 1).sum())
+    points = (
+        f"{unmeasured} of {one['status'].size} points were not measured, or not over all samples, and are -1 there."
+    )
+    rest = f"The layout has no place for {', '.join(names)}."
+    return [points] * bool(unmeasured) + [rest] * bool(names)
 
 
 def _one_seed(dataset: xr.Dataset, seed: int | None) -> xr.Dataset:
@@ -159,11 +203,15 @@ def _grid(path: str | os.PathLike[str], values: NDArray[np.float64], sizes: tupl
     return values.reshape(1, *sizes)
 
 
-def _array(file: h5py.File, name: str) -> NDArray[np.float64]:
-    return np.asarray(file[name][()], dtype=np.float64)
+def _array(path: str | os.PathLike[str], held: Mapping[str, Item], name: str) -> NDArray[np.float64]:
+    values = held[name].values
+    if values.dtype.kind not in "iuf":
+        raise ResultFileError(f"{path}: data set {name!r} holds {values.dtype} values; expected numbers.")
+    return values.astype(np.float64)
 
 
-def _text(value: object) -> str:
+def _text(values: NDArray[Any]) -> str:
+    value = values.item() if values.size == 1 else ""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 

@@ -6,6 +6,7 @@ mappings, lists and tuples become JSON text; None is left out.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -21,8 +22,10 @@ from filelock import FileLock, Timeout
 
 from landscape.errors import InputError, LockedError, MismatchError, ResultFileError
 from landscape.store.atomic import atomic_write, check_writable, hidden_beside, write_error
+from landscape.store.digest import sealed
 from landscape.store.fingerprints import canonical_json, differences, fingerprint
-from landscape.store.hdf5 import damaged, opened, read_hdf5, refuse_other
+from landscape.store.hdf5 import MARK, read_contents, refuse_other
+from landscape.store.reading import Contents
 
 _COMPRESSED_FROM = 4096  # entries; below this a chunk's bookkeeping costs more than compression saves
 
@@ -44,21 +47,37 @@ def save_result(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
         atomic_write(path, data)
 
 
-def load_result(path: str | os.PathLike[str]) -> xr.Dataset:
+def load_result(path: str | os.PathLike[str], *, unchecked: bool = False) -> xr.Dataset:
     """The result in memory; the file is closed again, so anything may replace it.
 
+    Args:
+        path: the file.
+        unchecked: take a file that was changed after it was written, as it is now. Its digest is not looked at.
+
     Raises:
-        ResultFileError: where it is missing, empty, cut short, not HDF5, or not a result of landscape.
+        ResultFileError: where it is missing, empty, cut short, damaged, changed after it was written, not HDF5, or not a
+            result of landscape.
     """
-    data = read_hdf5(path)
-    with opened(path, data) as file:
-        if not _is_result(file):
-            raise ResultFileError(_foreign(path, file))
+    return as_result(path, read_contents(path, unchecked=unchecked))
+
+
+def as_result(path: str | os.PathLike[str], contents: Contents) -> xr.Dataset:
+    """The data set that a file's contents are.
+
+    Raises:
+        ResultFileError: where they are not a result of landscape, or cannot be put together to one.
+    """
+    if not contents.is_result:
+        raise ResultFileError(_foreign(path, contents))
     try:
-        dataset = xr.load_dataset(io.BytesIO(data), engine="h5netcdf", decode_times=False, decode_timedelta=False)
-    except Exception as error:  # whatever the reader trips over: the file says it is a result and cannot be read as one
-        raise damaged(path, len(data), error) from error
-    return _with_plain_attributes(dataset.drop_encoding())
+        variables = {name: xr.Variable(item.dims, item.values, item.attrs) for name, item in contents.items.items()}
+        stored = xr.Dataset(variables, attrs=contents.attrs)
+        dataset = xr.decode_cf(stored, decode_times=False, decode_timedelta=False)
+    except Exception as error:  # xarray trips over dimensions and attributes that contradict each other in many ways
+        raise ResultFileError(
+            f"{path}: its data sets do not fit together ({error}). It has been left as it is: put back a copy, or make it again."
+        ) from error
+    return dataset.drop_encoding()
 
 
 def check_result_path(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
@@ -160,9 +179,18 @@ def serialize(dataset: xr.Dataset) -> bytes:
         portable[name].attrs = _encoded(variable.attrs, str(name))
     try:
         encoding = {name: _encoding(variable) for name, variable in portable.variables.items()}
-        return bytes(portable.to_netcdf(engine="h5netcdf", format="NETCDF4", encoding=encoding))
+        data = bytes(portable.to_netcdf(engine="h5netcdf", format="NETCDF4", encoding=encoding))
     except (TypeError, ValueError) as error:
         raise InputError(f"dataset: cannot be stored as netCDF: {error}") from error
+    return sealed(_marked(data))
+
+
+def _marked(data: bytes) -> bytes:
+    """The file, saying among the properties that name the programs that wrote it that a digest belongs behind it."""
+    buffer = io.BytesIO(data)
+    with h5py.File(buffer, "r+") as file:
+        file.attrs["_NCProperties"] = np.bytes_(file.attrs["_NCProperties"] + b"," + MARK)
+    return buffer.getvalue()
 
 
 class _Lock:
@@ -184,15 +212,19 @@ class _Lock:
             raise write_error(self._path, error) from error
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        try:
+            self._lock.release()
+        except OSError:  # the file is written; a lock that cannot be given up is tried again, and ends with the process
+            with contextlib.suppress(OSError):
+                self._lock.release()
 
 
-def _is_result(file: h5py.File) -> bool:
-    return "kind" in file.attrs
+def _is_result(contents: Contents) -> bool:
+    return contents.is_result
 
 
-def _foreign(path: str | os.PathLike[str], file: h5py.File) -> str:
-    if "xcoordinates" in file or "xdirection" in file:
+def _foreign(path: str | os.PathLike[str], contents: Contents) -> str:
+    if {"xcoordinates", "xdirection"} & set(contents.names()):
         return (
             f"{path}: is a file of the original loss-landscape tool. Import a surface with landscape convert; "
             "name a direction file as such."
@@ -232,12 +264,3 @@ def _attribute(value: Any, argument: str) -> Any:
     raise InputError(
         f"{argument}: expected text, a number, a list or mapping of these, or an array of numbers, got {value!r}."
     )
-
-
-def _with_plain_attributes(dataset: xr.Dataset) -> xr.Dataset:
-    """Attributes as Python's own numbers, as they were before they were stored."""
-    for attributes in (dataset.attrs, *(variable.attrs for variable in dataset.variables.values())):
-        for name, value in attributes.items():
-            if isinstance(value, np.generic):
-                attributes[name] = value.item()
-    return dataset

@@ -9,6 +9,7 @@ from typing import Any
 
 import xarray as xr
 
+from landscape.numerics.stopping import in_pieces
 from landscape.store import ResultFile, check_result_path, check_writable
 from landscape.studies.curvature_probe import prepare_curvature
 from landscape.studies.names import LONGEST, shortened
@@ -70,11 +71,12 @@ def probe_checkpoint(
             return ProbeOutcome(path, existing, 0)
         saver = Saver(file, places, prepared.attributes, prepared.task)
         already = 0 if existing is None else prepared.count(existing)
-        try:
-            result = prepared.measure(existing, saver)
-        except BaseException:
-            saver.save_unfinished()
-            raise
-        result = result.assign_attrs(**prepared.attributes, complete=1)
-        file.save(result)
+        with in_pieces():
+            try:
+                result = prepared.measure(existing, saver)
+            except BaseException:
+                saver.save_unfinished()
+                raise
+            result = result.assign_attrs(**prepared.attributes, complete=1)
+            file.save(result)
         return ProbeOutcome(path, result, prepared.count(result) - already)

@@ -8,28 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
-from torch import nn
 
 from landscape.data import DataSet, load_data
-from landscape.errors import CheckpointError, LandscapeError, MismatchError, first_line
+from landscape.errors import MismatchError
 from landscape.models import build_model, fitting_options
+from landscape.numerics.stopping import in_pieces
 from landscape.probes.gradient_flow import GradientFlow
 from landscape.probes.stability import StabilityProbe
 from landscape.probes.step_observer import StepProbe
-from landscape.store import (
-    Checkpoint,
-    ResultFile,
-    check_writable,
-    load_checkpoint,
-    load_result,
-    save_checkpoint,
-    save_result,
-)
+from landscape.store import ResultFile, check_writable, load_checkpoint, load_result, save_checkpoint, save_result
 from landscape.studies.health import health_of
 from landscape.studies.places import Places, short_hash
 from landscape.studies.run_settings import RunSettings
 from landscape.training import EpochReport, Observer, TrainingResult, fit, history_dataset
 
+_START = "stability_start"
 HISTORY, FLOW, STEPS, STABILITY = RESULTS = ("history.h5", "gradient_flow.h5", "steps.h5", "stability.h5")
 
 
@@ -81,34 +74,36 @@ def train_run(settings: RunSettings, places: Places, *, folder: Path | None = No
         dataset = load_data(settings.data, root=places.data_root, download=places.download, **settings.data_options)
         spec = with_data({"name": settings.model, "options": settings.builder_options()}, dataset)
         module = build_model(spec["name"], seed=settings.training.seed, **spec["options"])
-        watch = _Watch(folder, settings, len(dataset.train), resumed=state is not None)
+        watch = _Watch(folder, settings, len(dataset.train), state)
         writer = _Writer(folder, file, settings, spec, dataset, watch)
         done = 0 if state is None else int(state["epoch"])
         if state is not None and done:
             places.reporter.message(f"resuming {folder} after epoch {done} of {state['config']['epochs']}")
-        result = fit(
-            module,
-            dataset,
-            settings.training,
-            loss=settings.loss,
-            device=places.device,
-            observers=(*watch.observers, writer, *places.reporter.training_observers(folder.name)),
-            resume=state,
-        )
-        return RunOutcome(folder, writer.finish(result), len(result.history) - done)
+        with in_pieces():
+            result = fit(
+                module,
+                dataset,
+                settings.training,
+                loss=settings.loss,
+                device=places.device,
+                observers=(*watch.observers, writer, *places.reporter.training_observers(folder.name)),
+                resume=state,
+            )
+            return RunOutcome(folder, writer.finish(result), len(result.history) - done)
 
 
 class _Watch:
-    """What is watched along the steps, each kept in a file of its own; a resumed run goes on with what is there."""
+    """What is watched along the steps, each kept in a file of its own; a run that is resumed from ``state`` goes on with them."""
 
-    def __init__(self, folder: Path, settings: RunSettings, images: int, *, resumed: bool) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, settings: RunSettings, images: int, state: Mapping[str, Any] | None) -> None:
+        self._folder, resumed = folder, state is not None
         self._flow = GradientFlow(every=settings.flow_every or "epoch", resume=_earlier(folder / FLOW, resumed))
         config = settings.step_probe(images)
         self._probe = None if config is None else StepProbe(config, resume=_earlier(folder / STEPS, resumed))
         every = settings.stability_every
         earlier = None if every is None else _earlier(folder / STABILITY, resumed)
-        self._stability = None if every is None else StabilityProbe(every, resume=earlier)
+        start = (state or {}).get(_START)
+        self._stability = None if every is None else StabilityProbe(every, resume=earlier, start=start)
 
     @property
     def observers(self) -> tuple[Any, ...]:
@@ -116,6 +111,10 @@ class _Watch:
 
     def flow(self) -> xr.Dataset:
         return self._flow.dataset()
+
+    def state(self) -> dict[str, Any]:
+        """What goes into the checkpoint because no file has it, and a resumed run needs it to go on with the same bits."""
+        return {} if self._stability is None else {_START: self._stability.start}
 
     def save(self, attributes: Mapping[str, Any]) -> None:
         """Replace the files by what has been seen so far."""
@@ -140,24 +139,6 @@ def with_data(spec: Mapping[str, Any], dataset: DataSet) -> dict[str, Any]:
         spec["name"], classes=dataset.classes, channels=dataset.channels, image_size=dataset.image_size
     )
     return {"name": spec["name"], "options": {**facts, **spec["options"]}}
-
-
-def build_from(checkpoint: Checkpoint) -> nn.Module:
-    """The module that a checkpoint's own description names, holding its weights."""
-    if checkpoint.model is None:
-        raise CheckpointError(
-            f"{checkpoint.path}: does not say which model it belongs to. Name it with --model, such as --model vgg38 "
-            "--norm batch, torchvision:resnet18 or path/to/file.py:function."
-        )
-    name, options = checkpoint.model["name"], checkpoint.model["options"]
-    try:
-        return build_model(name, **options)
-    except LandscapeError:
-        raise
-    except Exception as error:  # options of a file may be anything, such as a width that no memory holds
-        raise CheckpointError(
-            f"{checkpoint.path}: its model {name!r} cannot be built with {options!r:.200}: {first_line(error)}."
-        ) from error
 
 
 def _saved_state(path: Path, settings: RunSettings) -> Mapping[str, Any] | None:
@@ -217,7 +198,7 @@ class _Writer(Observer):
         now = {**self.attributes, "status": "running", "updates": report.step}
         self._watch.save(now)
         self._file.save(history_dataset(state["history"], now))
-        self._save("last.pt", state)
+        self._save("last.pt", {**state, **self._watch.state()})
 
     def finish(self, result: TrainingResult) -> xr.Dataset:
         """Save everything as it ended, the dead labelled, and give the history."""

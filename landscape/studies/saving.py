@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import xarray as xr
 
+from landscape.numerics.stopping import look
 from landscape.store import ResultFile
 from landscape.studies.places import Places
 
@@ -44,6 +45,7 @@ class Saver:
         self._places.reporter.progress(self._task, progress.done, progress.total)
         if time.monotonic() - self._saved_at >= max(self._places.save_every, SHARE * self._took):
             self.save_unfinished()
+        look()
 
     def save_unfinished(self) -> None:
         """Save what there is, marked as incomplete."""

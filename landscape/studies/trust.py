@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,14 @@ Spec = Mapping[str, Any]
 _TAKEN = {"model": ("name", "seed"), "data": ("name", "root", "download"), "loss": ()}
 
 
-def allowed(checkpoint: Checkpoint, asked: Mapping[str, Spec | None], *, trust: bool) -> Checkpoint:
-    """The checkpoint, whose model, data and loss may now be used where ``asked`` does not say them.
+def settled(checkpoint: Checkpoint, asked: Mapping[str, Spec | None], *, trust: bool) -> dict[str, Spec | None]:
+    """Name and options of the ``model``, ``data`` and ``loss``: those asked for, else the checkpoint's; None where neither says.
 
     What the user asks for stands as a whole: no option of the file is added to it.
 
     Args:
-        checkpoint: of a file, which anybody may have written.
-        asked: name and options of the ``model``, ``data`` and ``loss`` that the user says; None where he does not.
+        checkpoint: the file, which anybody may have written.
+        asked: by the same three names, what the user says.
         trust: whether functions may be run that only the file names.
 
     Raises:
@@ -33,17 +32,17 @@ def allowed(checkpoint: Checkpoint, asked: Mapping[str, Spec | None], *, trust: 
             without the options that the file has beside it.
         CheckpointError: where what the file says is no name with options.
     """
-    said = {part: _said(checkpoint, part, needed=asked[part] is None) for part in asked}
+    stored = {part: _stored(checkpoint, part, needed=asked[part] is None) for part in asked}
     unasked = {
         part: spec
-        for part, spec in said.items()
+        for part, spec in stored.items()
         if spec is not None and asked[part] is None and runs_code(part, spec["name"])
     }
     if unasked and not trust:
         raise InputError(_untrusted(checkpoint.path, unasked))
-    for part, spec in said.items():
+    for part, spec in stored.items():
         _check_whole(checkpoint.path, part, asked[part], spec)
-    return replace(checkpoint, model=said["model"], data=said["data"])
+    return {part: stored[part] if spec is None else spec for part, spec in asked.items()}
 
 
 def runs_code(part: str, name: str) -> bool:
@@ -51,19 +50,19 @@ def runs_code(part: str, name: str) -> bool:
     return is_own_code(name) if part == "model" else is_reference(name)
 
 
-def _said(checkpoint: Checkpoint, part: str, *, needed: bool) -> Spec | None:
+def _stored(checkpoint: Checkpoint, part: str, *, needed: bool) -> Spec | None:
     """Name and options that the file has; None where it has none, or has something else that nobody needs."""
-    given = getattr(checkpoint, part)
-    if given is None:
+    said = getattr(checkpoint, part)
+    if said is None:
         return None
-    spec = {"name": given} if part == "loss" else given
+    spec = {"name": said} if part == "loss" else said
     name = spec.get("name") if isinstance(spec, Mapping) else None
     options = spec.get("options", {}) if isinstance(spec, Mapping) else None
     if not isinstance(name, str) or not isinstance(options, Mapping) or not all(isinstance(k, str) for k in options):
         if not needed:
             return None
         raise CheckpointError(
-            f"{checkpoint.path}: its {part} is {given!r:.200}; expected a name, with options by name. Say it with --{part}."
+            f"{checkpoint.path}: its {part} is {said!r:.200}; expected a name, with options by name. Say it with --{part}."
         )
     taken = [option for option in _TAKEN[part] if option in options]
     if taken and needed:
@@ -73,14 +72,14 @@ def _said(checkpoint: Checkpoint, part: str, *, needed: bool) -> Spec | None:
     return {"name": name, "options": dict(options)}
 
 
-def _check_whole(path: Path, part: str, asked: Spec | None, said: Spec | None) -> None:
+def _check_whole(path: Path, part: str, asked: Spec | None, stored: Spec | None) -> None:
     """Refuse a name that is repeated without its options: the defaults would be another network, or other data."""
-    if asked is None or said is None or asked["options"] or not _same(asked["name"], said["name"]):
+    if asked is None or stored is None or asked["options"] or not _same(asked["name"], stored["name"]):
         return
-    others = {key: value for key, value in said["options"].items() if part != "model" or key not in FACTS}
+    others = {key: value for key, value in stored["options"].items() if part != "model" or key not in FACTS}
     if others:
         raise InputError(
-            f"{path}: has its {part} with options. Repeat them, {_typed(part, {**said, 'options': others})}, or others."
+            f"{path}: has its {part} with options. Repeat them, {_typed(part, {**stored, 'options': others})}, or others."
         )
 
 

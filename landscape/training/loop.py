@@ -12,16 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from landscape.data import Data, DataSet, as_data, subset
+from landscape.data.splits import SPLITS
 from landscape.errors import InputError
 from landscape.numerics.devices import resolve_device
 from landscape.numerics.isolation import isolated, seed_modules
 from landscape.numerics.seeds import derive_seed, generator
+from landscape.numerics.stopping import look
 from landscape.objective.batches import PreparedBatches
-from landscape.objective.losses import loss_name, per_sample_loss
+from landscape.objective.labels import ignored_label
+from landscape.objective.losses import SampleLoss, loss_name
 from landscape.objective.runner import Forward, call
+from landscape.objective.torch_losses import per_sample_loss
 from landscape.training.checks import check_first_batch
 from landscape.training.config import TrainingConfig
-from landscape.training.learner import Learner, Tally, training_mode
+from landscape.training.learner import Learner, training_mode
 from landscape.training.observers import (
     EpochReport,
     Observer,
@@ -48,7 +52,7 @@ def fit(
     resume: Mapping[str, Any] | None = None,
     forward: Forward = call,
 ) -> TrainingResult:
-    """Train ``module`` on the training split of ``dataset``, minimising the mean of a per-sample loss.
+    """Train ``module`` on the training split of ``dataset``, minimising the loss of each minibatch.
 
     **The module is trained in place**: afterwards it holds the final weights, in fp32 on ``device``, with images and
     convolution weights channels-last (a memory format; values and shapes are not concerned), its layers in the modes they
@@ -68,7 +72,8 @@ def fit(
         dataset: a :class:`landscape.data.DataSet`, or training data alone: a ``Data``, a pair of tensors, or anything with
             ``__len__`` and ``__getitem__``. Without a validation split nothing is validated and no epoch is best.
         config: the recipe; the defaults of :class:`TrainingConfig` where None.
-        loss: a name (``cross_entropy``, ``mse``), a ``torch.nn`` loss, or a callable ``(outputs, targets) -> (B, …)``.
+        loss: a name (``cross_entropy``, ``mse``), a ``torch.nn`` loss with its own reduction, or a callable
+            ``(outputs, targets) -> values (B, …)`` or ``-> (values, weights)``; a minibatch's loss is their (weighted) mean.
         device: ``auto``, ``cpu``, ``cuda``, ``mps`` or a ``torch.device``. The data is moved to it once.
         observers: told about start, steps, epochs and end; see :class:`Observer`.
         resume: what ``EpochReport.state()`` of an earlier run returned; training goes on after that epoch. It is only read.
@@ -87,10 +92,12 @@ def fit(
     place = resolve_device(device)
     data = (dataset if isinstance(dataset, DataSet) else _training_data_alone(dataset)).to(place)
     with isolated(place), training_mode(module), ExitStack() as stack:
-        learner = Learner(module, config, per_sample_loss(loss, place), forward, place)
+        learner = Learner(
+            module, config, _for_labels_of(data, per_sample_loss(loss, place, torch.float32)), forward, place
+        )
         indices = subset(data.train, config.train_images)
         config = config.for_steps(config.steps_per_epoch(len(indices)))
-        check_first_batch(learner, data, indices[: config.batch_size], loss)
+        check_first_batch(learner, data, indices[: config.batch_size])
         run = _Run(learner, data, indices.to(place), config, tuple(observers))
         history = [] if resume is None else restore(resume, learner, config, run.steps_per_epoch)
         stack.enter_context(learner.filtered(data.train.batch(indices[: config.batch_size])[0]))
@@ -139,10 +146,9 @@ class _Run:
 
     def _epoch(self, epoch: int) -> Record:
         """Train for one epoch, validate, and give its record."""
-        rate, tally = learning_rate(self.config, epoch), Tally()
+        rate, tally = learning_rate(self.config, epoch), self.learner.tally()
         for inputs, targets in self._training_batches(epoch):
-            losses, right = self.learner.backward(inputs, targets)
-            tally.add(losses, right)
+            losses = self.learner.backward(inputs, targets, tally)
             self._tell_step(epoch, rate, inputs, targets, losses)
             self.learner.update(rate)
         record = _record("train", tally.means())
@@ -156,6 +162,7 @@ class _Run:
         order = torch.randperm(len(self.indices), generator=generator(config.seed, "shuffle", epoch))
         steps = config.updates_after(epoch, self.steps_per_epoch) - learner.updates
         for part in _batches(self.indices[order.to(self.indices.device)], config.batch_size)[:steps]:
+            look()
             if config.augment:
                 batch = train.training_batch(part, generator(config.seed, "augment", learner.updates))
             else:
@@ -239,6 +246,16 @@ class _Run:
                     _snapshot=state,
                 )
             )
+
+
+def _for_labels_of(data: DataSet, loss: SampleLoss) -> SampleLoss:
+    """The loss without a look at what labels weigh, where classes are known of every split and none of them is left out."""
+    splits = [split for split in (getattr(data, name) for name in SPLITS) if split is not None]
+    classes = [split.classes for split in splits]
+    weighted = getattr(loss.whole, "weight", None) is not None
+    if loss.takes != "labels" or weighted or any(n is None or 0 <= ignored_label(loss) < n for n in classes):
+        return loss
+    return loss.plain()
 
 
 def _batches(order: Tensor, batch_size: int) -> list[Tensor]:

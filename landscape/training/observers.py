@@ -48,7 +48,7 @@ class StepReport:
 
     Everything is a reference to what the loop itself uses: to look is free, but reading a value on an accelerator makes the
     host wait for it. ``step`` counts the updates made before this one over the whole training, ``epoch`` is 1-based.
-    ``losses`` are the minibatch's per-sample losses ``(B,)``, detached; the gradients are those of their mean. They came from
+    ``losses`` are the samples' shares in the minibatch's loss ``(B,)``, detached; the gradients are those of their mean. They are
     ``runner.losses(inputs, targets)``; ``runner.of(copy)`` computes the same of a copy of the module, which an observer makes
     to look at other parameters, and draws what the step drew (dropout) after ``seed_modules(device, seed)``.
     """
@@ -71,8 +71,9 @@ class EpochReport:
     """The end of an epoch (1-based) of ``epochs``, after ``step`` updates in all.
 
     ``record`` has ``train_loss`` and ``train_accuracy``, running over the epoch (train mode, each minibatch before its update,
-    augmented), ``validation_loss`` and ``validation_accuracy`` (evaluation mode, after the epoch), all of them means
-    over samples, and ``learning_rate``. ``history`` is every record so far, this one last. ``is_best`` as in :func:`best_epoch`.
+    augmented), ``validation_loss`` and ``validation_accuracy`` (evaluation mode, after the epoch), all of them over
+    all samples, losses reduced as the loss itself does it, and ``learning_rate``. ``history`` is every record so far, this one
+    last. ``is_best`` as in :func:`best_epoch`.
     """
 
     epoch: int
