@@ -118,6 +118,8 @@ def test_repeated_or_trusted_gives_the_same_result_and_the_refusal_says_how(
     [
         ({"model": "mlp", "data": "fashion-mnist-10k"}, ["--model", "task.py:net", "--data", "task.py:data"]),
         ({"model": "task.py:net", "data": "nowhere:data"}, ["--model", "./task.py:net", "--data", "task.py:data"]),
+        ({"model": [1], "data": 7, "loss": None}, ["--model", "task.py:net", "--data", "task.py:data"]),
+        ({"model": {"name": "mlp", "options": {"seed": 1}}}, ["--model", "task.py:net", "--data", "task.py:data"]),
         ({"data": "task.py:data"}, ["--model", "task.py:net", "--data", "task.py:data"]),
     ],
 )
@@ -178,6 +180,7 @@ def test_names_of_our_own_need_no_question(here: Path, capsys: pytest.CaptureFix
         ({"name": "torchvision:resnet18", "options": {"weights": "DEFAULT"}}, "built untrained"),
         ({"name": "torchvision:resnet18", "options": {"pretrained": True}}, "torchvision refused the options"),
         ({"name": "torchvision:resnet18", "options": {"norm_layer": "os:system"}}, "torchvision refused the options"),
+        ({"name": "mlp", "options": {"inputs": 10**13}}, "cannot be built"),
         ({"name": "mlp", "options": {"seed": 3}}, "the option 'seed', which no file decides"),
         ({"name": "mlp", "options": {"name": "x"}}, "the option 'name', which no file decides"),
         ({"name": "mlp", "options": {3: 4}}, "expected a name, with options"),

@@ -44,7 +44,8 @@ def build_model(name: str, *, seed: int | None = None, **options: Any) -> nn.Mod
 
     Args:
         name: one of :data:`MODELS`; ``torchvision:NAME`` for one of torchvision's classification models, without trained weights;
-            or a reference ``module:function`` or ``path/to/file.py:function`` to a function that returns a module.
+            or a reference ``module:function`` or ``path/to/file.py:function`` to a function that returns a module. It is imported
+            and called: a name that a file holds belongs here only if its code may run.
         seed: initial weights are a function of it, and torch's global random state is left as it was. None draws them from that
             state, as building the module by hand would.
         options: what the builder takes; values that JSON can carry. For torchvision's, ``classes`` and their own arguments.

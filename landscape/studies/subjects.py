@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from landscape.data import DataSet, load_data
-from landscape.errors import CheckpointError, InputError
+from landscape.errors import CheckpointError, InputError, LandscapeError, first_line
 from landscape.models import build_model, fitting_options
 from landscape.objective.objective import Objective
 from landscape.store import Checkpoint, deduced_size, fitted, load_checkpoint, load_into
@@ -154,7 +154,7 @@ def _module(
             "--norm batch, torchvision:resnet18 or path/to/file.py:function."
         )
     if subject.model is None:
-        module = build_model(spec["name"], **spec["options"])
+        module = _built(spec, checkpoint)
         load_into(module, checkpoint)
         return module, dict(spec)
     made = with_data(spec, dataset)
@@ -173,6 +173,18 @@ def _module(
                 f"{checkpoint.path} has {outputs} outputs, more than the {dataset.classes} classes of {dataset.name}"
             )
     return module, made
+
+
+def _built(spec: Spec, checkpoint: Checkpoint) -> nn.Module:
+    """The module that a file says; its options may be anything, such as a width that no memory holds."""
+    try:
+        return build_model(spec["name"], **spec["options"])
+    except LandscapeError:
+        raise
+    except Exception as error:
+        raise CheckpointError(
+            f"{checkpoint.path}: its model {spec['name']!r} cannot be built with {spec['options']!r:.200}: {first_line(error)}."
+        ) from error
 
 
 def _outputs(spec: Mapping[str, Any], checkpoint: Checkpoint) -> int | None:

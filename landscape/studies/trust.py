@@ -32,7 +32,7 @@ def settled(checkpoint: Checkpoint, asked: Mapping[str, Spec | None], *, trust: 
             without the options that the file has beside it.
         CheckpointError: where what the file says is no name with options.
     """
-    stored = {part: _stored(checkpoint, part) for part in asked}
+    stored = {part: _stored(checkpoint, part, needed=asked[part] is None) for part in asked}
     unasked = {
         part: spec
         for part, spec in stored.items()
@@ -50,7 +50,8 @@ def runs_code(part: str, name: str) -> bool:
     return is_own_code(name) if part == "model" else is_reference(name)
 
 
-def _stored(checkpoint: Checkpoint, part: str) -> Spec | None:
+def _stored(checkpoint: Checkpoint, part: str, *, needed: bool) -> Spec | None:
+    """Name and options that the file has; None where it has none, or has something else that nobody needs."""
     said = getattr(checkpoint, part)
     if said is None:
         return None
@@ -58,14 +59,16 @@ def _stored(checkpoint: Checkpoint, part: str) -> Spec | None:
     name = spec.get("name") if isinstance(spec, Mapping) else None
     options = spec.get("options", {}) if isinstance(spec, Mapping) else None
     if not isinstance(name, str) or not isinstance(options, Mapping) or not all(isinstance(k, str) for k in options):
+        if not needed:
+            return None
         raise CheckpointError(
             f"{checkpoint.path}: its {part} is {said!r:.200}; expected a name, with options by name. Say it with --{part}."
         )
-    for option in _TAKEN[part]:
-        if option in options:
-            raise CheckpointError(
-                f"{checkpoint.path}: its {part} has the option {option!r}, which no file decides. Say the {part} with --{part}."
-            )
+    taken = [option for option in _TAKEN[part] if option in options]
+    if taken and needed:
+        raise CheckpointError(
+            f"{checkpoint.path}: its {part} has the option {taken[0]!r}, which no file decides. Say the {part} with --{part}."
+        )
     return {"name": name, "options": dict(options)}
 
 
