@@ -28,7 +28,10 @@ class ProbeSettings(Settings):
 
 
 class SampledSettings(ProbeSettings):
-    """Of a probe that looks at the loss over fixed samples: which ones, and how they are run."""
+    """Of a probe that looks at the loss over fixed samples: which ones, and how they are run.
+
+    ``parameters`` are shell patterns of those that move, or ``trainable`` or ``all``; by default those that require a gradient.
+    """
 
     batch_norm: str = "frozen"
     split: Literal["train", "validation", "test"] = "train"
@@ -38,6 +41,13 @@ class SampledSettings(ProbeSettings):
     batch_size: int | None = Field(default=None, ge=1)
     engine: str = "auto"
     compile: bool = False
+    parameters: tuple[str, ...] = ()
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _patterns(cls, value: Any) -> Any:
+        """One pattern, or several as text with commas."""
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
     @field_validator("batch_norm", "precision", "engine")
     @classmethod

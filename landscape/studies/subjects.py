@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,10 +57,8 @@ class Opened:
     def stem(self) -> str:
         return stem(self.subject.checkpoint)
 
-    def objective(
-        self, settings: SampledSettings, places: Places, parameters: Sequence[str] | None = None
-    ) -> Objective:
-        """The loss over the samples that ``settings`` name, as a function of the ``parameters`` of these patterns or of all."""
+    def objective(self, settings: SampledSettings, places: Places) -> Objective:
+        """The loss over the samples that ``settings`` name, as a function of the parameters that they name."""
         return Objective(
             self.module,
             self.loss,
@@ -73,7 +71,7 @@ class Opened:
             compile=settings.compile,
             precision=settings.precision,
             device=places.device,
-            parameters=parameters,
+            parameters=settings.parameters or None,
         )
 
     def identity(self) -> dict[str, Any]:
@@ -111,7 +109,8 @@ def sample_identity(objective: Objective, settings: SampledSettings) -> dict[str
     return {
         "split": settings.split,
         **{key: made[key] for key in ("data_fingerprint", "index_hash", "n_samples", "bn_policy", "precision")},
-        "batch_size": objective.batch_size if settings.batch_norm == "batch" else None,
+        "batch_size": objective.batch_size if settings.batch_norm == "batch" or objective.couples else None,
+        **({"parameters": list(settings.parameters)} if settings.parameters else {}),
     }
 
 
