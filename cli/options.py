@@ -54,7 +54,10 @@ def model_options(**callbacks: Any) -> Callable[[F], F]:
         click.option(
             "--data-option", "data_option", multiple=True, metavar="KEY=VALUE", help="For the data's function."
         ),
-        click.option("--loss", help="cross_entropy, mse, module:function or file.py:function; one value a sample."),
+        click.option(
+            "--loss",
+            help="cross_entropy, mse, module:function or file.py:function: values, or (values, weights), one a sample.",
+        ),
     )
 
 

@@ -108,7 +108,10 @@ _FILE = click.Path(path_type=Path)
     click.option(
         "--per-layer", is_flag=True, default=None, help="curvature: a spectrum for each layer's diagonal block."
     ),
-    click.option("--parameters", help="curvature: of these alone, by shell patterns such as 'head.*,*.bias'."),
+    click.option(
+        "--parameters",
+        help="Move these alone: shell patterns such as 'head.*,*.bias', trainable or all.  [default: trainable, if any is]",
+    ),
     click.option(
         "--curvature-tolerance",
         type=float,

@@ -184,7 +184,9 @@ def test_the_identity_of_a_file_holds_all_settings_and_the_checkpoints_and_tells
 
     def identity(file: str = "last.pt", **further: Any) -> dict[str, Any]:
         settings: ProbeSettings = KINDS[kind](kind=kind, **few, **further)
-        return dict(_PREPARE[kind](Subject(run_folder / file, to=to, trust=True), settings, Places(device="cpu")).identity)
+        return dict(
+            _PREPARE[kind](Subject(run_folder / file, to=to, trust=True), settings, Places(device="cpu")).identity
+        )
 
     base = identity()
     assert base.keys() >= KINDS[kind](kind=kind, **few).identity().keys()

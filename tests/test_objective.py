@@ -359,11 +359,15 @@ def test_theta_is_made_of_the_parameters_that_were_asked_for_and_the_result_says
         warnings.simplefilter("always")
         objective = Objective(net, "cross_entropy", data, parameters=given, device="cpu")
     assert objective.theta.layout.size == moved
-    assert str(objective.provenance()["parameters"]).startswith(f"{moved} of 83: " if moved < 83 else "83 of 83: all")
+    assert str(objective.provenance()["parameters_moved"]).startswith(
+        f"{moved} of 83: " if moved < 83 else "83 of 83: all"
+    )
     assert [str(w.message) for w in said if "requires_grad" in str(w.message)] == (
         []
         if given is not None
-        else [f"parameters: {objective.provenance()['parameters']}. Say parameters='trainable' or parameters='all'."]
+        else [
+            f"parameters: {objective.provenance()['parameters_moved']}. Say parameters='trainable' or parameters='all'."
+        ]
     )
 
 

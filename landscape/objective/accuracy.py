@@ -34,14 +34,21 @@ class Accuracy:
     Attributes:
         axis: the dimension of the outputs that holds the classes; None to take the one that fits.
         counting: whether to look which labels count; otherwise all do.
+        fits: whether it is known of these outputs that ``axis`` holds the classes.
     """
 
     axis: int | None = None
     counting: bool = False
+    fits: bool = False
+
+    def settled(self, outputs: Any, targets: Any, *, counting: bool) -> Accuracy | NoAccuracy:
+        """The same for batches like this one, without another look at their shapes."""
+        axis = self._axis(outputs, targets)
+        return NoAccuracy() if axis is None else Accuracy(axis, counting, fits=True)
 
     def __call__(self, outputs: Any, targets: Any, counted: Tensor | None = None) -> Tensor | None:
         """Booleans ``(B,)``, or how many labels are right as a fraction of all that the sample has; None without classes."""
-        axis = self._axis(outputs, targets)
+        axis = self.axis if self.fits else self._axis(outputs, targets)
         if axis is None:
             return None
         right: Tensor = outputs.argmax(axis) == targets
@@ -59,6 +66,13 @@ class Accuracy:
         if self.axis is not None:
             return self.axis if self.axis in fitting else None
         return None if not fitting or (len(fitting) == 2 and outputs.ndim > 2) else fitting[0]
+
+
+class NoAccuracy:
+    """Of outputs and targets that have no classes."""
+
+    def __call__(self, outputs: Any, targets: Any, counted: Tensor | None = None) -> None:
+        return None
 
 
 def counts_of(targets: Tensor, counted: Tensor | None, classes: int) -> Tensor:

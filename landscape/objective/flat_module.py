@@ -64,6 +64,11 @@ class FlatModule:
         """The tensors of θ, in the layout's order."""
         return list(self._parameters.values())
 
+    @property
+    def fixed(self) -> dict[str, Tensor]:
+        """The parameters that keep their values, by name."""
+        return {name: p.detach() for name, p in self.module.named_parameters() if name not in self._parameters}
+
     def snapshot(self) -> ParameterVector:
         """A copy of the present θ."""
         return ParameterVector(self.vector.clone(), self.layout)
@@ -135,6 +140,8 @@ def _selected(module: nn.Module, patterns: Patterns) -> tuple[dict[str, nn.Param
 
 
 def _chosen(named: dict[str, nn.Parameter], patterns: Patterns) -> tuple[dict[str, nn.Parameter], str]:
+    if patterns is not None and not isinstance(patterns, str) and len(patterns) == 1:
+        patterns = patterns[0]
     trained = {n: p for n, p in named.items() if p.requires_grad}
     if patterns == ALL or (len(trained) == len(named) and patterns in (None, TRAINABLE)):
         return named, "all"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -72,6 +73,8 @@ class SampleLoss:
             InputError: for a function that gives no values a sample, or weights that do not fit them.
         """
         values = self.function(outputs, targets)
+        if self._plain:
+            return Parts(values if values.ndim == 1 else values.flatten(1).mean(1), None, None)
         if self.own and isinstance(values, tuple | list) and len(values) == 2:
             return _weighted(*values)
         _check_values(values)
@@ -80,6 +83,11 @@ class SampleLoss:
             return Parts(values if values.ndim == 1 else values.flatten(1).mean(1), None, counted)
         numerators = summed(values)
         return Parts(numerators, None if weights is None else summed(weights).to(numerators.dtype), counted)
+
+    @cached_property
+    def _plain(self) -> bool:
+        """Whether nothing is to be asked: a torch loss of which every value weighs the same, and every label counts."""
+        return not self.own and self.divisor == "elements" and self.weigh is None and self.count is None
 
     def weights_of(self, targets: Any) -> Tensor | None:
         """The weight of each value that the targets tell; None where all weigh the same, or their sum is known."""

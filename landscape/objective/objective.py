@@ -135,9 +135,10 @@ class Objective:
             statistics=batch_norm == "batch",
             parameters=parameters,
         )
-        self._said["parameters"] = made.flat.selection
+        self._said["parameters_moved"] = made.flat.selection
         self._flat, self._runner, self.spread, self.couples = made.flat, made.runner, made.spread, made.couples
         self._batches, self._head, self.batch_size = made.batches, made.head, made.batch_size
+        self._of_head = self.spread.part(self._head)
         self.bn_layers = len(batch_norm_layers(self._flat.module))
         self._statistics = RunningStatistics(self._flat.module)
         self._variances = self._statistics.variance_mask()
@@ -250,9 +251,16 @@ class Objective:
         """θ of another checkpoint of the same architecture, given as a module or a state dict.
 
         Raises:
-            InputError: naming the parameters that are missing or of another shape.
+            InputError: naming the parameters that are missing or of another shape, or that differ and were left out of θ unasked.
         """
-        vector = self._theta.layout.pack(_state(module), dtype=self._dtype, device=self.device)
+        state = _state(module)
+        vector = self._theta.layout.pack(state, dtype=self._dtype, device=self.device)
+        for name, ours in self._made.fixed.items():
+            if name in state and not torch.equal(state[name].to(ours), ours):
+                raise InputError(
+                    f"parameters: {name} differs between the checkpoints and does not move, as it has not requires_grad. Give "
+                    "parameters='all' to move it too, or parameters='trainable' to leave it as it is in the first."
+                )
         return ParameterVector(vector, self._theta.layout)
 
     def statistics_of(self, module: nn.Module | Mapping[str, Tensor]) -> Tensor:
@@ -397,14 +405,14 @@ class Objective:
     def _evaluation(self, ceiling: float | None = None) -> Evaluation:
         """The values at the point that is loaded."""
         losses, right = self._measured(ceiling)
-        spread = self.spread if len(losses) == self.n_samples else self.spread.part(self._head)
+        spread = self.spread if len(losses) == self.n_samples else self._of_head
         return spread.evaluation(losses, right)
 
     def _measured(self, ceiling: float | None = None) -> tuple[Tensor, Tensor | None]:
         """Loss and metric of every sample at the point that is loaded; with ``ceiling``, of the first part where that is enough."""
         if self._stacked is not None:
             return self._stacked.measure([self._engine.flat.vector])[0]
-        above = None if ceiling is None else partial(self.spread.part(self._head).lies_above, ceiling=ceiling)
+        above = None if ceiling is None else partial(self._of_head.lies_above, ceiling=ceiling)
         losses, metric = self._fast.measure(self._batches, above, len(self._head))
         if above is not None and len(losses) == len(self._head):
             return losses, metric
@@ -414,7 +422,7 @@ class Objective:
     def _judged(self, losses: Tensor, right: Tensor | None, ceiling: float | None) -> Evaluation:
         """The values that an evaluation of this point alone would give, from those of all samples."""
         head = self._head
-        few = self.spread.part(head)
+        few = self._of_head
         if ceiling is not None and len(head) and few.lies_above(losses[head], ceiling):
             return few.evaluation(losses[head], None if right is None else right[head])
         return self.spread.evaluation(losses, right)

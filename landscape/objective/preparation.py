@@ -47,6 +47,7 @@ class Preparation:
         head: places of the samples that a ceiling is judged by; none where batches are part of the result.
         outputs: of the first batch, at the checkpoint.
         footprint: bytes that a forward pass handles.
+        fixed: parameters that stay as they are although nobody said so.
 
     Raises:
         InputError: for a module that cannot be copied or run, or a loss that does not fit it and the data.
@@ -85,10 +86,12 @@ class Preparation:
         if self.couples:
             self.head, self.batch_size = self.head[:0], batch_size or FIXED_BATCH
             self.batches, self.outputs = self._batches()
+        self.fixed: dict[str, Tensor] = {}
         wide = self.runner.widened(self.outputs)
         self.runner, self.spread = settled(self.runner, self.batches, wide, coupled=self.couples)
         if parameters is None and "requires_grad" in self.flat.selection:
             said = f"parameters: {self.flat.selection}. Say parameters='trainable' or parameters='all'."
+            self.fixed = self.flat.fixed
             warnings.warn(said, stacklevel=4)  # points to whoever makes the objective
 
     def prepared(self, data: Data, indices: Tensor, batch_size: int, head: Tensor | None = None) -> PreparedBatches:

@@ -224,7 +224,7 @@ def _facts(objective: Objective) -> dict[str, Any]:
         "data": objective.data.fingerprint(),
         "samples": objective._batches.index_hash(),
         "batch_norm": normalised,
-        "batch_size": objective.batch_size if normalised == "batch" else None,
+        "batch_size": objective.batch_size if normalised == "batch" or objective.couples else None,
         "calibration": None if calibration is None else [calibration.data.fingerprint(), calibration.index_hash()],
         "precision": objective.precision,
         "compiled": objective.compiled,

@@ -13,6 +13,7 @@ from landscape.objective.accuracy import Accuracy, counts_of
 from landscape.objective.batches import PreparedBatches
 from landscape.objective.losses import SampleLoss, summed
 from landscape.objective.runner import Runner
+from landscape.objective.trial import hold_against_own
 from landscape.objective.values import CEILING_ERRORS, Evaluation
 
 
@@ -76,7 +77,8 @@ class Spread:
 def settled(runner: Runner, batches: PreparedBatches, outputs: Any, *, coupled: bool) -> tuple[Runner, Spread]:
     """The runner with a loss that knows what all samples weigh together, and the spread of the samples.
 
-    Targets tell the weights of torch's losses; for a function that returns weights the module is run once over all samples.
+    Targets tell the weights of torch's losses; for a function that returns weights, and for a
+    loss module of the user's own, the module is run once over all samples.
     ``outputs`` are the module's for the first batch.
     """
     weights, counts = _weighed(runner, batches, outputs)
@@ -87,8 +89,8 @@ def settled(runner: Runner, batches: PreparedBatches, outputs: Any, *, coupled: 
         loss = loss.over(len(batches), weights)
     if counts is None:
         loss = replace(loss, count=None)
-    if counts is not None and isinstance(metric, Accuracy):
-        metric = replace(metric, counting=True)
+    if isinstance(metric, Accuracy):
+        metric = metric.settled(outputs, next(iter(batches))[1], counting=counts is not None)
     relative = None if weights is None else weights / weights.mean()
     return replace(runner, loss=loss, metric=metric), Spread(relative, counts, clusters(batches) if coupled else None)
 
@@ -106,11 +108,11 @@ def _weighed(runner: Runner, batches: PreparedBatches, outputs: Any) -> tuple[Te
     """
     loss, first = runner.loss, next(iter(batches))[1]
     with torch.no_grad(), runner.own_randomness():
-        run = loss.own and loss.parts(outputs, first).weights is not None
+        run = loss.own and (loss.whole is not None or loss.parts(outputs, first).weights is not None)
     classes = runner.metric.classes(outputs, first) if isinstance(runner.metric, Accuracy) else None
     weights: list[Tensor] = []
     counts: list[Tensor] = []
-    uneven = run
+    uneven = False
     with torch.no_grad(), runner.own_randomness():
         for made, targets in runner.passes(batches) if run else ((None, targets) for _, targets in batches):
             values, counted = (
@@ -118,7 +120,7 @@ def _weighed(runner: Runner, batches: PreparedBatches, outputs: Any) -> tuple[Te
             )
             if values is not None:
                 weights.append(summed(values).double().cpu())
-                uneven = uneven or not bool((values == 1).all())
+                uneven = uneven or run or not bool((values == 1).all())
             if classes is not None:
                 counts.append(counts_of(targets, counted, classes).double().cpu())
     found = batches.in_order(torch.cat(weights)) if uneven and weights else None
@@ -127,5 +129,8 @@ def _weighed(runner: Runner, batches: PreparedBatches, outputs: Any) -> tuple[Te
 
 
 def _of_batch(loss: SampleLoss, outputs: Any, targets: Any) -> tuple[Tensor | None, Tensor | None]:
-    _, weights, counted = loss.parts(outputs, targets)
-    return weights, counted
+    """Weights and what counts for a function that is the user's own; if it is a module, once it was held against its own value."""
+    parts = loss.parts(outputs, targets)
+    if loss.whole is not None:
+        hold_against_own(loss, parts, outputs, targets)
+    return parts.weights, parts.counted

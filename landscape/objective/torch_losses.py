@@ -141,6 +141,8 @@ def per_sample_loss(
     module = _as_module(loss)
     if module is not None:
         return _of_module(copy.deepcopy(module).to(device, dtype))
+    if isinstance(loss, type) and issubclass(loss, nn.Module):
+        raise InputError(f"loss: expected a loss, got the class {loss.__name__}. Make one of it: {loss.__name__}().")
     if not callable(loss):
         raise InputError(
             f"loss: expected a name ({', '.join(sorted(LOSSES))}) or a callable (outputs, targets), got {loss!r}."

@@ -30,15 +30,21 @@ def try_loss(loss: SampleLoss, outputs: Any, targets: Any, samples: int) -> Part
     Raises:
         InputError: where the loss fails, broadcasts, gives not one value a sample, or is another than its own value.
     """
-    parts: Parts = _called(lambda: loss.parts(outputs, targets), loss, outputs, targets)
+    parts: Parts = _called(loss.parts, loss, outputs, targets)
     check_loss_count(parts.numerators, samples)
     if loss.whole is not None:
-        own = _called(lambda: loss.whole(outputs, targets), loss, outputs, targets)  # type: ignore[misc]
-        _hold_against(loss, parts, own)
+        hold_against_own(loss, parts, outputs, targets)
     return parts
 
 
-def _hold_against(loss: SampleLoss, parts: Parts, own: Any) -> None:
+def hold_against_own(loss: SampleLoss, parts: Parts, outputs: Any, targets: Any) -> None:
+    """Refuse a loss module whose own value for a batch is another than that of its ``parts``.
+
+    Raises:
+        InputError: with both values.
+    """
+    assert loss.whole is not None
+    own = _called(loss.whole, loss, outputs, targets)
     found = loss.shares(parts).cpu().double().mean()
     expected = own.cpu().double().mean() if isinstance(own, Tensor) else math.nan
     if not _alike(found, torch.as_tensor(expected), own.dtype if isinstance(own, Tensor) else torch.float32):
@@ -49,14 +55,15 @@ def _hold_against(loss: SampleLoss, parts: Parts, own: Any) -> None:
         )
 
 
-def _called(function: Callable[[], Any], loss: SampleLoss, outputs: Any, targets: Any) -> Any:
+def _called(function: Callable[[Any, Any], Any], loss: SampleLoss, outputs: Any, targets: Any) -> Any:
+    """What a function gives of its own copies, into which it may write."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings(
                 "ignore", message="reduction: 'mean' divides"
             )  # of KLDivLoss, whose reduction is the user's
             warnings.filterwarnings("error", message=BROADCAST)
-            return function()
+            return function(*tree_map(_copied, (outputs, targets)))
     except LandscapeError:
         raise
     except Exception as error:  # of any kind: it may be the user's code
@@ -139,9 +146,9 @@ def couples(loss: SampleLoss, outputs: Any, targets: Any, again: Callable[[int],
 
 
 def _differ(loss: SampleLoss, whole: tuple[Any, Any], alone: tuple[Any, Any], part: slice) -> bool:
-    inside = loss.parts(*whole)
+    inside = loss.parts(*tree_map(_copied, whole))
     try:
-        found = loss.parts(*alone)
+        found = loss.parts(*tree_map(_copied, alone))
     except Exception:  # of any kind: it is the user's code; whatever it needs, it needs more than these samples
         return True
     if (found.weights is None) != (inside.weights is None):
@@ -153,9 +160,8 @@ def _differ(loss: SampleLoss, whole: tuple[Any, Any], alone: tuple[Any, Any], pa
 
 
 def _refuse_pairs(loss: SampleLoss, outputs: Any, targets: Any, samples: int) -> None:
-    made = loss.function(outputs, targets)
-    values = made[0] if isinstance(made, tuple | list) else made
-    pairs = values.ndim > 1 and values.shape[1] == samples and _cut_values(loss, outputs, targets) == 2
+    values, alone = _values(loss, outputs, targets), (_cut(outputs, slice(0, 2)), _cut(targets, slice(0, 2)))
+    pairs = values.ndim > 1 and values.shape[1] == samples and _values(loss, *alone).shape[1:2] == (2,)
     unequal = isinstance(outputs, Tensor) and isinstance(targets, Tensor) and outputs.shape != targets.shape
     beside = unequal and outputs.numel() == targets.numel()
     if pairs or beside:
@@ -166,11 +172,14 @@ def _refuse_pairs(loss: SampleLoss, outputs: Any, targets: Any, samples: int) ->
         )
 
 
-def _cut_values(loss: SampleLoss, outputs: Any, targets: Any) -> int:
-    """The second dimension of the values for two samples; 0 where there is none."""
-    made = loss.function(_cut(outputs, slice(0, 2)), _cut(targets, slice(0, 2)))
-    values = made[0] if isinstance(made, tuple | list) else made
-    return int(values.shape[1]) if values.ndim > 1 else 0
+def _values(loss: SampleLoss, outputs: Any, targets: Any) -> Tensor:
+    made = loss.function(*tree_map(_copied, (outputs, targets)))
+    values: Tensor = made[0] if isinstance(made, tuple | list) else made
+    return values
+
+
+def _copied(leaf: Any) -> Any:
+    return leaf.clone() if isinstance(leaf, Tensor) else leaf
 
 
 def _can_be_cut(outputs: Any, samples: int) -> bool:

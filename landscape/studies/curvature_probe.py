@@ -25,7 +25,7 @@ def prepare_curvature(subject: Subject, settings: CurvatureSettings, places: Pla
     if subject.to or subject.directions is not None:
         raise InputError(f"kind: {settings.kind!r} is of one checkpoint; --to and --directions belong to other kinds.")
     opened = open_subject(subject, places)
-    objective = opened.objective(settings, places, settings.parameters or None)
+    objective = opened.objective(settings, places)
     config = settings.config()
     check_curvature(objective, config)
     identity = {**opened.identity(), **settings.identity()}

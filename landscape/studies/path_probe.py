@@ -68,6 +68,7 @@ def _trainer(opened: Opened, settings: PathSettings, places: Places) -> Objectiv
         batch_size=settings.curve_batch_size,
         precision=settings.precision,
         device=places.device,
+        parameters=settings.parameters or None,
     )
     if settings.curve_batch_size > trainer.n_samples:
         raise InputError(

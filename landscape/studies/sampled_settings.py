@@ -42,7 +42,10 @@ class ProbeSettings(Settings):
 
 
 class SampledSettings(ProbeSettings):
-    """Of a probe that looks at the loss over fixed samples: which ones, and how they are run."""
+    """Of a probe that looks at the loss over fixed samples: which ones, and how they are run.
+
+    ``parameters`` are shell patterns of those that move, or ``trainable`` or ``all``; by default those that require a gradient.
+    """
 
     batch_norm: str = "frozen"
     split: Literal["train", "validation", "test"] = "train"
@@ -52,6 +55,13 @@ class SampledSettings(ProbeSettings):
     batch_size: int | None = Field(default=None, ge=1)
     engine: str = "auto"
     compile: bool = False
+    parameters: tuple[str, ...] = ()
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _patterns(cls, value: Any) -> Any:
+        """One pattern, or several as text with commas."""
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
     def identity(self) -> dict[str, Any]:
         batches = {"batch_size": self.batch_size} if self.batch_norm == "batch" else {}

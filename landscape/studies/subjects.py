@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,10 +65,8 @@ class Opened:
     def stem(self) -> str:
         return stem(self.subject.checkpoint)
 
-    def objective(
-        self, settings: SampledSettings, places: Places, parameters: Sequence[str] | None = None
-    ) -> Objective:
-        """The loss over the samples that ``settings`` name, as a function of the ``parameters`` of these patterns or of all."""
+    def objective(self, settings: SampledSettings, places: Places) -> Objective:
+        """The loss over the samples that ``settings`` name, as a function of the parameters that they name."""
         return Objective(
             self.module,
             self.loss,
@@ -81,7 +79,7 @@ class Opened:
             compile=settings.compile,
             precision=settings.precision,
             device=places.device,
-            parameters=parameters,
+            parameters=settings.parameters or None,
         )
 
     def identity(self) -> dict[str, Any]:
