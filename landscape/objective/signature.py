@@ -132,7 +132,8 @@ class Signature:
         found = self.unlike(stored)
         if found:
             more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-            raise MismatchError(f"{what}: was made by something else: {'; '.join(found[:SHOWN])}{more}. {advice}")
+            differs = f"{'; '.join(found[:SHOWN])}{more}"
+            raise MismatchError(f"{what}: other code, weights, data or settings made it: {differs}. {advice}")
 
     def check_resume(self, attributes: Mapping[Any, Any]) -> None:
         """Refuse an earlier result, by its attributes, that another objective or another call made.
