@@ -393,6 +393,21 @@ def test_a_loss_that_the_parameters_do_not_reach_is_found() -> None:
     wrong(report, "range", "do not reach the loss")
 
 
+def test_layers_that_pytorch_does_not_see_are_found() -> None:
+    class Listed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.hidden = nn.Linear(6, 3), [nn.Linear(3, 3)]
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.hidden[0](self.first(x))
+
+    finding = check_objective(made(Listed), "cross_entropy", (X, Y))["registered"]
+    assert finding.ok is None
+    assert "hidden" in finding.sentence
+    assert "ModuleList" in finding.sentence
+
+
 def test_few_samples_are_said_to_be_few() -> None:
     finding = check_objective(mlp(), "cross_entropy", (X, Y), samples=4)["samples"]
     assert finding.ok is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -116,8 +117,7 @@ def number(value: float) -> str:
 
 
 def apart(a: float, b: float) -> float:
-    """|a − b| relative to the larger; 0 where both are the same, also where both are NaN or infinite."""
-    if a == b or (a != a and b != b):
+    """|a − b| relative to the larger; 0 where both are the same, NaN or infinite too, and ∞ where one alone is not finite."""
+    if a == b or (math.isnan(a) and math.isnan(b)):
         return 0.0
-    gap = abs(a - b) / max(abs(a), abs(b))
-    return gap if gap == gap else float("inf")
+    return abs(a - b) / max(abs(a), abs(b)) if math.isfinite(a) and math.isfinite(b) else math.inf

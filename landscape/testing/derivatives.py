@@ -7,6 +7,7 @@ one-sided differences stay apart as h falls, with a wrong backward they meet, el
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -155,7 +156,7 @@ def _wide(case: Case) -> Wide | str:
     except Exception as error:
         return f"cannot be told, because your code does not run in float64: {said(error)}"
     ours = objective.evaluate().loss
-    if not abs(ours) < float("inf"):
+    if not (math.isfinite(ours) and math.isfinite(own)):
         return "cannot be told, because the loss is not finite."
     if abs(ours - own) > 1e-6 * max(abs(ours), abs(own)):
         return (
@@ -173,6 +174,10 @@ def _gradient(wide: Wide, gradient: Tensors) -> Finding:
     if not apart:
         sentence = f"as differences of your loss say, to {worst.error:.0e}, along {DIRECTIONS} random directions."
         return Finding("gradient", True, sentence, numbers)
+    if not all(math.isfinite(d) for slope in apart for d in slope.differences):
+        return Finding(
+            "gradient", None, "cannot be told, because the loss is not finite beside the checkpoint.", numbers
+        )
     if all(slope.kink for slope in apart):
         sentence = (
             "the loss has a kink at the checkpoint: it rises differently to both sides, so that there is no gradient to "

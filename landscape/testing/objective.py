@@ -25,6 +25,7 @@ CHECKS: tuple[Check, ...] = (
     values.deterministic,
     values.order,
     picture.finite,
+    picture.alive,
     derivatives.gradient_and_hessian,
     picture.batch_norm,
     picture.moved,

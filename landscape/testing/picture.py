@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape.numerics.directions import random_direction
@@ -40,13 +40,19 @@ BYTES = 50.0
 
 
 def finite(case: Case) -> Iterator[Finding]:
-    """Whether the outputs are finite, where they stop to be, and whether the network is alive."""
+    """Whether the outputs are finite, and where they stop to be."""
     outputs = [tensor for tensor in tensors_in((case.outputs,)) if tensor.is_floating_point()]
     bad = sum(int((~tensor.isfinite()).sum()) for tensor in outputs)
     if bad or not math.isfinite(case.loss_here):
         yield Finding("finite outputs", False, _not_finite(case, bad), {"entries": bad})
         return
     yield Finding("finite outputs", True, "every output is a finite number, and so is the loss.")
+
+
+def alive(case: Case) -> Iterator[Finding]:
+    """Whether a gradient reaches the weights."""
+    if not math.isfinite(case.loss_here):
+        return
     health = network_health(case.objective, case.loss_here)
     numbers = {"gradient": health.gradient}
     if health.dead:
@@ -119,6 +125,12 @@ def moved(case: Case) -> Iterator[Finding]:
     named = dict(case.module.named_parameters())
     names = case.objective.theta.layout.names
     frozen = [name for name in names if name in named and not named[name].requires_grad]
+    if unseen := _unregistered(case.module):
+        sentence = (
+            f"{listed(unseen)} holds layers or parameters in a plain list or mapping, where PyTorch does not see them: not "
+            "moved here, nor trained by module.parameters(). Use nn.ModuleList; what is hidden on purpose may stay."
+        )
+        yield Finding("registered", None, sentence, {"attributes": len(unseen)})
     numbers = {"moved": len(names), "tensors": len(named), "moved_without_grad": len(frozen)}
     if frozen and case.arguments.get("parameters") is None:
         sentence = (
@@ -129,6 +141,20 @@ def moved(case: Case) -> Iterator[Finding]:
     else:
         count = "all" if len(names) == len(named) else f"{len(names)} of {len(named)}"
         yield Finding("moved", True, f"{count} parameter tensors make up θ: {listed(list(names))}.", numbers)
+
+
+def _unregistered(module: nn.Module) -> list[str]:
+    """Attributes that hold modules or parameters which are not the module's own."""
+    own = {id(thing) for thing in (*module.modules(), *module.parameters())}
+    found = []
+    for name, part in module.named_modules():
+        for key, value in vars(part).items():
+            held = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+            if not key.startswith("_") and any(
+                isinstance(x, nn.Module | nn.Parameter) and id(x) not in own for x in held
+            ):
+                found.append(f"{name}.{key}" if name else key)
+    return found
 
 
 def inputs(case: Case) -> Iterator[Finding]:
