@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from landscape.probes.steps import StepProbeConfig
     from landscape.probes.topology import topology
     from landscape.render import interactive, plot
-    from landscape.store import load_checkpoint, save_checkpoint
+    from landscape.store import load_checkpoint, load_into, save_checkpoint
     from landscape.store import load_result as load
     from landscape.store import save_result as save
     from landscape.studies.comparison import Comparison, compare
@@ -89,6 +89,7 @@ _HOMES = {
     "load": ("landscape.store", "load_result"),
     "save_checkpoint": ("landscape.store", "save_checkpoint"),
     "load_checkpoint": ("landscape.store", "load_checkpoint"),
+    "load_into": ("landscape.store", "load_into"),
     "compare": ("landscape.studies.comparison", "compare"),
     "Comparison": ("landscape.studies.comparison", "Comparison"),
     "plot": ("landscape.render", "plot"),
@@ -120,7 +121,7 @@ __all__ = [
     # parameter space
     "Axis", "Grid", "Direction", "direction_between", "random_direction", "ParameterVector", "Subspace",
     # files
-    "save", "load", "save_checkpoint", "load_checkpoint",
+    "save", "load", "save_checkpoint", "load_checkpoint", "load_into",
     # comparisons
     "compare", "Comparison", "plane_smoothness", "topology",
     # pictures

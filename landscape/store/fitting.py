@@ -261,7 +261,7 @@ def _misfit(match: _Match) -> CheckpointError:
     advice = (
         "It is one part of a training on several devices: save the full state dict there."
         if sharded
-        else "Name the model and options that it was trained with."
+        else "Name the model and options that it was trained with, or a checkpoint of this model."
     )
     return CheckpointError(
         f"{match.checkpoint.path}: does not fit the model ({match.target.kind} with {len(match.target.state)} tensors); "

@@ -99,7 +99,9 @@ class NumpyType:
 
     def plain(self) -> np.dtype[Any] | None:
         """The type where it is one of numbers; None for structures, texts and objects."""
-        return np.dtype(f"{self.order}{self.code}") if re.fullmatch(r"[biufc]\d{1,2}", self.code) else None
+        return (
+            np.dtype(f"{self.order}{self.code}") if re.fullmatch(r"b1|[iu][1248]|f[248]|c(8|16)", self.code) else None
+        )
 
 
 @dataclass(eq=False)
@@ -166,9 +168,7 @@ class _Machine:
         self._marks: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
         self._storage = storage
-        self._encoded: dict[
-            int, tuple[str, bytes]
-        ] = {}  # a text that stands for bytes many times is turned into them once
+        self._encoded: dict[int, tuple[str, bytes]] = {}  # a text may stand for bytes many times
 
     def step(self, name: str, argument: Any) -> None:
         if name in _ACTIONS:
@@ -191,9 +191,8 @@ class _Machine:
             raise AsksToRun(name)
         if not isinstance(arguments, tuple):
             raise PickleError(f"{name} is called without arguments")
-        if name == "_codecs.encode" and isinstance(arguments[0], str):
-            kept = self._encoded.setdefault(id(arguments[0]), (arguments[0], arguments[0].encode("latin-1")))
-            return kept[1]
+        if name == "_codecs.encode" and len(arguments) == 2 and arguments[1] in ("latin1", "latin-1"):
+            return self._encoded.setdefault(id(arguments[0]), (arguments[0], arguments[0].encode("latin-1")))[1]
         # A container can be copied again and again by a few bytes each time; no checkpoint does.
         self._copied += sum(len(a) for a in arguments if isinstance(a, list | dict | tuple) and len(a) > _FEW)
         maker = _MAKERS.get(name) if isinstance(function, Named) and self._copied < _LARGEST_COPIES else None
@@ -239,15 +238,14 @@ class _Machine:
 
     def new_with_keywords(self, _: Any) -> None:
         kind, _, _ = self.take(3)
-        self.stack.append(
-            self.call(kind, ()) if isinstance(kind, Named) and kind.name not in _MAKERS else StandIn("object")
-        )
+        known = isinstance(kind, Named) and kind.name in _MAKERS  # none of these takes keywords
+        self.stack.append(self.stand_in("object") if known else self.call(kind, ()))
 
     def instance(self, argument: str) -> None:
         arguments = tuple(self.items())
         self.stack.append(self.call(self.name(argument), arguments))
 
-    def object(self, _: Any) -> None:
+    def old_object(self, _: Any) -> None:
         kind, *arguments = self.items()
         self.stack.append(self.call(kind, tuple(arguments)))
 
@@ -288,13 +286,11 @@ def _pairs(values: list[Any]) -> dict[Any, Any]:
 
 def _key(value: Any) -> Any:
     # Hashing a tuple of tuples of tuples … takes for ever, and no weight is called by one.
-    return (
-        value
-        if isinstance(value, str | bytes | int | float | Named | StandIn | None)
-        else StandIn(type(value).__name__)
-    )
+    flat = isinstance(value, _SIMPLE) or (isinstance(value, tuple) and all(isinstance(v, _SIMPLE) for v in value))
+    return value if flat else StandIn(type(value).__name__)
 
 
+_SIMPLE = (str, bytes, int, float, Named, StandIn, torch.dtype, type(None))
 _CONSTANTS: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,
     "NEWTRUE": lambda: True,
@@ -327,7 +323,7 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
     "NEWOBJ": _Machine.reduce,
     "NEWOBJ_EX": _Machine.new_with_keywords,
     "INST": _Machine.instance,
-    "OBJ": _Machine.object,
+    "OBJ": _Machine.old_object,
     "BUILD": _Machine.build,
     "PERSID": lambda m, argument: m.persistent(argument),
     "BINPERSID": lambda m, _: m.persistent(m.take(1)[0]),

@@ -51,6 +51,9 @@ def _read_archive(archive: zipfile.ZipFile) -> tuple[Any, list[str]]:
     if len(pickles) != 1 or len(set(names)) < len(names):
         raise PickleError("not one pickle of that name, or two records of one name")
     root = pickles[0].removesuffix("data.pkl")
+    if not any(record.CRC for record in archive.infolist()):  # torch can leave them out
+        for record in archive.infolist():
+            del record.CRC
     order = archive.read(f"{root}byteorder").decode() if f"{root}byteorder" in names else "little"
     storages: dict[str, Storage] = {}
 
