@@ -57,6 +57,7 @@ WRAPPED: dict[str, Callable[[], Any]] = {
         ).items()
     },
     "all of them": lambda: prefixed("module.model._orig_mod.net.module._fsdp_wrapped_module."),
+    "AveragedModel as an attribute": lambda: prefixed("model.", averaged()),
     "an average's counts": lambda: {**prefixed("ema_model."), "initted": torch.tensor(True), "step": torch.tensor(3)},
     "an average's rate": lambda: {**prefixed("shadow."), "decay": torch.tensor(0.9), "num_updates": torch.tensor(7)},
 }
@@ -217,6 +218,17 @@ def test_the_same_weights_twice_are_no_question_and_the_only_ones_are_noted(tmp_
     read = load_checkpoint(stored(tmp_path, {"ema": weights(5), "epoch": 3}))
     assert equal(read.state_dict, weights(5))
     assert read.note == "The weights are those under 'ema' (10 tensors, an average); there are no others."
+
+
+def test_an_optimisers_state_and_tables_of_numbers_are_no_weights(tmp_path: Path) -> None:
+    module = network()
+    optimizer = torch.optim.Adam(module.parameters())
+    module(torch.randn(2, 3, 5, 5)).sum().backward()
+    optimizer.step()
+    content = {"net_g": weights(), "opt_g": optimizer.state_dict(), "metrics": {"accuracy": torch.tensor(0.9)}}
+    assert load_checkpoint(stored(tmp_path, content)).key == "net_g"
+    with pytest.raises(CheckpointError, match="holds no state dict"):
+        load_checkpoint(stored(tmp_path, optimizer.state_dict()))
 
 
 def test_our_own_checkpoints_have_one_set_of_weights(tmp_path: Path) -> None:

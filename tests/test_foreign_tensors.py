@@ -122,6 +122,44 @@ def test_the_versions_of_modules_reach_them(tmp_path: Path, wrap: Any) -> None:
     assert equal(target.state_dict(), source.state_dict())
     loaded(dict(source.state_dict()), tmp_path, target)
     assert torch.equal(target[1].weight, source[1].weight / 2), "without versions, as its own loading would"
+    read = fitted(target, load_checkpoint(stored(tmp_path, dict(source.state_dict()))))
+    assert torch.equal(read.state_dict["1.weight"], source[1].weight / 2), "also where it is the end of a line"
+    assert read.note == "The model itself reads an older layout: 1.weight."
     save_checkpoint(tmp_path / "own.pt", state={"model": dict(source.state_dict())})
     load_into(target, load_checkpoint(tmp_path / "own.pt"))
     assert equal(target.state_dict(), source.state_dict())
+
+
+def weight_normed(norm: Any) -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(norm(nn.Linear(3, 2)), nn.BatchNorm1d(2))
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated")
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_names_that_the_module_itself_reads_as_others_are_read_by_it(tmp_path: Path, prefix: str) -> None:
+    old, new = weight_normed(nn.utils.weight_norm), weight_normed(nn.utils.parametrizations.weight_norm)
+    with torch.no_grad():
+        old[0].weight_g.mul_(3)
+    loaded({f"{prefix}{name}": tensor for name, tensor in old.state_dict().items()}, tmp_path, new)
+    inputs = torch.randn(4, 3)
+    assert torch.allclose(new.eval()(inputs), old.eval()(inputs))
+    with pytest.raises(CheckpointError, match=r"not in the model: .*weight_g"):
+        loaded({**old.state_dict(), "0.bias": torch.ones(5)}, tmp_path, new)
+
+
+class Forgiving(nn.Linear):
+    def _load_from_state_dict(self, state: Any, prefix: str, versions: Any, strict: bool, *lists: Any) -> None:
+        super()._load_from_state_dict(state, prefix, versions, strict, *lists)
+        lists[0].clear()
+
+
+def test_a_weight_that_the_module_forgives_to_be_missing_is_not_left_at_random(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="1 missing from the file: bias"):
+        loaded({"weight": torch.ones(2, 3)}, tmp_path, Forgiving(3, 2))
+
+
+def test_lazy_layers_are_told_to_run_first(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"lazy layers.*Call it on one batch first"):
+        loaded({"weight": torch.ones(2, 3), "bias": torch.ones(2)}, tmp_path, nn.LazyLinear(2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from landscape.errors import CheckpointError
 from landscape.store.checkpoints import Checkpoint
@@ -17,6 +19,7 @@ from landscape.store.foreign import renamed, without_wrappers
 from landscape.store.naming import COUNTS, Naming, namings, prefixes, under
 
 _SHOWN = 5
+_MISSING, _STRANGE = "missing from the file", "not in the model"
 _MAY_LACK = ("num_batches_tracked", "n_averaged")  # counts: old files lack them, and no output depends on them
 
 
@@ -42,17 +45,19 @@ def fitted(module: nn.Module, checkpoint: Checkpoint) -> Checkpoint:
             under which the module's tensors are, where there are others beside them.
     """
     match = _best(module, checkpoint)
-    if match.complaints:
+    if not match.complaints.keys() <= {_MISSING, _STRANGE}:
         raise _misfit(match)
-    given = checkpoint.state_dict
-    rename = match.naming.rename
-    weights = renamed({name: given[name] for name in match.pairs}, rename, getattr(given, "_metadata", None))
-    weights = renamed(weights, lambda name: match.target.own.get(name, name))
-    for name, twin in match.target.twins(weights):
+    target = match.target
+    weights = renamed(renamed(checkpoint.state_dict, match.meant), lambda name: target.own.get(name, name))
+    for name, twin in target.twins(weights):
         weights[name] = weights[twin]
     said = [f"Their names are read {match.naming.words}."] if match.naming.words else []
     if match.left_out:
         said.append(f"Left out, as the model makes them itself: {_first(match.left_out)}.")
+    # Our own files have no versions, and are of the module that they are read for.
+    if match.complaints or (checkpoint.foreign and _versions(weights) != _versions(target.state)):
+        weights, changed = _as_the_module_reads(module, weights, match)
+        said += [f"The model itself reads an older layout: {_first(changed)}."] if changed else []
     return replace(checkpoint, state_dict=weights, note=" ".join(filter(None, [checkpoint.note, *said])) or None)
 
 
@@ -65,16 +70,22 @@ def load_into(module: nn.Module, checkpoint: Checkpoint) -> None:
     weights = fitted(module, checkpoint).state_dict
     current = module.state_dict()
     before = {name: tensor.clone() for name, tensor in current.items() if isinstance(tensor, Tensor)}
-    complete = OrderedDict((name, weights.get(name, entry)) for name, entry in current.items())
-    # Modules tell old layouts by it. Our own files have none, and are of the module that they are read for.
-    versions = getattr(current if not checkpoint.foreign else weights, "_metadata", None)
-    if versions is not None:
-        complete._metadata = versions  # type: ignore[attr-defined]
     try:
-        module.load_state_dict(complete)
+        module.load_state_dict(_completed(weights, current))
     except (RuntimeError, AttributeError, KeyError, TypeError, ValueError) as error:
         module.load_state_dict(before, strict=False)
         raise CheckpointError(f"{checkpoint.path}: the model refuses the weights: {error}") from error
+
+
+def _completed(weights: Mapping[str, Any], current: Mapping[str, Any]) -> OrderedDict[str, Any]:
+    """The weights, with counts that they lack as they are in the module, and its versions."""
+    complete = OrderedDict((name, weights.get(name, entry)) for name, entry in current.items())
+    complete._metadata = _versions(current)  # type: ignore[attr-defined]
+    return complete
+
+
+def _versions(state_dict: Mapping[str, Any]) -> Any:
+    return getattr(state_dict, "_metadata", None)
 
 
 def deduced_size(checkpoint: Checkpoint, small: nn.Module, large: nn.Module, size: int) -> int | None:
@@ -102,6 +113,10 @@ class _Target:
 
     def __init__(self, module: nn.Module) -> None:
         self.kind = type(module).__name__
+        if any(is_lazy(entry) for entry in (*module.parameters(), *module.buffers())):
+            raise CheckpointError(
+                f"model: {self.kind} has lazy layers, whose shapes are not known yet. Call it on one batch first, and load then."
+            )
         self.state: Mapping[str, Any] = module.state_dict()
         short = {without_wrappers(name): name for name in self.state}
         self.own = short if len(short) == len(self.state) else {name: name for name in self.state}
@@ -168,8 +183,11 @@ class _Match:
     @cached_property
     def pairs(self) -> dict[str, str]:
         """The module's name, without wrappers, of every tensor of the file that is meant."""
-        left_out = set(self.left_out)
-        return {name: new for name, new in self._renamed.items() if name not in left_out}
+        return {name: new for name, new in self._renamed.items() if name not in self.left_out}
+
+    def meant(self, name: str) -> str | None:
+        """The module's name of one of the file's, or of a module in it; None where it is left out."""
+        return None if name in self.left_out else self.naming.rename(name)
 
     @cached_property
     def wrong_names(self) -> dict[str, list[str]]:
@@ -183,8 +201,8 @@ class _Match:
             else []
         )
         return {
-            "missing from the file": missing,
-            "not in the model": [n for n, new in self.pairs.items() if new not in own],
+            _MISSING: missing,
+            _STRANGE: [n for n, new in self.pairs.items() if new not in own],
             "there twice": twice,
         }
 
@@ -221,7 +239,9 @@ def _best(module: nn.Module, checkpoint: Checkpoint) -> _Match:
         CheckpointError: where the module's tensors are all there under a prefix, and others beside them.
     """
     target, given = _Target(module), checkpoint.state_dict
-    counts = {name for name in COUNTS & given.keys() if _is_single(given[name])} - target.own.keys()
+    counts = {
+        name for name in given if name.rpartition(".")[2] in COUNTS and _is_single(given[name])
+    } - target.own.keys()
     best: _Match | None = None
     for naming in namings(list(given), list(target.own), counts):
         match = _Match(target, checkpoint, naming)
@@ -234,6 +254,44 @@ def _best(module: nn.Module, checkpoint: Checkpoint) -> _Match:
         raise _several(checkpoint, inside)
     assert best is not None  # the names as they are come first
     return best
+
+
+def _as_the_module_reads(
+    module: nn.Module, weights: OrderedDict[str, Any], match: _Match
+) -> tuple[OrderedDict[str, Any], list[str]]:
+    """What the module's own ``load_state_dict`` makes of weights of an older version, and the names of what it changes.
+
+    Some layers read names or values that they no longer write, as ``parametrizations.weight_norm`` does those of ``weight_norm``.
+
+    Raises:
+        CheckpointError: where it does not take them, or leaves a parameter as it was.
+    """
+    counts = [name for name in match.target.state if name.endswith(_MAY_LACK) and name not in weights]
+    given = OrderedDict({**weights, **{name: match.target.state[name] for name in counts}})
+    if _versions(weights) is not None:
+        given._metadata = _versions(weights)  # type: ignore[attr-defined]
+    twin = copy.deepcopy(module)
+    absent = [p for name, p in twin.named_parameters() if name not in weights and p.is_floating_point() and p.numel()]
+    try:
+        with torch.no_grad():
+            for parameter in absent:
+                parameter.fill_(torch.nan)
+        twin.load_state_dict(given)
+    except Exception as error:  # its own code, which may fail in any way
+        if match.complaints:
+            raise _misfit(match) from error
+        raise CheckpointError(f"{match.checkpoint.path}: the model refuses the weights: {error}") from error
+    if any(bool(parameter.isnan().all()) for parameter in absent):
+        raise _misfit(match)
+    read = OrderedDict((name, entry) for name, entry in twin.state_dict().items() if name not in counts)
+    kept = {name for name, entry in read.items() if name in weights and _same_after_cast(weights[name], entry)}
+    return OrderedDict((n, weights[n] if n in kept else read[n]) for n in read), [n for n in read if n not in kept]
+
+
+def _same_after_cast(entry: object, read: object) -> bool:
+    if not isinstance(entry, Tensor) or not isinstance(read, Tensor):
+        return True
+    return torch.equal(entry.to(read.device, read.dtype), read)
 
 
 def _wrong(match: _Match) -> int:

@@ -19,7 +19,8 @@ PLAIN_KEYS = (
     "state_dict", "model_state_dict", "model", "network", "net", "module", "model_state", "params", "weights", "state",
 )  # fmt: skip
 _AVERAGED = re.compile(r"ema|swa|averag|shadow", re.IGNORECASE)
-_NO_WEIGHTS = re.compile(r"optim|sched|scaler|rng|loops", re.IGNORECASE)
+_NO_WEIGHTS = re.compile(r"^opt|optim|sched|scaler|rng|loops", re.IGNORECASE)
+_MOMENTS = {"exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg"}  # of an optimiser, one mapping a parameter
 _WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_fpw_module|_checkpoint_wrapped_module)\.")
 _OTHER_TENSORS = {
     "_rebuild_qtensor": "quantised",
@@ -77,6 +78,8 @@ def choose_weights(file: Path, content: object, key: str | None = None) -> Choic
     found = list(holdings(content))
     if key is not None:
         return Choice(_selected(file, content, key, found))
+    # A mapping of single numbers is a table of metrics where there is anything else.
+    found = [one for one in found if not all(map(_is_single, one.state_dict.values()))] or found
     plain = [weights for weights in found if all(part in PLAIN_KEYS for part in weights.key.split(".") if part)]
     several = plain or found
     if not several:
@@ -88,18 +91,20 @@ def choose_weights(file: Path, content: object, key: str | None = None) -> Choic
             f"Choose with --checkpoint-key {first.key}, in Python load_checkpoint(path, key={first.key!r})."
         )
     rest = [weights for weights in found if weights not in several]
-    note: str | None
+    note = None
     if rest:
         note = f"The weights are those under {first}. Also there: {_listed(rest)}; --checkpoint-key {rest[0].key} takes those."
-    else:
-        note = None if plain or not first.key else f"The weights are those under {first}; there are no others."
+    elif first.key and not plain:
+        alike = f"; the same as under {_listed(others)}" if others else "; there are no others"
+        note = f"The weights are those under {first}{alike}."
     return Choice(first, note)
 
 
 def holdings(content: object, key: str = "", depth: int = _DEPTH) -> Iterator[Weights]:
     """Everything in a file that looks like weights: mappings whose entries are all tensors by name."""
     if looks_like_weights(content):
-        yield Weights(key, content)  # type: ignore[arg-type]
+        if not _MOMENTS & content.keys():  # type: ignore[attr-defined]
+            yield Weights(key, content)  # type: ignore[arg-type]
     elif depth:
         for name, child in _children(content):
             if not _NO_WEIGHTS.search(name):

@@ -24,7 +24,7 @@ def namings(given: Sequence[str], wanted: Sequence[str], counts: Collection[str]
     Args:
         given: the file's names.
         wanted: the module's names.
-        counts: those of ``given`` that are no weights where a prefix is before all the others.
+        counts: those of ``given`` that are no weights where the prefix before all the others goes on after theirs.
     """
     weights = [name for name in given if name not in counts]
     for short in (str, _without_modules):
@@ -51,7 +51,7 @@ def _naming(
     before: str, after: str, short: Callable[[str], str], full: Mapping[str, str], counts: Collection[str]
 ) -> Naming:
     def rename(name: str) -> str | None:
-        if before and name in counts:
+        if name in counts and before.startswith(parent := name[: name.rfind(".") + 1]) and before != parent:
             return None
         now = f"{after}{short(name).removeprefix(before)}"
         return full.get(now, now)
