@@ -464,3 +464,26 @@ def test_a_loss_that_writes_into_what_it_is_given_is_measured_as_one_that_does_n
     made = objective(careless, given, metric=lambda outputs, targets: None)
     assert made.evaluate().loss == pytest.approx(float(expected.detach()), rel=1e-12)
     assert "loss_batches" not in made.provenance()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_outputs_that_cannot_be_cut_are_made_again_for_two_samples(precision: str) -> None:
+    """Of a module that returns its tokens first, or a number of the whole batch beside its scores."""
+
+    def first(module: nn.Module, inputs: Tensor) -> Tensor:
+        return module(inputs).transpose(0, 1)
+
+    def own(outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs.permute(1, 2, 0), targets, reduction="none")
+
+    def balanced(module: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        made = module(inputs)
+        return made, made.var(0).mean()
+
+    def with_balance(outputs: tuple[Tensor, Tensor], targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs[0].movedim(-1, 1).float(), targets, reduction="none") + outputs[1]
+
+    module, data = Scores((5, CLASSES)).float(), (INPUTS.float(), labels(5))
+    options: dict[str, Any] = {"device": "cpu", "precision": precision, "metric": lambda o, t: None}
+    assert not ls.Objective(module, own, data, forward=first, **options).couples
+    assert ls.Objective(module, with_balance, data, forward=balanced, **options).couples
