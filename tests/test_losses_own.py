@@ -405,3 +405,85 @@ def test_training_takes_the_users_loss_of_each_minibatch_and_histories_that_over
     for ours, theirs in zip(module.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(ours.detach(), theirs.detach(), rtol=1e-4, atol=1e-5)
     assert result.history[0]["train_loss"] == pytest.approx(float(numerators / weights), rel=1e-5)
+
+
+def test_several_points_at_once_and_points_given_up_have_the_weighted_mean_too() -> None:
+    draws = torch.Generator().manual_seed(0)
+    inputs, targets = torch.randn(300, FEATURES, generator=draws), torch.randint(0, CLASSES, (300,), generator=draws)
+    loss = nn.CrossEntropyLoss(WEIGHT.float(), ignore_index=2)
+    module = Scores((CLASSES,)).float()
+    together = ls.Objective(module, loss, (inputs, targets), batch_size=300, device="cpu")
+    alone = ls.Objective(module, loss, (inputs, targets), batch_size=50, device="cpu")
+    assert (together.points_at_once, alone.points_at_once) == (16, 1)
+    span = ls.random_span(together, seeds=[0], axes=1).subspaces[0]
+    places = torch.tensor([[0.0], [0.5], [-2.0]]).numpy()
+    for ceiling in (None, loss(module(inputs), targets).item() * 0.5):
+        several, single = (o.evaluate_points(span, places, ceiling=ceiling) for o in (together, alone))
+        for name in ("loss", "standard_error", "accuracy"):
+            assert getattr(several, name) == pytest.approx(getattr(single, name), rel=1e-5)
+        assert several.n_samples.tolist() == single.n_samples.tolist()
+    assert single.n_samples.tolist() == [37, 37, 37]
+    head = together._head
+    assert single.loss[0] == pytest.approx(loss(module(inputs[head]), targets[head]).item(), rel=1e-5)
+
+
+def test_sharpness_is_the_rise_of_the_weighted_loss() -> None:
+    targets, loss = labels(5, ignored=2), nn.CrossEntropyLoss(WEIGHT, ignore_index=2)
+    found = objective(loss, targets, (CLASSES, 5))
+    rho, slope = 0.05, found.gradient().vector.vector
+    made = ls.sharpness(found, ls.SharpnessConfig(measures=("sam",), rho=(rho,)))
+    risen = found.theta.vector + rho * slope / slope.norm()
+    expected = found.evaluate(risen).loss - found.evaluate().loss
+    assert float(made["sharpness"].squeeze()) == pytest.approx(expected, rel=1e-9)
+    shares = found.per_sample(risen) - found.per_sample()
+    residuals = shares - expected * found.spread.weights
+    error = math.sqrt(N / (N - 1) * float(residuals.square().sum())) / N
+    assert float(made["standard_error"].squeeze()) == pytest.approx(error, rel=1e-9)
+
+
+def test_values_of_labels_that_are_no_class_are_part_of_a_functions_mean_with_a_warning() -> None:
+    def own(outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, targets, reduction="none")
+
+    with pytest.warns(UserWarning, match=r"0\.385 of the labels are none of the 4 classes.*\(values, weights\)"):
+        found = objective(own, labels(ignored=-100)).evaluate()
+    assert found.loss == pytest.approx(float(own(Scores((CLASSES,))(INPUTS), labels(ignored=-100)).mean()), rel=1e-12)
+    kept = labels(ignored=-100) >= 0
+    right = (Scores((CLASSES,))(INPUTS).argmax(1) == labels(ignored=-100))[kept]
+    assert found.accuracy == pytest.approx(float(right.double().mean()))
+
+
+def test_a_loss_that_writes_into_what_it_is_given_is_measured_as_one_that_does_not() -> None:
+    def careless(outputs: Tensor, targets: Tensor) -> Tensor:
+        targets -= 1
+        outputs -= outputs.max(1, keepdim=True).values
+        return F.cross_entropy(outputs, targets, reduction="none")
+
+    given = labels() % 3 + 1
+    expected = F.cross_entropy(Scores((CLASSES,))(INPUTS), given - 1)
+    made = objective(careless, given, metric=lambda outputs, targets: None)
+    assert made.evaluate().loss == pytest.approx(float(expected.detach()), rel=1e-12)
+    assert "loss_batches" not in made.provenance()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_outputs_that_cannot_be_cut_are_made_again_for_two_samples(precision: str) -> None:
+    """Of a module that returns its tokens first, or a number of the whole batch beside its scores."""
+
+    def first(module: nn.Module, inputs: Tensor) -> Tensor:
+        return module(inputs).transpose(0, 1)
+
+    def own(outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs.permute(1, 2, 0), targets, reduction="none")
+
+    def balanced(module: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        made = module(inputs)
+        return made, made.var(0).mean()
+
+    def with_balance(outputs: tuple[Tensor, Tensor], targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs[0].movedim(-1, 1).float(), targets, reduction="none") + outputs[1]
+
+    module, data = Scores((5, CLASSES)).float(), (INPUTS.float(), labels(5))
+    options: dict[str, Any] = {"device": "cpu", "precision": precision, "metric": lambda o, t: None}
+    assert not ls.Objective(module, own, data, forward=first, **options).couples
+    assert ls.Objective(module, with_balance, data, forward=balanced, **options).couples

@@ -378,3 +378,16 @@ def test_a_module_of_which_nothing_is_trained_moves_whole_and_says_so() -> None:
         assert Objective(net, "cross_entropy", data, device="cpu").theta.layout.size == 21
     with pytest.raises(InputError, match="'trainable'"):
         Objective(net, "cross_entropy", data, device="cpu", parameters="trainable")
+
+
+def test_a_checkpoint_that_differs_where_nothing_moves_is_refused_unless_that_was_asked_for() -> None:
+    first, second = (nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 3)) for _ in range(2))
+    first[0].requires_grad_(False)
+    data = torch.zeros(5, 6), torch.zeros(5, dtype=torch.long)
+    with pytest.warns(UserWarning, match="requires_grad"):
+        objective = Objective(first, "cross_entropy", data, device="cpu")
+    with pytest.raises(InputError, match=r"0\.weight differs.*parameters='all'"):
+        objective.parameters_of(second)
+    for parameters, moved in (("all", 83), ("trainable", 27)):
+        chosen = Objective(first, "cross_entropy", data, device="cpu", parameters=parameters)
+        assert chosen.parameters_of(second).layout.size == moved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -119,17 +120,25 @@ def _weighed(runner: Runner, batches: PreparedBatches, outputs: Any) -> tuple[Te
                 _of_batch(loss, made, targets) if run else (loss.weights_of(targets), loss.counted(targets))
             )
             if values is not None:
-                weights.append(summed(values).double().cpu())
+                weights.append(summed(values).cpu().double())
                 uneven = uneven or run or not bool((values == 1).all())
             if classes is not None:
-                counts.append(counts_of(targets, counted, classes).double().cpu())
+                counts.append(counts_of(targets, counted, classes).cpu().double())
     found = batches.in_order(torch.cat(weights)) if uneven and weights else None
     part = batches.in_order(torch.cat(counts)) if counts else None
-    return found, None if part is None or bool((part == 1).all()) else part
+    if part is None or bool((part == 1).all()):
+        return found, None
+    if loss.own and found is None:
+        warnings.warn(
+            f"loss: {1 - float(part.mean()):.3g} of the labels are none of the {classes} classes, and the values of the loss for "
+            "them are part of its mean. Where they are not to count, return (values, weights) with the weight 0 for them.",
+            stacklevel=6,  # points to whoever makes the objective
+        )
+    return found, part
 
 
 def _of_batch(loss: SampleLoss, outputs: Any, targets: Any) -> tuple[Tensor | None, Tensor | None]:
-    """Weights and what counts for a function that is the user's own; if it is a module, once it was held against its own value."""
+    """Weights and what counts for a function that is the user's own; a module is held against its own value."""
     parts = loss.parts(outputs, targets)
     if loss.whole is not None:
         hold_against_own(loss, parts, outputs, targets)

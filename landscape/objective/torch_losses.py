@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -137,7 +138,7 @@ def per_sample_loss(
     if isinstance(loss, str):
         if loss not in LOSSES:
             raise unknown_choice("loss", loss, LOSSES)
-        return per_sample_loss(LOSSES[loss], device, dtype)
+        return replace(per_sample_loss(LOSSES[loss], device, dtype), words=loss)
     module = _as_module(loss)
     if module is not None:
         return _of_module(copy.deepcopy(module).to(device, dtype))

@@ -165,10 +165,10 @@ def _refuse_pairs(loss: SampleLoss, outputs: Any, targets: Any, samples: int) ->
     unequal = isinstance(outputs, Tensor) and isinstance(targets, Tensor) and outputs.shape != targets.shape
     beside = unequal and outputs.numel() == targets.numel()
     if pairs or beside:
-        mend = "targets[:, None]" if beside and outputs.ndim > targets.ndim else "targets.squeeze(1)"
+        mend = "targets[:, None]" if unequal and outputs.ndim > targets.ndim else "targets.squeeze(1)"
         raise InputError(
             f"loss: outputs {_shapes(outputs)} and targets {_shapes(targets)} make values {tuple(values.shape)}, each sample's "
-            f"of the others' too. They were broadcast: give {mend} as targets. For a loss of pairs return one value a sample."
+            f"of the others' too. {f'They were broadcast: give {mend} as targets.' if beside else 'Return one value a sample.'}"
         )
 
 

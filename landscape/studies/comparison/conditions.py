@@ -23,7 +23,7 @@ def sampled_conditions(dataset: xr.Dataset) -> dict[str, Any]:
     return {
         "data": attributes.get("data_fingerprint", attributes.get("data", NOT_SAID)),
         "samples": attributes.get("index_hash", NOT_SAID),
-        "loss": attributes.get("loss_name", NOT_SAID),
+        "loss": attributes.get("loss_function", attributes.get("loss_name", NOT_SAID)),
         "BatchNorm policy": None if without_bn else attributes.get("bn_policy", NOT_SAID),
         "batch size": facts.get("batch_size"),
         "calibration samples": facts.get("calibration"),
