@@ -168,7 +168,7 @@ def command(
     FILES are a run's folder, which stands for its last checkpoint, or checkpoints: the one that is probed where --checkpoint does
     not say it, then more to lead to, so that --to epoch-*.pt takes all that the shell makes of it.
 
-    Started again, it goes on where it stopped. A plane is measured where its picture needs it, up to a budget, and
+    Started again, it goes on where it stopped, or says that the code or data behind its names gives other values now. A plane is measured where its picture needs it, up to a budget, and
     says how well it is known; --full measures every point. For a surer picture ask for more --images, for the spread
     between random planes for --seeds 0,1,2. --kind steps goes on training from the checkpoint, without changing its file.
     """
