@@ -375,12 +375,12 @@ def test_a_loss_that_is_nearly_zero_is_told_from_another_where_it_is_not() -> No
 
 
 def test_what_rounding_alone_changes_is_the_same_also_where_a_function_makes_much_of_it() -> None:
-    """The logistic map in fp32: twelve steps multiply a rounding by some 2¹², and the two ways to write one round differently."""
+    """The logistic map in fp32: eighteen steps multiply a rounding by some 2¹⁸, and the two ways to write one round differently."""
 
     def steps(one: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, Tensor], Tensor]:
         def forward(module: nn.Module, x: Tensor) -> Tensor:
             values = torch.sigmoid(module(x))
-            for _ in range(12):
+            for _ in range(18):
                 values = one(values)
             return values
 
