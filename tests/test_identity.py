@@ -376,6 +376,28 @@ def test_a_loss_that_is_nearly_zero_is_told_from_another_where_it_is_not() -> No
     assert made(module=net, data=data, loss=lambda o, t: 2 * plain(o, t)).unlike(found.content())
 
 
+def test_what_rounding_alone_changes_is_the_same_also_where_a_function_makes_much_of_it() -> None:
+    """The logistic map in fp32: eighteen steps multiply a rounding by some 2¹⁸, and the two ways to write one round differently."""
+
+    def steps(one: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, Tensor], Tensor]:
+        def forward(module: nn.Module, x: Tensor) -> Tensor:
+            values = torch.sigmoid(module(x))
+            for _ in range(18):
+                values = one(values)
+            return values
+
+        return forward
+
+    def found(one: Callable[[Tensor], Tensor]) -> Signature:
+        return made(module=Net(dtype=torch.float32), data=samples(dtype=torch.float32), forward=steps(one))
+
+    this, other = found(lambda v: 3.9 * v * (1 - v)), found(lambda v: 3.9 * v - 3.9 * v * v)
+    name = "output beside it"
+    assert Numbers(this.numbers[name].values, 1e-4).unlike(other.numbers[name].values) is not None
+    assert this.unlike(other.content()) == other.unlike(this.content()) == []
+    assert this.unlike(found(lambda v: 3.8 * v * (1 - v)).content())
+
+
 def test_values_that_are_not_finite_are_equal_to_themselves_alone() -> None:
     def agree(one: tuple[float, ...], other: list[float]) -> bool:
         return Numbers(one, 1e-4).unlike(other) is None

@@ -301,6 +301,7 @@ def trained(
 
 def test_an_interrupted_training_goes_on_only_with_its_own_code_and_data() -> None:
     state = interrupted()
+    assert np.isfinite(np.concatenate([*state["made"]["here"]["numbers"].values()])).all()
     trained(5, resume=state)  # whose weights are those of the state
     inputs, targets = samples()
     others = (

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from landscape.data.tensors import update_hash
 from landscape.errors import MismatchError
-from landscape.numerics.parameters import Layout, ParameterVector
+from landscape.numerics.parameters import Layout
 from landscape.numerics.seeds import generator
 from landscape.objective.agreement import elsewhere
 from landscape.objective.batches import tensors_in
@@ -32,9 +32,9 @@ ATTRIBUTE = "made_by"  # where a result keeps it
 # used where outputs agree to 1e-4. What is changed by less than that cannot be told from rounding.
 ALIKE = {"fp64": 1e-9, "fp32": 1e-4, "bf16": 5e-2}
 DERIVED = 10.0  # so much more for gradients, and for directions that are made of them
-CANCELLED = (
-    64.0  # a loss far smaller than the outputs that it is the difference of is known to so many of their roundings
-)
+CANCELLED = 64.0  # roundings of the outputs, to which a loss far smaller than them is known
+NUDGE = 2.0  # roundings by which weights are nudged
+AMPLIFIED = 30.0  # so much more than that: another machine rounds every operation, and not weights alone
 # Far enough for losses to be large also where the checkpoint's are nearly zero, and so hardly known: see elsewhere().
 BESIDE = 0.5
 FEW = 4  # samples whose outputs and gradients are looked at; losses are those of all
@@ -69,12 +69,22 @@ class Numbers:
         """The place of the first value that does not agree with the stored one, or None."""
         if len(stored) != len(self.values):
             return min(len(stored), len(self.values))
-        scale = max((abs(v) for v in (*self.values, *stored) if math.isfinite(v)), default=0.0)
+        scale = _scale((*self.values, *stored))
         for place, (one, other) in enumerate(zip(self.values, stored, strict=True)):
             same = one == other or (math.isnan(one) and math.isnan(other))
             if not same and not abs(one - other) <= self.relative * scale + self.absolute:
                 return place
         return None
+
+    def loosened(self, again: Sequence[float]) -> Numbers:
+        """The same, within :data:`AMPLIFIED` times the change to the values of ``again`` too."""
+        changes = (abs(a - b) for a, b in zip(self.values, again, strict=False) if math.isfinite(a - b))
+        return replace(self, absolute=max(self.absolute, AMPLIFIED * max(changes, default=0.0)))
+
+    @property
+    def steady(self) -> bool:
+        """Whether rounding cannot pass for a change."""
+        return self.absolute <= self.relative * _scale(self.values)
 
 
 @dataclass(frozen=True)
@@ -144,6 +154,10 @@ class Signature:
         self.check(stored_in(attributes), "resume", "Measure anew without it, or resume what the same call made.")
 
 
+def _scale(values: Iterable[float]) -> float:
+    return max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+
+
 def stored_in(attributes: Mapping[Any, Any]) -> Mapping[str, Any] | None:
     """The :meth:`Signature.content` that a result's attributes hold; None where they do not say it."""
     text = attributes.get(ATTRIBUTE)
@@ -157,7 +171,7 @@ def stored_in(attributes: Mapping[Any, Any]) -> Mapping[str, Any] | None:
 def signature(objective: Objective) -> Signature:
     """What an objective is, taken anew each time, since a loss is an object that may be changed.
 
-    It costs two passes over the samples, and a gradient over :data:`FEW` of them.
+    It costs two passes over the samples, and a gradient over :data:`FEW` of them; twice that where rounding grows.
     """
     return Signature(_facts(objective), _numbers(objective))
 
@@ -200,19 +214,21 @@ def reduced(value: Any, name: str, relative: float) -> dict[str, Numbers]:
     return found
 
 
-def said_values(
-    losses: Sequence[float], accuracy: float | None, outputs: Any, where: str, precision: str
-) -> dict[str, Numbers]:
-    """Losses and accuracy with the outputs that they come from, which say how well a small loss is known."""
-    alike = ALIKE[precision]
-    made = reduced(outputs, f"output {where}", alike)
-    size = max((abs(v) for one in made.values() for v in one.values if math.isfinite(v)), default=0.0)
-    rounding = CANCELLED * size * torch.finfo(torch.float64 if precision == "fp64" else torch.float32).eps
-    return {
-        f"loss {where}": Numbers(tuple(losses), alike, rounding, said=True),
-        f"accuracy {where}": Numbers(() if accuracy is None else (accuracy,), alike, said=True),
-        **made,
-    }
+def rounding_of(outputs: Mapping[str, Numbers], dtype: torch.dtype) -> float:
+    """How well a loss is known that is far smaller than the outputs of which it is a difference."""
+    return CANCELLED * _scale(value for one in outputs.values() for value in one.values) * torch.finfo(dtype).eps
+
+
+def nudged(vector: Tensor) -> Tensor:
+    """The same but for roundings: how far that moves a function says how much it makes of another machine's."""
+    drawn = torch.randn(vector.shape, generator=generator(0, "nudge")).to(vector)
+    moved: Tensor = vector * (1 + NUDGE * torch.finfo(vector.dtype).eps * drawn)
+    return moved
+
+
+def loosened(found: Mapping[str, Numbers], again: Mapping[str, Numbers]) -> dict[str, Numbers]:
+    """Numbers that agree also within :data:`AMPLIFIED` times what a nudge changed them by."""
+    return {name: numbers.loosened(again[name].values) if name in again else numbers for name, numbers in found.items()}
 
 
 def _facts(objective: Objective) -> dict[str, Any]:
@@ -243,15 +259,12 @@ def _unmoved(objective: Objective) -> list[Tensor]:
 
 def _numbers(objective: Objective) -> dict[str, Numbers]:
     theta = objective.theta
-    beside = ParameterVector(elsewhere(theta.vector, theta.layout, BESIDE), theta.layout)
-    run = _reference(objective)
-    found = _values(run, theta, "at the checkpoint")
+    run, away = _reference(objective), elsewhere(theta.vector, theta.layout, BESIDE)
+    found = _values(run, theta.vector, "at the checkpoint", None)
     try:
-        found |= _values(run, beside, "beside it")
+        return found | _values(run, away, "beside it", away - theta.vector)
     except Exception:  # of any kind: it is the user's code, at weights that it was not made for
-        found["loss beside it"] = Numbers((math.nan,), 0.0)
-    found["gradient beside it"] = _gradient(run, beside, beside.vector - theta.vector)
-    return found
+        return found | {"loss beside it": Numbers((math.nan,), 0.0)}
 
 
 def _reference(objective: Objective) -> Objective:
@@ -270,16 +283,37 @@ def _few(objective: Objective) -> Objective:
     return objective.part(spread(objective.n_samples, FEW).to(objective.indices.device))
 
 
-def _values(objective: Objective, theta: ParameterVector, where: str) -> dict[str, Numbers]:
-    """Loss and metric over all samples, and outputs for a few."""
-    found = objective.evaluate(theta)
+def _values(objective: Objective, theta: Tensor, where: str, step: Tensor | None) -> dict[str, Numbers]:
+    """Loss and metric over all samples, outputs for a few and, with a ``step``, their gradient.
+
+    Where rounding can pass for a change (statistics of few samples, long recurrences), all are known to what a nudge changes.
+    """
+    close = nudged(theta)
+    outputs = loosened(_outputs(objective, theta, where), _outputs(objective, close, where))
+    found = _losses(objective, theta, where, step, outputs)
+    if all(one.steady for one in outputs.values()):
+        return found | outputs
+    return loosened(found, _losses(objective, close, where, step, outputs)) | outputs
+
+
+def _outputs(objective: Objective, theta: Tensor, where: str) -> dict[str, Numbers]:
     few = _few(objective)
     few._load(theta)
     outputs = few._runner.of(few._engine.flat.module).tried(next(iter(few._batches))[0])
-    return said_values((found.loss, found.standard_error), found.accuracy, outputs, where, objective.precision)
+    return reduced(outputs, f"output {where}", ALIKE[objective.precision])
 
 
-def _gradient(objective: Objective, theta: ParameterVector, step: Tensor) -> Numbers:
+def _losses(
+    objective: Objective, theta: Tensor, where: str, step: Tensor | None, outputs: Mapping[str, Numbers]
+) -> dict[str, Numbers]:
+    alike, found = ALIKE[objective.precision], objective.evaluate(theta)
+    accuracy = () if found.accuracy is None else (found.accuracy,)
+    losses = Numbers((found.loss, found.standard_error), alike, rounding_of(outputs, theta.dtype), said=True)
+    made = {f"loss {where}": losses, f"accuracy {where}": Numbers(accuracy, alike, said=True)}
+    return made if step is None else {**made, f"gradient {where}": _gradient(objective, theta, step)}
+
+
+def _gradient(objective: Objective, theta: Tensor, step: Tensor) -> Numbers:
     """Norm of the gradient over a few samples, and its slope along a step; NaN where there is none.
 
     A loss of equal values may have another gradient (a ``detach()``). Beside the checkpoint, because where all is well fitted a

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from landscape.data import DataSet
 from landscape.data.splits import SPLITS
@@ -19,7 +19,17 @@ from landscape.numerics.isolation import isolated, seed_modules
 from landscape.numerics.seeds import derive_seed, generator
 from landscape.objective.batches import map_tensors
 from landscape.objective.runner import Runner
-from landscape.objective.signature import ALIKE, DERIVED, Numbers, Signature, reduced, said_values, spread
+from landscape.objective.signature import (
+    ALIKE,
+    DERIVED,
+    Numbers,
+    Signature,
+    loosened,
+    nudged,
+    reduced,
+    rounding_of,
+    spread,
+)
 from landscape.training.config import TrainingConfig
 from landscape.training.learner import Learner
 
@@ -78,29 +88,45 @@ def _evaluated(learner: Learner, runner: Runner, batch: tuple[Any, Any]) -> dict
     with learner.evaluating():
         outputs = runner.tried(map_tensors(torch.clone, batch[0]))  # which a module may write into
     loss, accuracy = learner.evaluate([map_tensors(torch.clone, batch)], runner)
-    return said_values((loss,), accuracy, outputs, f"for {FEW} samples", runner.precision)
+    alike, of = ALIKE[runner.precision], f"for {FEW} samples"
+    made = reduced(outputs, f"output {of}", alike)
+    return {
+        f"loss {of}": Numbers((loss,), alike, rounding_of(made, torch.float32), said=True),
+        f"accuracy {of}": Numbers(() if accuracy is None else (accuracy,), alike, said=True),
+        **made,
+    }
 
 
 def _trained(learner: Learner, runner: Runner, batch: tuple[Any, Any]) -> dict[str, Numbers]:
-    """Loss and gradient in training mode on this kind of device, whose generator draws for dropout; NaN where there is none."""
-    name, alike = f"of a step in training mode on {learner.device.type}", ALIKE[runner.precision]
+    """Loss and gradient in training mode on this kind of device, whose generator draws for dropout; NaN where there is none.
+
+    Normalised by few samples, rounding may grow: they are known to what a nudge of the weights changes.
+    """
     try:
         module = copy.deepcopy(learner.module)  # statistics are updated in this mode
-        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        seed_modules(learner.device, derive_seed(0, "signature"))
-        with torch.enable_grad():
-            own_inputs, own_targets = map_tensors(torch.clone, batch)
-            run = runner.of(module)
-            parts, _ = run.scored(run.wide_outputs(own_inputs), own_targets)
-            losses = run.loss.shares(parts)
-            found = torch.autograd.grad(losses.mean(), trained, allow_unused=True)
-        gradients = [gradient.double().cpu() for gradient in found if gradient is not None]
+        found = _step(module, runner, batch)
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.copy_(nudged(parameter))
+        return loosened(found, _step(module, runner, batch))
     except Exception:  # of any kind: it is the user's code, or a module that cannot be copied
-        return {f"loss {name}": Numbers((math.nan,), alike, local=True)}
+        return {f"loss of a step in training mode on {runner.device.type}": Numbers((math.nan,), 0.0, local=True)}
+
+
+def _step(module: nn.Module, runner: Runner, batch: tuple[Any, Any]) -> dict[str, Numbers]:
+    of, alike = f"of a step in training mode on {runner.device.type}", ALIKE[runner.precision]
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    seed_modules(runner.device, derive_seed(0, "signature"))
+    with torch.enable_grad():
+        inputs, targets = map_tensors(torch.clone, batch)
+        run = runner.of(module)
+        losses = run.loss.shares(run.scored(run.wide_outputs(inputs), targets)[0])
+        found = torch.autograd.grad(losses.mean(), trained, allow_unused=True)
+    gradients = [gradient.double().cpu() for gradient in found if gradient is not None]
     norm = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients))
     size = sum(float(gradient.abs().sum()) for gradient in gradients)
     return {
-        f"loss {name}": Numbers((float(losses.detach().double().mean()),), alike, said=True, local=True),
-        f"gradient norm {name}": Numbers((norm,), DERIVED * alike, said=True, local=True),
-        f"gradient {name}": Numbers((size,), DERIVED * alike, local=True),
+        f"loss {of}": Numbers((float(losses.detach().double().mean()),), alike, said=True, local=True),
+        f"gradient norm {of}": Numbers((norm,), DERIVED * alike, said=True, local=True),
+        f"gradient {of}": Numbers((size,), DERIVED * alike, local=True),
     }
