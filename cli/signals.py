@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from landscape.numerics import stopping
 
@@ -55,6 +55,7 @@ def stoppable() -> Iterator[None]:
     before = {
         number: signal.getsignal(number) for name in (*_STOPS, "SIGALRM") if (number := _number(name)) is not None
     }
+    sys.unraisablehook = listener.on_unraisable
     stopping.forget()
     try:
         for number, handler in before.items():
@@ -64,6 +65,7 @@ def stoppable() -> Iterator[None]:
     finally:
         listener.end()
         stopping.forget()
+        sys.unraisablehook = listener.unraisablehook
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -72,6 +74,7 @@ class _Listener:
     """What has been asked for by signals so far."""
 
     def __init__(self) -> None:
+        self.unraisablehook = sys.unraisablehook
         self._process = os.getpid()
         self._stop: type[BaseException] = KeyboardInterrupt
         self._since: float | None = None
@@ -104,6 +107,11 @@ class _Listener:
         if not self._said:
             self._said = True
             _say("Stopping after the current piece of work; once more to stop at once.")
+
+    def on_unraisable(self, lost: Any) -> None:
+        """Not a word of a stop that was lost in a callback: it is raised again."""
+        if lost.exc_type is not self._stop or not stopping.was_cut():
+            self.unraisablehook(lost)
 
     def end(self) -> None:
         if self._since is not None and hasattr(signal, "setitimer"):

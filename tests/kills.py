@@ -67,10 +67,12 @@ formats = ["png", "svg"]
 [[pictures]]
 kind = "interactive"
 [[tables]]
+name = "means"
 title = "Means"
 runs = ["all"]
 over = "batch_size"
 [[comparisons]]
+name = "compared"
 by = "batch_size"
 """
 
@@ -170,10 +172,19 @@ def _child(arguments: Sequence[str], folder: Path) -> None:
         os._exit(status)
 
 
+def load() -> None:
+    """Import once what every command would import after its fork."""
+    for module in ("train", "probe", "study"):
+        importlib.import_module(f"landscape_cli.{module}")
+    for module in ("studies.study", "studies.probing", "render", "render.page"):
+        importlib.import_module(f"landscape.{module}")
+
+
 class Campaign:
     """Commands that are killed in one folder, which remembers what was done."""
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
+        load()
         self.folder, self._seed = folder, seed
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "study.toml").write_text(STUDY)
@@ -281,8 +292,4 @@ def run() -> int:
 
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"  # as many bits as threads
-    for module in ("train", "probe", "study"):  # imported once, before processes are forked
-        importlib.import_module(f"landscape_cli.{module}")
-    for module in ("studies.study", "studies.probing", "render", "render.page"):
-        importlib.import_module(f"landscape.{module}")
     sys.exit(run())

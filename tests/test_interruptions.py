@@ -20,7 +20,7 @@ from landscape.training import Observer
 
 __all__ = ["here"]  # a fixture
 
-SETTINGS = tiny(epochs=3, checkpoint_every=2, flow_every=2, probe_every=2, stability_every=1, learning_rate=1e-2)
+SETTINGS = tiny(checkpoint_every=2, flow_every=2, probe_every=3, stability_every=2, learning_rate=1e-2)
 
 
 class Killed(BaseException):
@@ -93,4 +93,4 @@ def test_every_instant_of_a_training(here: Path, interrupted: Callable[[Path, in
     while resumed(interrupted, here / str(at), at):
         assert differing(here / "whole", here / str(at)) == []
         at += 1
-    assert at > (9 if interrupted is at_a_step else 18)
+    assert at > (6 if interrupted is at_a_step else 14)

@@ -16,6 +16,7 @@ import xarray as xr
 from commands import fails, run
 from landscape_cli import signals
 from landscape_cli.signals import HungUp, Stopped, stoppable
+from samefiles import differing
 from test_sweeps import TINY
 
 from landscape.numerics import stopping
@@ -68,11 +69,17 @@ def heeded() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("stopping")
+    (made / "tiny.py").write_text(TINY)
+    return made
+
+
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "tiny.py").write_text(TINY)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    return folder
 
 
 def own_loss(name: str, number: signal.Signals, swallow: str) -> str:
@@ -86,7 +93,8 @@ def test_a_signal_inside_what_swallows_exceptions_stops_a_probe_and_changes_no_v
     here: Path, capsys: pytest.CaptureFixture[str], where: str
 ) -> None:
     train = ["train", "--model", "tiny.py:net", "--data", "tiny.py:data", "--device", "cpu", "--epochs", "1"]
-    assert run(capsys, *train, "--out", "run").status == 0
+    if not Path("run").exists():
+        assert run(capsys, *train, "--out", "run").status == 0
     number, status = ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129))[len(where) % 3]
     probe = ["probe", "--checkpoint", "run/last.pt", "--x=-1:1:21", "--y=-1:1:21", "--full", "--device", "cpu"]
     probe += ["--model", "tiny.py:net", "--data", "tiny.py:data"]
@@ -97,9 +105,11 @@ def test_a_signal_inside_what_swallows_exceptions_stops_a_probe_and_changes_no_v
     with xr.open_dataset("part.h5") as part:
         assert 0 < int((part["status"] == 1).sum()) < 441
     assert run(capsys, *probe, "--out", "part.h5").status == 0
-    assert run(capsys, *probe, "--out", "whole.h5").status == 0
+    if not Path("whole.h5").exists():
+        assert run(capsys, *probe, "--out", "whole.h5").status == 0
     with xr.open_dataset("part.h5") as resumed, xr.open_dataset("whole.h5") as whole:
         xr.testing.assert_identical(resumed, whole)
+    Path("part.h5").unlink()
 
 
 def test_a_signal_inside_what_swallows_exceptions_stops_a_training(
@@ -113,15 +123,13 @@ def test_a_signal_inside_what_swallows_exceptions_stops_a_training(
         "def watched():\n    return Watched(*net())\n"
     )
     assert loss == "interrupted.py:loss"
-    train = ["train", "--model", "net.py:watched", "--data", "net.py:data", "--device", "cpu", "--epochs", "3"]
-    train += ["--batch-size", "20", "--stability-every", "1"]
-    Path("armed").write_text("30")
+    train = ["train", "--model", "net.py:watched", "--data", "net.py:data", "--device", "cpu", "--epochs", "2"]
+    train += ["--batch-size", "20", "--stability-every", "2"]
+    Path("armed").write_text("20")
     fails(capsys, *train, "--out", "part", status=143, says="Terminated; what was measured is kept.")
     assert run(capsys, *train, "--out", "part").status == 0
     assert run(capsys, *train, "--out", "whole").status == 0
-    for name in ("history.h5", "stability.h5", "gradient_flow.h5"):
-        with xr.open_dataset(f"part/{name}") as resumed, xr.open_dataset(f"whole/{name}") as whole:
-            xr.testing.assert_identical(resumed, whole)
+    assert differing(here / "part", here / "whole") == []
 
 
 @pytest.mark.parametrize(("number", "stop"), STOPS)
@@ -158,6 +166,22 @@ def test_what_was_swallowed_is_raised_again(monkeypatch: pytest.MonkeyPatch) -> 
         with contextlib.suppress(BaseException):
             signal.raise_signal(signal.SIGTERM)
         time.sleep(10)
+
+
+def test_a_stop_that_a_finaliser_swallows_is_raised_again_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Left:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(signals, "SECOND", 0.05)
+    hook = sys.unraisablehook
+    with pytest.raises(Stopped), stoppable():
+        Left()
+        time.sleep(10)
+    assert sys.unraisablehook is hook
+    assert capfd.readouterr().err == ""
 
 
 def test_a_piece_that_takes_too_long_is_cut_and_nothing_is_written_after_it(
