@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import chain, given, model_options, named_parts, place_options, sample_options, trust_option
+from .options import (
+    chain,
+    checkpoint_key_option,
+    given,
+    model_options,
+    named_parts,
+    place_options,
+    sample_options,
+    trust_option,
+)
 
 if TYPE_CHECKING:
     from landscape.testing import Report
@@ -25,6 +34,7 @@ Examples:
 @chain(
     click.argument("files", type=_FILE, nargs=-1),
     click.option("--checkpoint", type=_FILE, help="Check the network in it on data, its loss and derivatives."),
+    checkpoint_key_option(),
     sample_options("400", batch_norm="frozen"),
     model_options(),
     trust_option(),
@@ -65,7 +75,7 @@ def _of_file(path: Path) -> Report:
     """A run's folder stands for its last checkpoint."""
     from landscape.testing import check_file
 
-    return check_file(path / "last.pt" if path.is_dir() else path)
+    return check_file(last if (last := path / "last.pt").exists() else path)
 
 
 def _of_network(
@@ -77,7 +87,7 @@ def _of_network(
 
     from .terminal import Terminal
 
-    subject = Subject(checkpoint, **named_parts(options))
+    subject = Subject(checkpoint, key=options.pop("checkpoint_key"), **named_parts(options))
     with Terminal() as terminal:
         places = Places(data_root=data_root, download=download, device=device, reporter=terminal)
         return check_subject(subject, given(**options), places)

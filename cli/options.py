@@ -71,8 +71,17 @@ def trust_option() -> Callable[[F], F]:
     )
 
 
+def checkpoint_key_option(also: str = "") -> Callable[[F], F]:
+    """For commands that open a checkpoint; ``also`` says of which other files."""
+    return click.option(
+        "--checkpoint-key",
+        metavar="KEY",
+        help=f"Which weights of a file that holds several, such as state_dict_ema, or a prefix of their names{also}.",
+    )
+
+
 def sample_options(images: str, batch_norm: str) -> Callable[[F], F]:
-    """Which samples, and how they are run; ``images`` and ``batch_norm`` are the defaults that help names."""
+    """Which samples, how they are run and what is moved; ``images`` and ``batch_norm`` are the defaults that help names."""
     return chain(
         click.option("--batch-norm", help=f"frozen, interpolated, reestimated or batch.  [default: {batch_norm}]"),
         click.option("--split", help="train, validation or test.  [default: train]"),
@@ -88,6 +97,10 @@ def sample_options(images: str, batch_norm: str) -> Callable[[F], F]:
             "[default: auto]",
         ),
         click.option("--compile", is_flag=True, default=None, help="Run through torch.compile; starts slower."),
+        click.option(
+            "--parameters",
+            help="Move these alone: shell patterns such as 'head.*,*.bias', trainable or all.  [default: trainable, if any is]",
+        ),
     )
 
 

@@ -9,6 +9,7 @@ import click
 
 from .options import (
     chain,
+    checkpoint_key_option,
     given,
     model_options,
     named_parts,
@@ -29,11 +30,7 @@ _FILE = click.Path(path_type=Path)
         type=_FILE,
         help="A run's checkpoint, a state dict, .safetensors or their index, or a folder of Hugging Face.",
     ),
-    click.option(
-        "--checkpoint-key",
-        metavar="KEY",
-        help="Which weights of a file that holds several, such as state_dict_ema, or a prefix of their names; also of --to.",
-    ),
+    checkpoint_key_option("; also of --to"),
     click.option(
         "--kind",
         help="plane, line, steps, trajectory, sharpness, noise_scale, path, curvature or curvature-map.  [default: plane]",
@@ -107,10 +104,6 @@ _FILE = click.Path(path_type=Path)
     click.option("--bottom", type=int, help="curvature: so many of the smallest.  [default: 2]"),
     click.option(
         "--per-layer", is_flag=True, default=None, help="curvature: a spectrum for each layer's diagonal block."
-    ),
-    click.option(
-        "--parameters",
-        help="Move these alone: shell patterns such as 'head.*,*.bias', trainable or all.  [default: trainable, if any is]",
     ),
     click.option(
         "--curvature-tolerance",

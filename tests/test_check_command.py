@@ -101,6 +101,34 @@ def test_files_of_every_sort_are_checked_together(
     assert "No such file" in finished.out
 
 
+def test_whether_a_file_is_as_it_was_written_is_said(here: Path, plane: xr.Dataset) -> None:
+    ls.save(plane, "plane.h5")
+    told(check_result("plane.h5"), "file", True, "as it was written")
+    ls.load("plane.h5").to_netcdf("copied.h5", engine="h5netcdf")
+    told(check_result("copied.h5"), "file", None, "no digest")
+    changed = bytearray(Path("plane.h5").read_bytes())
+    changed[len(changed) // 2] ^= 1
+    Path("plane.h5").write_bytes(changed)
+    told(check_result("plane.h5"), "file", False, "digest")
+
+
+def test_no_code_that_only_a_checkpoint_names_is_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("other.py").write_text("import pathlib\npathlib.Path('mark').touch()\ndef loss(outputs, targets): ...\n")
+    ls.save_checkpoint("own.pt", state={"model": torch.load("net.pt"), "epoch": 1}, loss="other.py:loss")
+    refused = run(capsys, "check", "--checkpoint", "own.pt", *NETWORK[2:])
+    assert refused.status == 2
+    assert "--trust" in refused.err
+    assert run(capsys, "check", "own.pt").status == 0
+    assert not Path("mark").exists()
+
+
+def test_which_weights_of_several_are_meant_can_be_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = torch.load("net.pt")
+    torch.save({"one": state, "other": {name: 2 * tensor for name, tensor in state.items()}}, "net.pt")
+    assert "--checkpoint-key" in run(capsys, "check", *NETWORK).out
+    assert run(capsys, "check", *NETWORK, "--checkpoint-key", "other").status == 0
+
+
 def test_a_run_is_checked_by_its_folder(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("run").mkdir()
     Path("net.pt").rename("run/last.pt")

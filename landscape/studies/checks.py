@@ -9,7 +9,7 @@ from landscape.errors import InputError, LandscapeError
 from landscape.studies.checking import checked, known_keys
 from landscape.studies.places import Places
 from landscape.studies.sampled_settings import SampledSettings
-from landscape.studies.subjects import Subject, open_subject
+from landscape.studies.subjects import Subject, objective_arguments, open_subject
 from landscape.testing import Finding, Report, check_objective
 from landscape.testing.plain import own_loss
 
@@ -31,17 +31,6 @@ def check_subject(subject: Subject, options: Mapping[str, Any], places: Places) 
     except LandscapeError as error:
         return Report(str(subject.checkpoint), (Finding("file", False, str(error)),))
     own_loss(opened.loss)  # before anything is measured: a loss that does not exist is no finding
-    report = check_objective(
-        opened.module,
-        opened.loss,
-        opened.dataset.split(settings.split),
-        batch_norm=settings.batch_norm,
-        samples=settings.images,
-        sample_seed=settings.image_seed,
-        batch_size=settings.batch_size,
-        engine=settings.engine,
-        compile=settings.compile,
-        precision=settings.precision,
-        device=places.device,
-    )
+    data = opened.dataset.split(settings.split)
+    report = check_objective(opened.module, opened.loss, data, **objective_arguments(settings, places))
     return Report(f"{subject.checkpoint}: {report.subject}", report.findings)

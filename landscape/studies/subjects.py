@@ -67,20 +67,8 @@ class Opened:
 
     def objective(self, settings: SampledSettings, places: Places) -> Objective:
         """The loss over the samples that ``settings`` name, as a function of the parameters that they name."""
-        return Objective(
-            self.module,
-            self.loss,
-            self.dataset.split(settings.split),
-            batch_norm=settings.batch_norm,
-            samples=settings.images,
-            sample_seed=settings.image_seed,
-            batch_size=settings.batch_size,
-            engine=settings.engine,
-            compile=settings.compile,
-            precision=settings.precision,
-            device=places.device,
-            parameters=settings.parameters or None,
-        )
+        data = self.dataset.split(settings.split)
+        return Objective(self.module, self.loss, data, **objective_arguments(settings, places))
 
     def identity(self) -> dict[str, Any]:
         """What it was asked to be."""
@@ -111,6 +99,21 @@ class Opened:
             **recipe,
             **({"training": training} if training else {}),
         }
+
+
+def objective_arguments(settings: SampledSettings, places: Places) -> dict[str, Any]:
+    """What an objective is given beside module, loss and data."""
+    return {
+        "batch_norm": settings.batch_norm,
+        "samples": settings.images,
+        "sample_seed": settings.image_seed,
+        "batch_size": settings.batch_size,
+        "engine": settings.engine,
+        "compile": settings.compile,
+        "precision": settings.precision,
+        "device": places.device,
+        "parameters": settings.parameters or None,
+    }
 
 
 def open_subject(subject: Subject, places: Places) -> Opened:

@@ -30,9 +30,9 @@ def check_checkpoint(path: str | os.PathLike[str]) -> Report:
         return Report(str(path), (Finding("file", False, str(error)),))
     tensors = tensors_of(checkpoint.state_dict)
     entries = sum(tensor.numel() for tensor in tensors.values())
-    read = Finding(
-        "file", True, f"can be read: {len(tensors)} tensors of {entries:,} numbers.", {"tensors": len(tensors)}
-    )
+    note = f" {checkpoint.note}" if checkpoint.note else ""
+    sentence = f"can be read: {len(tensors)} tensors of {entries:,} numbers.{note}"
+    read = Finding("file", True, sentence, {"tensors": len(tensors)})
     return Report(str(path), (read, *_said(checkpoint), *of_weights(tensors, "the file"), *_statistics(checkpoint)))
 
 

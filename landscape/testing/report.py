@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from landscape.errors import CheckError
+from landscape.printable import printable
 
 _WIDTH = 80
 _VERDICTS = {True: "ok", False: "WRONG", None: "?"}
@@ -77,8 +78,8 @@ class Report:
 
     def __str__(self) -> str:
         column = max((len(finding.name) for finding in self.findings), default=0)
-        rows = [_row(finding, column) for finding in self.findings]
-        return _printable("\n".join([*textwrap.wrap(self.subject, _WIDTH), *rows, self._total()]))
+        rows = [line for finding in self.findings for line in _row(finding, column)]
+        return "\n".join(map(printable, [*textwrap.wrap(self.subject, _WIDTH), *rows, self._total()]))
 
     def _total(self) -> str:
         unsure = sum(finding.ok is None for finding in self.findings)
@@ -86,14 +87,9 @@ class Report:
         return f"{len(self.findings)} properties: {wrong}" + (f", {unsure} for you to judge (?)." if unsure else ".")
 
 
-def _printable(text: str) -> str:
-    """Without control characters, which names and words from a file may hold and a terminal would obey."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-
-
-def _row(finding: Finding, column: int) -> str:
+def _row(finding: Finding, column: int) -> list[str]:
     head = f"  {_VERDICTS[finding.ok]:<5}  {finding.name:<{column}}  "
-    return textwrap.fill(
+    return textwrap.wrap(
         finding.sentence,
         _WIDTH,
         initial_indent=head,

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from landscape.errors import LandscapeError
+from landscape.store.digest import has_digest
 from landscape.store.hdf5 import SIGNATURE
 from landscape.store.results import load_result
 from landscape.testing.report import Finding, Report
@@ -40,15 +41,23 @@ def check_result(result: str | os.PathLike[str] | xr.Dataset) -> Report:
         dataset = load_result(result)
     except LandscapeError as error:
         return Report(str(result), (Finding("file", False, str(error)),))
-    readable = Finding("file", True, f"can be read: {_called(dataset)}.")
+    whole = has_digest(Path(result))
+    digest = (
+        "and is as it was written"
+        if whole
+        else "but carries no digest, so that damage to its numbers would not be seen"
+    )
+    readable = Finding("file", True if whole else None, f"can be read: {_called(dataset)}, {digest}.")
     return Report(str(result), (readable, *_findings(dataset)))
 
 
 def check_file(path: str | os.PathLike[str]) -> Report:
-    """:func:`check_result` of a result, :func:`~landscape.testing.check_checkpoint` of anything else."""
+    """:func:`check_result` of a result, :func:`~landscape.testing.check_checkpoint` of anything else, folders too."""
+    hdf5 = False
     try:
-        with Path(path).open("rb") as file:
-            hdf5 = file.read(len(SIGNATURE)) == SIGNATURE
+        if not Path(path).is_dir():
+            with Path(path).open("rb") as file:
+                hdf5 = file.read(len(SIGNATURE)) == SIGNATURE
     except OSError as error:
         sentence = f"cannot be read: {error.strerror}. Give a result, a checkpoint or a run's folder."
         return Report(str(path), (Finding("file", False, sentence),))
