@@ -258,15 +258,16 @@ def test_looking_at_files_runs_nothing(here: Path, capsys: pytest.CaptureFixture
     save_result(render_samples.plane(3, 3, **names), "plane.h5")
     for command in (
         ["info", "x.pt", "run0.h5", "plane.h5"],
-        ["plot", "run0.h5", "run1.h5", "--out", "a.png", "--out", "a.html"],
+        ["plot", "run0.h5", "run1.h5"],
         ["plot", "plane.h5"],
         ["compare", "run0.h5", "run1.h5", "--by", "learning_rate"],
-        ["topology", "plane.h5"],
         ["convert", "plane.h5", "theirs.h5", "--to", "original"],
+        ["check", "x.pt", "run0.h5", "plane.h5"],
     ):
         finished = run(capsys, *command)
         assert "not foreseen" not in finished.err
-        assert command[0] in ("compare", "topology") or finished.status == 0, finished.err
+        assert command[0] in ("compare", "check") or finished.status == 0, finished.err
+    fails(capsys, "check", "--checkpoint", "x.pt", status=2, says="Code that only a file names is not run")
     assert not ran()
 
 

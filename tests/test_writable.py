@@ -55,11 +55,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 NOWHERE = {
     "folder.h5": "is a folder",
     "file/x.h5": "is a file, not a folder",
-    "file/a/b/x.h5": "is a file, not a folder",
-    "x" * 253 + ".h5": "name is too long",
     "new/" + "x" * 253 + ".h5": "name is too long",
     "é" * 130 + ".h5": "name is too long",
-    "x" * 256 + "/y.h5": "name is too long",
     "a/" * 2100 + "x.h5": "name is too long",
     "pipe.h5": "is a device or a pipe",
     "loop.h5": "cannot be written",
