@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,16 +53,20 @@ def command(
     comparison as a sentence. What cannot be compared is named, the rest is compared, and the exit status is then 1.
     """
     from landscape.studies.comparison import compare
+    from landscape.studies.comparison.writing import writable_files
 
     chosen = None if reference is None else key_values([f"reference={reference}"], "--reference")["reference"]
     wanted = key_values(where, "--where")
+    writable_files(outs, runs)
     made = compare(runs, by, where=wanted, reference=chosen, steps=_steps(steps), measures=measures)
     written = made.write(*outs)
     _show(made)
+    from .terminal import say
+
     for path in written:
-        click.echo(path)
+        say(path)
     for message in made.left_out:
-        click.echo(f"left out: {message}", err=True)
+        say(f"left out: {message}", err=True)
     if made.left_out:
         raise SystemExit(1)
 
@@ -85,25 +88,15 @@ def _steps(text: str) -> tuple[int | None, int | None]:
 
 def _show(made: Comparison) -> None:
     """Both tables, every sentence, and the notes."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     from landscape.studies.comparison.tables import READING, differences, means
 
-    # Without a terminal nothing has to fit into 80 columns.
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    from .terminal import say, show_table
+
     for table in (means(made), differences(made)):
-        shown = Table(title=f"{table.title}, {made.title}", title_justify="left", box=SIMPLE_HEAD)
-        for column in table.columns:
-            shown.add_column(Text(column), overflow="fold")
-        for row in table.rows:
-            shown.add_row(*map(Text, row))
-        console.print(shown)
+        show_table(f"{table.title}, {made.title}", table.columns, table.rows, width=160)
     click.echo(f"{READING}\n")
     for sentence in made.sentences:
-        click.echo(f"- {sentence}")
+        say(f"- {sentence}")
     click.echo()
     for note in made.notes:
-        click.echo(f"Note: {note}")
+        say(f"Note: {note}")

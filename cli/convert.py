@@ -21,13 +21,16 @@ def command(source: Path, target: Path, layout: str, seed: int | None, unchecked
     A result that was changed on purpose, with h5py for instance, no longer matches its digest and is refused everywhere.
     --unchecked makes a new result of it, with a digest of its own.
     """
-    from landscape.store import export_surface, import_surface, load_result, save_result
+    from landscape.store import check_writable, export_surface, import_surface, load_result, save_result
 
+    from .terminal import say
+
+    check_writable(target)
     if layout == "original":
         for sentence in export_surface(load_result(source, unchecked=unchecked), target, seed=seed):
-            click.echo(sentence, err=True)
+            say(sentence, err=True)
     elif unchecked:
         save_result(load_result(source, unchecked=True), target)
     else:
         save_result(import_surface(source), target)
-    click.echo(target)
+    say(target)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import shlex
-import signal
 import sys
-from typing import Any
 
 import click
 
 from landscape.numerics.allocation import share_free_memory
+from landscape.numerics.stopping import was_cut
+
+from .signals import Stopped, stoppable
 
 # Threads that wait for each other asleep instead of spinning: on a shared machine one busy neighbour otherwise makes
 # every parallel step wait for a whole time slice (nine times slower, measured). Read once, when torch is imported.
@@ -24,6 +26,7 @@ COMMANDS = {
     "compare": "Compare runs by one setting, with the uncertainty of every difference.",
     "topology": "Find the minima and saddles of a measured plane, and how deep they are.",
     "plot": "Draw results: PNG, SVG, PDF or an interactive page.",
+    "check": "Check a result, a checkpoint, or your model with data and loss.",
     "info": "Say what is in a checkpoint or a result.",
     "study": "Do everything that a study file names and that is missing.",
     "convert": "Read or write surfaces of the original loss-landscape tool.",
@@ -68,18 +71,25 @@ def landscape(debug: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exit 0, 2 for usage, 1 for other errors, 130 for Ctrl-C, 143 for a termination signal."""
+    """Run the command line; exit 0, 2 for usage, 1 for other errors, 128 + n for signal n (130 for Ctrl-C, 143 for SIGTERM)."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    signal.signal(signal.SIGTERM, _terminated)
     share_free_memory()
+    with stoppable():
+        _run(arguments)
+
+
+def _run(arguments: list[str]) -> None:
     try:
         landscape.main(args=arguments, prog_name="landscape", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
-        _stop(f"Interrupted; what was measured is kept. To go on: landscape {shlex.join(arguments)}", 130)
-    except _Terminated:
-        _stop(f"Terminated; what was measured is kept. To go on: landscape {shlex.join(arguments)}", 143)
+        _stopped("Interrupted", 130, arguments)
+    except Stopped as stop:
+        _stopped(stop.word, 128 + stop.number, arguments)
     except click.ClickException as error:
-        error.show()
+        from landscape.printable import printable
+
+        error.show(said := io.StringIO())
+        click.echo("\n".join(map(printable, said.getvalue().splitlines())), err=True)
         sys.exit(error.exit_code)
     except click.exceptions.Exit as request:
         sys.exit(request.exit_code)
@@ -92,12 +102,9 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(error)
 
 
-class _Terminated(BaseException):
-    """A termination signal, as schedulers send before they kill: unwinds like Ctrl-C, so that results are saved."""
-
-
-def _terminated(number: int, frame: Any) -> None:
-    raise _Terminated
+def _stopped(word: str, status: int, arguments: list[str]) -> None:
+    kept = "saved before" if was_cut() else "measured"
+    _stop(f"{word}; what was {kept} is kept. To go on: landscape {shlex.join(arguments)}", status)
 
 
 def _fail(error: Exception) -> None:
@@ -110,5 +117,7 @@ def _fail(error: Exception) -> None:
 
 
 def _stop(message: str, status: int) -> None:
-    click.echo(message, err=True)
+    from landscape.printable import printable_lines
+
+    click.echo(printable_lines(message), err=True)
     sys.exit(status)

@@ -54,8 +54,71 @@ def model_options(**callbacks: Any) -> Callable[[F], F]:
         click.option(
             "--data-option", "data_option", multiple=True, metavar="KEY=VALUE", help="For the data's function."
         ),
-        click.option("--loss", help="cross_entropy, mse, module:function or file.py:function; one value a sample."),
+        click.option(
+            "--loss",
+            help="cross_entropy, mse, module:function or file.py:function: values, or (values, weights), one a sample.",
+        ),
     )
+
+
+def trust_option() -> Callable[[F], F]:
+    """For commands that open a checkpoint."""
+    return click.option(
+        "--trust",
+        is_flag=True,
+        default=None,
+        help="Run the functions that the checkpoint names as model, data and loss, without their being repeated here.",
+    )
+
+
+def checkpoint_key_option(also: str = "") -> Callable[[F], F]:
+    """For commands that open a checkpoint; ``also`` says of which other files."""
+    return click.option(
+        "--checkpoint-key",
+        metavar="KEY",
+        help=f"Which weights of a file that holds several, such as state_dict_ema, or a prefix of their names{also}.",
+    )
+
+
+def sample_options(images: str, batch_norm: str) -> Callable[[F], F]:
+    """Which samples, how they are run and what is moved; ``images`` and ``batch_norm`` are the defaults that help names."""
+    return chain(
+        click.option("--batch-norm", help=f"frozen, interpolated, reestimated or batch.  [default: {batch_norm}]"),
+        click.option("--split", help="train, validation or test.  [default: train]"),
+        click.option("--images", type=int, help=f"How many images of the split.  [default: {images}]"),
+        click.option("--image-seed", type=int, help="Which images.  [default: 0]"),
+        click.option("--precision", help="fp32 (on a GPU too: never TF32), fp64 or bf16.  [default: fp32]"),
+        click.option(
+            "--batch-size", type=int, help="Images a forward pass; part of the result for --batch-norm batch."
+        ),
+        click.option(
+            "--engine",
+            help="auto folds BatchNorm away and filters 3x3 convolutions where values stay the same; plain does not.  "
+            "[default: auto]",
+        ),
+        click.option("--compile", is_flag=True, default=None, help="Run through torch.compile; starts slower."),
+        click.option(
+            "--parameters",
+            help="Move these alone: shell patterns such as 'head.*,*.bias', trainable or all.  [default: trainable, if any is]",
+        ),
+    )
+
+
+def named_parts(options: dict[str, Any]) -> dict[str, Any]:
+    """Model, data, loss and trust out of a command's ``options``, as :class:`landscape.studies.subjects.Subject` takes them."""
+    from landscape.errors import InputError
+
+    model, norm, data = (options.pop(name) for name in ("model", "norm", "data"))
+    builder = {**given(norm=norm), **key_values(options.pop("model_option"), "--model-option")}
+    reader = key_values(options.pop("data_option"), "--data-option")
+    if norm is not None and model is None:
+        raise InputError("--norm: belongs to --model; give both, or neither for a checkpoint that says its model.")
+    return {
+        "model": None if model is None else {"name": model, "options": builder},
+        "data": None if data is None else {"name": data, "options": reader},
+        "loss": options.pop("loss"),
+        "trust": bool(options.pop("trust")),
+    }
 
 
 def key_values(pairs: Sequence[str], option: str) -> dict[str, Any]:

@@ -46,7 +46,9 @@ def command(
     """Draw result files, several together on one scale. A run's folder stands for its training curves."""
     from landscape.studies.pictures import Drawing, draw_files
 
+    from .terminal import say
+
     chosen = int(seed) if seed is not None and seed.lstrip("-").isdigit() else seed
     drawing = Drawing(kind, quantity, scale, loss_max, chosen, labels or None, along, points)
     for path in draw_files(files, outs, drawing):
-        click.echo(path)
+        say(path)

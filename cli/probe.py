@@ -7,7 +7,17 @@ from typing import Any
 
 import click
 
-from .options import chain, given, key_values, model_options, place_options, whole_numbers
+from .options import (
+    chain,
+    checkpoint_key_option,
+    given,
+    model_options,
+    named_parts,
+    place_options,
+    sample_options,
+    trust_option,
+    whole_numbers,
+)
 
 _FILE = click.Path(path_type=Path)
 
@@ -15,7 +25,12 @@ _FILE = click.Path(path_type=Path)
 @click.command("probe")
 @chain(
     click.argument("files", type=_FILE, nargs=-1),
-    click.option("--checkpoint", type=_FILE, help="A run's checkpoint, a state dict, or .safetensors."),
+    click.option(
+        "--checkpoint",
+        type=_FILE,
+        help="A run's checkpoint, a state dict, .safetensors or their index, or a folder of Hugging Face.",
+    ),
+    checkpoint_key_option("; also of --to"),
     click.option(
         "--kind",
         help="plane, line, steps, trajectory, sharpness, noise_scale, path, curvature or curvature-map.  [default: plane]",
@@ -40,25 +55,9 @@ _FILE = click.Path(path_type=Path)
         multiple=True,
         help="Lead to this checkpoint (line, path), these two (plane), or through these (trajectory).",
     ),
+    click.option("--to-key", metavar="KEY", help="Which weights of --to, where they are others than --checkpoint-key."),
     click.option("--directions", type=_FILE, help="A file of the original loss-landscape tool, or a curvature result."),
-    click.option(
-        "--batch-norm", help="frozen, interpolated, reestimated or batch.  [default: frozen; path: reestimated]"
-    ),
-    click.option("--split", help="train, validation or test.  [default: train]"),
-    click.option("--images", type=int, help="How many images of the split.  [default: 400, curvature-map 100]"),
-    click.option("--image-seed", type=int, help="Which images.  [default: 0]"),
-    click.option("--precision", help="fp32 (on a GPU too: never TF32), fp64 or bf16.  [default: fp32]"),
-    click.option("--batch-size", type=int, help="Images a forward pass; part of the result for --batch-norm batch."),
-    click.option(
-        "--engine",
-        help="auto folds BatchNorm away and filters 3x3 convolutions where values stay the same; plain does not.  [default: auto]",
-    ),
-    click.option(
-        "--compile",
-        is_flag=True,
-        default=None,
-        help="Run through torch.compile; starts slower.",
-    ),
+    sample_options("400, curvature-map 100", batch_norm="frozen; path: reestimated"),
     click.option(
         "--adaptive/--full",
         default=None,
@@ -106,7 +105,6 @@ _FILE = click.Path(path_type=Path)
     click.option(
         "--per-layer", is_flag=True, default=None, help="curvature: a spectrum for each layer's diagonal block."
     ),
-    click.option("--parameters", help="curvature: of these alone, by shell patterns such as 'head.*,*.bias'."),
     click.option(
         "--curvature-tolerance",
         type=float,
@@ -142,22 +140,19 @@ _FILE = click.Path(path_type=Path)
     click.option("--out", type=_FILE, help="The result file.  [default: outputs/NAME-HASH.h5]"),
     click.option("--save-every", type=float, default=10.0, help="Seconds between saves of the unfinished result."),
     model_options(),
+    trust_option(),
     place_options(),
 )
 def command(
     files: tuple[Path, ...],
     checkpoint: Path | None,
+    checkpoint_key: str | None,
+    to_key: str | None,
     seeds: str | None,
     to: tuple[Path, ...],
     directions: Path | None,
     out: Path | None,
     save_every: float,
-    model: str | None,
-    norm: str | None,
-    model_option: tuple[str, ...],
-    data: str | None,
-    data_option: tuple[str, ...],
-    loss: str | None,
     device: str,
     data_root: Path | None,
     download: bool,
@@ -165,14 +160,16 @@ def command(
 ) -> None:
     """Measure the loss around a checkpoint, along the steps from it or the training that led to it, into one labelled HDF5 file.
 
-    FILES are a run's folder, which stands for its last checkpoint, or checkpoints: the one that is probed where --checkpoint does
-    not say it, then more to lead to, so that --to epoch-*.pt takes all that the shell makes of it.
+    FILES are a run's folder, which stands for its last checkpoint, a folder of Hugging Face, or checkpoints: the one that is
+    probed where --checkpoint does not say it, then more to lead to, so that --to epoch-*.pt takes all that the shell makes of it.
 
-    Started again, it goes on where it stopped. A plane is measured where its picture needs it, up to a budget, and
+    A checkpoint of a model of your own names your functions, and what only a file names is not run: repeat --model, --data and
+    --loss, or say --trust.
+
+    Started again, it goes on where it stopped, or says that the code or data behind its names gives other values now. A plane is measured where its picture needs it, up to a budget, and
     says how well it is known; --full measures every point. For a surer picture ask for more --images, for the spread
     between random planes for --seeds 0,1,2. --kind steps goes on training from the checkpoint, without changing its file.
     """
-    from landscape.errors import InputError
     from landscape.studies.places import Places
     from landscape.studies.probe_settings import probe_settings
     from landscape.studies.probing import probe_checkpoint
@@ -180,19 +177,10 @@ def command(
 
     from .terminal import Terminal
 
-    if norm is not None and model is None:
-        raise InputError("--norm: belongs to --model; give both, or neither for a checkpoint that says its model.")
+    parts = named_parts(options)
     settings = probe_settings(given(**options, seeds=None if seeds is None else whole_numbers(seeds, "--seeds")))
-    builder = {**given(norm=norm), **key_values(model_option, "--model-option")}
     checkpoint, to = _checkpoints(checkpoint, to, files)
-    subject = Subject(
-        checkpoint,
-        model=None if model is None else {"name": model, "options": builder},
-        data=None if data is None else {"name": data, "options": key_values(data_option, "--data-option")},
-        loss=loss,
-        to=to,
-        directions=directions,
-    )
+    subject = Subject(checkpoint, to=to, directions=directions, key=checkpoint_key, to_key=to_key, **parts)
     with Terminal() as terminal:
         places = Places(data_root=data_root, download=download, device=device, save_every=save_every, reporter=terminal)
         outcome = probe_checkpoint(subject, settings, places, out=out)
@@ -206,5 +194,6 @@ def _checkpoints(
     if checkpoint is None:
         if not files:
             raise click.UsageError("Missing option '--checkpoint', or a run's folder.")
-        checkpoint, files = files[0] / "last.pt" if files[0].is_dir() else files[0], files[1:]
+        run = files[0].is_dir() and (files[0] / "last.pt").exists()
+        checkpoint, files = files[0] / "last.pt" if run else files[0], files[1:]
     return checkpoint, (*to, *files)

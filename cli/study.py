@@ -18,7 +18,12 @@ from .options import place_options, whole_numbers
 @click.option(
     "--seeds", multiple=True, metavar="[RUNS=]0,1", help="Seeds of every run, or of the [[runs]] table of that name."
 )
-@click.option("--plan", "planned", is_flag=True, help="List runs, updates and the estimated time, and stop.")
+@click.option(
+    "--plan",
+    "planned",
+    is_flag=True,
+    help="List runs, updates and the estimated time, and stop; runs no code of yours.",
+)
 @click.option(
     "--checkpoints", type=click.Path(path_type=Path), default=Path("checkpoints"), help="Where runs are kept."
 )
@@ -43,7 +48,7 @@ def command(
     Prints a table of the runs and the paths of everything that was made.
     """
     from landscape.studies.places import Places
-    from landscape.studies.plan import plan, training_images
+    from landscape.studies.plan import plan, planned_images, training_images
     from landscape.studies.settings import load_study
     from landscape.studies.study import run_study
     from landscape.studies.variations import on_data, scaled, with_seeds
@@ -65,7 +70,8 @@ def command(
             reporter=terminal,
         )
         if scale is not None:
-            settings = scaled(settings, scale, lambda run: training_images(run, places))
+            count = planned_images if planned else lambda run: training_images(run, places)
+            settings = scaled(settings, scale, count)
         if planned:
             terminal.plan_summary(settings, plan(settings, places))
             return

@@ -20,6 +20,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
+
+from landscape.printable import printable, printable_lines
 
 from .summaries import summary_lines
 
@@ -54,9 +57,10 @@ class Terminal:
 
     def message(self, text: str) -> None:
         self._close()
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(Text(printable(text)))
 
     def progress(self, task: str, done: int, total: int) -> None:
+        task = printable(task)
         if self._console.is_terminal:
             self._bar(task, done, total)
         else:
@@ -73,7 +77,7 @@ class Terminal:
     def _bar(self, task: str, done: int, total: int) -> None:
         if self._progress is None:
             self._progress = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("points"),
@@ -94,7 +98,7 @@ class Terminal:
         self._printed = now
         rate = (done - first) / (now - begun) if now > begun else 0.0
         left = f", about {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
-        self._console.print(f"{task}: {done} of {total} points{left}", markup=False, highlight=False)
+        self._console.print(Text(f"{task}: {done} of {total} points{left}"))
 
     def _close(self) -> None:
         if self._progress is not None:
@@ -116,11 +120,11 @@ class Terminal:
             )
         last = {str(name): float(values.values.reshape(-1)[-1]) for name, values in history.data_vars.items()}
         shown = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in last.items() if name != "learning_rate"]
-        click.echo(f"{int(history['epoch'][-1])} epochs, {status}: {', '.join(shown)}")
+        say(f"{int(history['epoch'][-1])} epochs, {status}: {', '.join(shown)}")
         if history.attrs.get("dead"):
-            click.echo(f"Dead network: {history.attrs['dead_reason']}.")
+            say(f"Dead network: {history.attrs['dead_reason']}.")
         for path in [*outcome.files, outcome.last]:
-            click.echo(path)
+            say(path)
 
     def sweep_summary(self, trained: Trained, failures: Mapping[str, str]) -> None:
         """What every training of a sweep came to, what failed, and the folders."""
@@ -128,7 +132,7 @@ class Terminal:
 
         self._table("", run_rows(trained, {}), failures)
         for _, outcome in trained:
-            click.echo(outcome.folder)
+            say(outcome.folder)
 
     def plan_summary(self, study: StudySettings, plan: Plan) -> None:
         """What a study would do, and how long that may take."""
@@ -140,42 +144,60 @@ class Terminal:
                 {
                     "run": run.label,
                     "in": ", ".join(run.groups),
-                    "epochs": str(run.epochs),
-                    "updates": f"{run.updates:,}",
-                    "images seen": f"{run.images:,}",
-                    "time": "done" if run.done else clock(run.seconds),
+                    "epochs": _counted(run.epochs),
+                    "updates": _counted(run.updates),
+                    "images seen": _counted(run.images),
+                    "time": "done" if run.done else "not timed" if run.seconds is None else clock(run.seconds),
                 }
             )
             for run in plan.runs
         ]
         self._table(study.name, rows, {})
-        click.echo(
-            f"{len(plan.runs)} trainings, {clock(sum(run.seconds for run in plan.runs))}; probes of their checkpoints, "
-            f"{clock(plan.probe_seconds)}; in all about {clock(plan.seconds)} on this machine, good to a factor of two."
-        )
+        timed = sum(run.seconds is not None for run in plan.runs)
+        click.echo(f"{len(plan.runs)} trainings" + (f", {timed} of them timed." if plan.untimed else "."))
+        if timed:
+            click.echo(
+                f"Trainings, {clock(plan.run_seconds)}; probes of their checkpoints, {clock(plan.probe_seconds)}; in all about "
+                f"{clock(plan.seconds)} on this machine, good to a factor of two."
+            )
+        if plan.untimed:
+            say(f"Not timed, nor probes of it: {', '.join(plan.untimed)}. Its code is run only by the study itself.")
 
     def probe_summary(self, outcome: ProbeOutcome) -> None:
         """What a probe found, where it lies, and how to ask for more."""
         if outcome.measured == 0:
             click.echo("Already complete; nothing was measured.")
         for line in summary_lines(outcome.dataset):
-            click.echo(line)
-        click.echo(outcome.path)
+            say(line)
+        say(outcome.path)
 
     def study_summary(self, name: str, outcome: StudyOutcome) -> None:
         """The study's table, and every path that it made."""
         self._table(name, outcome.rows, outcome.failures)
         for path in [*outcome.results, *outcome.tables, *outcome.pictures]:
-            click.echo(path)
+            say(path)
 
     def _table(self, name: str, rows: Sequence[Row], failures: Mapping[str, str]) -> None:
         columns = list(dict.fromkeys(key for row in rows for key in row.cells))
-        table = Table(title=name or None, title_justify="left", box=SIMPLE_HEAD)
-        for column in columns:
-            table.add_column(column, overflow="fold")
-        for row in rows:
-            table.add_row(*(row.cells.get(column, "") for column in columns))
-        # Without a terminal nothing has to fit into 80 columns.
-        Console(width=None if sys.stdout.isatty() else 120).print(table)
+        show_table(name, columns, [[row.cells.get(column, "") for column in columns] for row in rows], width=120)
         for failed, why in failures.items():
-            click.echo(f"failed: {failed}: {why}", err=True)
+            click.echo(printable_lines(f"failed: {failed}: {why}"), err=True)
+
+
+def _counted(number: int | None) -> str:
+    return "not known" if number is None else f"{number:,}"
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """One line that may hold text from files."""
+    click.echo(printable(text), err=err)
+
+
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, width: int) -> None:
+    """A table on stdout; ``width`` in columns where that is no terminal, so that nothing has to fit into 80."""
+    table = Table(title=Text(printable(title)) if title else None, title_justify="left", box=SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(Text(printable(column)), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    Console(width=None if sys.stdout.isatty() else width).print(table)

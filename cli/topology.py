@@ -22,8 +22,9 @@ def command(planes: tuple[Path, ...], loss_max: float | None, out: Path | None) 
     from landscape.studies.topologies import topology_files
 
     from .summaries_topology import topology_lines
+    from .terminal import say
 
     for path, dataset in topology_files(planes, loss_max=loss_max, out=out):
         for line in topology_lines(dataset):
-            click.echo(line)
-        click.echo(path)
+            say(line)
+        say(path)

@@ -79,7 +79,7 @@ def command(
 
     Options that take a list (--learning-rate 1e-4,1e-3 --seed 0,1) train every combination; one that fails is reported and
     does not stop the rest. The same command continues what was killed, with the same bits as if it never was, and does
-    nothing for what is complete.
+    nothing for what is complete. Where the code or data behind its names gives other values now, it says so and stops.
     """
     from landscape.errors import InputError
     from landscape.studies.places import Places

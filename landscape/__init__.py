@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from landscape._version import __version__
 
 if TYPE_CHECKING:
+    from landscape import testing
     from landscape.data import DataSet, ImageData, as_data, load_data
     from landscape.errors import LandscapeError
     from landscape.models import build_model, vgg
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from landscape.numerics.grids import Axis, Grid
     from landscape.numerics.parameters import ParameterVector
     from landscape.numerics.refinement import Refinement
-    from landscape.objective.objective import Gradient, Objective
+    from landscape.objective.objective import Objective
     from landscape.objective.subspace import Subspace
-    from landscape.objective.values import Evaluation
+    from landscape.objective.values import Evaluation, Gradient
     from landscape.probes.curvature import curvature
     from landscape.probes.curvature_config import CurvatureConfig
     from landscape.probes.curvature_map import EigenvalueSearch, curvature_map
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from landscape.probes.steps import StepProbeConfig
     from landscape.probes.topology import topology
     from landscape.render import interactive, plot
-    from landscape.store import load_checkpoint, save_checkpoint
+    from landscape.store import load_checkpoint, load_into, save_checkpoint
     from landscape.store import load_result as load
     from landscape.store import save_result as save
     from landscape.studies.comparison import Comparison, compare
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Objective": ("landscape.objective.objective", "Objective"),
     "Evaluation": ("landscape.objective.values", "Evaluation"),
-    "Gradient": ("landscape.objective.objective", "Gradient"),
+    "Gradient": ("landscape.objective.values", "Gradient"),
     "line": ("landscape.probes.plane", "line"),
     "plane": ("landscape.probes.plane", "plane"),
     "surface": ("landscape.probes.plane", "surface"),
@@ -88,6 +89,7 @@ _HOMES = {
     "load": ("landscape.store", "load_result"),
     "save_checkpoint": ("landscape.store", "save_checkpoint"),
     "load_checkpoint": ("landscape.store", "load_checkpoint"),
+    "load_into": ("landscape.store", "load_into"),
     "compare": ("landscape.studies.comparison", "compare"),
     "Comparison": ("landscape.studies.comparison", "Comparison"),
     "plot": ("landscape.render", "plot"),
@@ -101,6 +103,7 @@ _HOMES = {
     "ImageData": ("landscape.data", "ImageData"),
     "build_model": ("landscape.models", "build_model"),
     "vgg": ("landscape.models", "vgg"),
+    "testing": ("landscape.testing", ""),  # the module itself
     "LandscapeError": ("landscape.errors", "LandscapeError"),
 }
 
@@ -118,13 +121,15 @@ __all__ = [
     # parameter space
     "Axis", "Grid", "Direction", "direction_between", "random_direction", "ParameterVector", "Subspace",
     # files
-    "save", "load", "save_checkpoint", "load_checkpoint",
+    "save", "load", "save_checkpoint", "load_checkpoint", "load_into",
     # comparisons
     "compare", "Comparison", "plane_smoothness", "topology",
     # pictures
     "plot", "interactive",
     # training, data and models
     "TrainingConfig", "fit", "history_dataset", "load_data", "as_data", "DataSet", "ImageData", "build_model", "vgg",
+    # checks
+    "testing",
     "LandscapeError", "__version__",
 ]  # fmt: skip
 
@@ -133,7 +138,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'landscape' has no attribute {name!r}")
     module, attribute = _HOMES[name]
-    value = getattr(importlib.import_module(module), attribute)
+    home = importlib.import_module(module)
+    value = getattr(home, attribute) if attribute else home
     globals()[name] = value
     return value
 

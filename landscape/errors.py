@@ -30,6 +30,10 @@ class LockedError(LandscapeError):
     """Another process is writing the same file."""
 
 
+class CheckError(LandscapeError):
+    """A check of :mod:`landscape.testing` found something wrong."""
+
+
 def unknown_choice(argument: str, given: object, choices: Iterable[str]) -> InputError:
     """An :class:`InputError` that lists what exists and suggests the nearest spelling."""
     names = sorted(choices)

@@ -174,7 +174,7 @@ def test_a_users_own_model_data_and_loss_go_through_the_command_line(
     )
     mine = ["--model", "mine.py:net", "--model-option", "hidden=5", "--data", "mine.py:data", "--loss", "mine.py:huber"]
     assert run(capsys, "train", *mine, "--epochs", "2", "--batch-size", "5", "--out", "mine").status == 0
-    probed = run(capsys, "probe", "--checkpoint", "mine/last.pt", *PROBE, "--out", "mine.h5")
+    probed = run(capsys, "probe", "--checkpoint", "mine/last.pt", *mine, *PROBE, "--out", "mine.h5")
     assert probed.status == 0, probed.err
     with xr.open_dataset("mine.h5") as result:
         assert np.isfinite(result["loss"]).all()

@@ -31,7 +31,19 @@ TRAIN = [
     "--out",
     "run",
 ]
-MAP = ["probe", "run", "--kind", "curvature-map", "--x=-1:1:5", "--y=-1:1:4", "--images", "20", "--device", "cpu"]
+MAP = [
+    "probe",
+    "run",
+    "--trust",
+    "--kind",
+    "curvature-map",
+    "--x=-1:1:5",
+    "--y=-1:1:4",
+    "--images",
+    "20",
+    "--device",
+    "cpu",
+]
 
 
 def test_a_map_is_measured_once_and_drawn(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,7 +78,7 @@ def test_a_stopped_map_keeps_its_points_and_ends_with_the_same_values(
 ) -> None:
     assert run(capsys, *TRAIN).status == 0
     settings = probe_settings({"kind": "curvature-map", "x": "-1:1:5", "y": "-1:1:4", "images": 20})
-    subject, places = Subject(Path("run/last.pt")), Places(device="cpu")
+    subject, places = Subject(Path("run/last.pt"), trust=True), Places(device="cpu")
     whole = probe_checkpoint(subject, settings, places, out=Path("whole.h5"))
     original = plane_probe.curvature_over
 

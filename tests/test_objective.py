@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -82,15 +83,15 @@ def test_the_users_module_comes_back_after_an_error() -> None:
     net = conv_net().train()
     before = state_of(net)
 
-    calls: list[int] = []
+    made: list[Objective] = []
 
     def broken(outputs: Tensor, targets: Tensor) -> Tensor:
-        calls.append(len(outputs))
-        if len(calls) > 1:
+        if made:
             raise RuntimeError("a strange loss")
         return outputs.sum(1)
 
     objective = Objective(net, broken, images(), metric=lambda outputs, targets: None)
+    made.append(objective)
     with pytest.raises(RuntimeError, match="a strange loss"):
         objective.evaluate()
     assert same_state(before, state_of(net))
@@ -332,11 +333,6 @@ def test_labels_outside_the_modules_classes_are_refused() -> None:
         small_objective(conv_net(classes=3))
 
 
-def test_a_loss_averaged_over_the_batch_is_refused() -> None:
-    with pytest.raises(InputError, match="reduction='none'"):
-        Objective(conv_net(), nn.functional.cross_entropy, images())
-
-
 def test_a_loss_with_another_number_of_values_than_samples_is_refused() -> None:
     def of_components(outputs: Tensor, targets: Tensor) -> Tensor:
         return outputs.square().mean(0)
@@ -348,3 +344,50 @@ def test_a_loss_with_another_number_of_values_than_samples_is_refused() -> None:
 def test_a_module_without_parameters_is_refused() -> None:
     with pytest.raises(InputError, match="no parameters"):
         Objective(nn.Flatten(), "cross_entropy", images())
+
+
+@pytest.mark.parametrize(
+    ("given", "moved"), [("2.*", 27), (["0.*", "2.bias"], 59), ("trainable", 27), ("all", 83), (None, 27)]
+)
+def test_theta_is_made_of_the_parameters_that_were_asked_for_and_the_result_says_which(
+    given: str | list[str] | None, moved: int
+) -> None:
+    net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+    net[0].requires_grad_(False)
+    data = torch.zeros(5, 6), torch.zeros(5, dtype=torch.long)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        objective = Objective(net, "cross_entropy", data, parameters=given, device="cpu")
+    assert objective.theta.layout.size == moved
+    assert str(objective.provenance()["parameters_moved"]).startswith(
+        f"{moved} of 83: " if moved < 83 else "83 of 83: all"
+    )
+    assert [str(w.message) for w in said if "requires_grad" in str(w.message)] == (
+        []
+        if given is not None
+        else [
+            f"parameters: {objective.provenance()['parameters_moved']}. Say parameters='trainable' or parameters='all'."
+        ]
+    )
+
+
+def test_a_module_of_which_nothing_is_trained_moves_whole_and_says_so() -> None:
+    net = nn.Linear(6, 3).requires_grad_(False)
+    data = torch.zeros(5, 6), torch.zeros(5, dtype=torch.long)
+    with pytest.warns(UserWarning, match="21 of 21: all, as none has requires_grad"):
+        assert Objective(net, "cross_entropy", data, device="cpu").theta.layout.size == 21
+    with pytest.raises(InputError, match="'trainable'"):
+        Objective(net, "cross_entropy", data, device="cpu", parameters="trainable")
+
+
+def test_a_checkpoint_that_differs_where_nothing_moves_is_refused_unless_that_was_asked_for() -> None:
+    first, second = (nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 3)) for _ in range(2))
+    first[0].requires_grad_(False)
+    data = torch.zeros(5, 6), torch.zeros(5, dtype=torch.long)
+    with pytest.warns(UserWarning, match="requires_grad"):
+        objective = Objective(first, "cross_entropy", data, device="cpu")
+    with pytest.raises(InputError, match=r"0\.weight differs.*parameters='all'"):
+        objective.parameters_of(second)
+    for parameters, moved in (("all", 83), ("trainable", 27)):
+        chosen = Objective(first, "cross_entropy", data, device="cpu", parameters=parameters)
+        assert chosen.parameters_of(second).layout.size == moved

@@ -44,7 +44,7 @@ def net(width=6, norm=True):
     middle = nn.BatchNorm1d(width) if norm else nn.LayerNorm(width)
     return nn.Sequential(nn.Linear(5, width), middle, nn.ReLU(), nn.Linear(width, 3))
 """
-PATH = ["probe", "--kind", "path", "--device", "cpu", "--images", "40", "--points", "5"]
+PATH = ["probe", "--trust", "--kind", "path", "--device", "cpu", "--images", "40", "--points", "5"]
 
 
 def tiny(**settings: object) -> dict[str, object]:
@@ -107,7 +107,7 @@ BATCH: dict[str, Any] = {"curve_batch_size": 20}
 
 
 def subject() -> Subject:
-    return Subject(Path("a/last.pt"), to=(Path("b/last.pt"),))
+    return Subject(Path("a/last.pt"), to=(Path("b/last.pt"),), trust=True)
 
 
 class Stopping:
@@ -151,7 +151,6 @@ def test_a_path_that_was_interrupted_goes_on_to_the_same_result(here: Path, at: 
         (["a"], "to: a path leads to one more checkpoint, got 0"),
         (["a", "b/last.pt", "wide/last.pt"], "got 2"),
         (["a", "--to", "a/last.pt"], "identical parameters"),
-        (["a", "--to", "wide/last.pt"], "wide-last: is of another architecture"),
         (["odd", "--to", "odd2/last.pt", "--paths", "aligned"], "1 (LayerNorm) is none of the operations"),
         (["a", "--to", "b/last.pt", "--paths", "bezir"], "paths: unknown value 'bezir'. Did you mean 'bezier'"),
         (["a", "--to", "b/last.pt", "--paths", "linear,linear"], "paths: each may occur once"),
@@ -165,6 +164,13 @@ def test_paths_that_mean_nothing_are_refused_by_name(
     options: list[str], says: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fails(capsys, *PATH, *options, status=2, says=says)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused_by_name(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    says = "wide/last.pt: does not fit the model (Sequential with 9 tensors); 7 of another shape: 0.weight ((7, 5) in the file"
+    fails(capsys, *PATH, "a", "--to", "wide/last.pt", status=1, says=says)
 
 
 def test_another_kinds_options_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from landscape.errors import InputError, MismatchError
 from landscape.objective.objective import Objective
+from landscape.objective.spread import Spread
 from landscape.probes.sharpness import SharpnessProgress, sharpness
 from landscape.probes.sharpness_config import MEASURES, SharpnessConfig
 from landscape.probes.sharpness_measures import Origin, estimate, percent_rise
@@ -156,7 +157,7 @@ def test_the_error_of_keskars_ratio_agrees_with_the_jackknife() -> None:
     keep = ~torch.eye(300, dtype=torch.bool)
     left_out = torch.tensor([100 * rises[k].mean() / (1 + losses[k].mean()) for k in keep])
     jackknife = math.sqrt(299 / 300 * float(((left_out - left_out.mean()) ** 2).sum()))
-    assert percent_rise(rises, losses)[1] == pytest.approx(jackknife, rel=0.01)
+    assert percent_rise(rises, losses, Spread())[1] == pytest.approx(jackknife, rel=0.01)
 
 
 def test_m_sharpness_is_the_mean_of_sam_over_batches_taken_by_themselves() -> None:

@@ -243,15 +243,19 @@ def test_where_the_loss_is_not_finite_the_eigenvalue_is_nan_and_training_goes_on
 
 
 class Checkpoint(Observer):
-    """Keeps the state after an epoch."""
+    """Keeps the state after an epoch, and what a probe of stability goes on with."""
+
+    def __init__(self, probe: StabilityProbe) -> None:
+        self.probe = probe
 
     def on_epoch(self, report: Any) -> None:
         if report.epoch == 2:
-            self.state = report.state()
+            self.state, self.start = report.state(), self.probe.start
 
 
 def test_a_resumed_training_keeps_the_steps_before_and_measures_those_after() -> None:
-    whole, before, kept = StabilityProbe(2, tolerance=1e-4), StabilityProbe(2, tolerance=1e-4), Checkpoint()
+    whole, before = StabilityProbe(2, tolerance=1e-4), StabilityProbe(2, tolerance=1e-4)
+    kept = Checkpoint(before)
     train(Tiny(), image_data(), "cross_entropy", whole, epochs=4)
     train(Tiny(), image_data(), "cross_entropy", before, kept, epochs=4)
     partial = before.dataset().isel(step=slice(0, 5))  # one step more than the checkpoint knows
@@ -261,6 +265,15 @@ def test_a_resumed_training_keeps_the_steps_before_and_measures_those_after() ->
     assert found["step"].values.tolist() == whole.dataset()["step"].values.tolist()
     xr.testing.assert_identical(found.isel(step=slice(0, 3)), whole.dataset().isel(step=slice(0, 3)))
     assert found["sharpness"].values == pytest.approx(whole.dataset()["sharpness"].values, rel=1e-3)
+    same = StabilityProbe(2, tolerance=1e-4, resume=partial, start=kept.start)
+    train(Tiny(), image_data(), "cross_entropy", same, epochs=4, resume=kept.state)
+    xr.testing.assert_identical(same.dataset(), whole.dataset())
+
+
+def test_a_start_of_another_network_is_refused() -> None:
+    probe = StabilityProbe(1, start=torch.ones(3))
+    with pytest.raises(InputError, match=r"start: expected a vector \(\d+,\), got \(3,\)"):
+        train(Tiny(), image_data(), "cross_entropy", probe, epochs=1)
 
 
 @pytest.mark.parametrize(

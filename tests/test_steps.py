@@ -17,9 +17,10 @@ from training_samples import copied, data_set, network
 import landscape as ls
 from landscape.errors import InputError
 from landscape.numerics.seeds import generator
+from landscape.objective.accuracy import as_metric, per_sample_accuracy
 from landscape.objective.batch_norm import use_batch_statistics
-from landscape.objective.losses import per_sample_accuracy, per_sample_loss
 from landscape.objective.runner import Runner, call
+from landscape.objective.torch_losses import per_sample_loss
 from landscape.training import TrainingConfig
 
 RATE = 0.03
@@ -66,7 +67,9 @@ def step(
     disturb: Callable[[nn.Module], None] = lambda module: None,
 ) -> xr.Dataset:
     """The probe's result at one training step in the module's own precision, its gradients ``disturb``-ed before."""
-    runner = Runner(module, per_sample_loss(loss), per_sample_accuracy, call, "fp64", torch.device("cpu"))
+    measured = per_sample_loss(loss)
+    metric = as_metric(per_sample_accuracy, measured)
+    runner = Runner(module, measured, metric, call, "fp64", torch.device("cpu"))
     optimizer = optimizer or torch.optim.SGD(module.parameters(), lr=rate)
     optimizer.zero_grad()
     losses, _ = runner.losses(inputs, targets)

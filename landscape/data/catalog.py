@@ -53,7 +53,8 @@ def load_data(
     a split may be.
 
     Args:
-        name: one of :data:`DATA_SETS`, or a reference.
+        name: one of :data:`DATA_SETS`, or a reference, which is imported and called: a name that a file holds belongs here only
+            if its code may run.
         root: the folder with the files; by default the environment variable ``LANDSCAPE_DATA``, else
             ``~/.cache/landscape/data``. The bundled set needs none. A referenced function gets it if it is given.
         download: fetch files that are missing. A referenced function gets it if it is True.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from landscape.models.mlp import mlp
-from landscape.models.registry import MODELS, build_model, fitting_options
+from landscape.models.registry import FACTS, MODELS, build_model, fitting_options, is_own_code
 from landscape.models.vgg import NORMS, vgg
 
-__all__ = ["MODELS", "NORMS", "build_model", "fitting_options", "mlp", "vgg"]
+__all__ = ["FACTS", "MODELS", "NORMS", "build_model", "fitting_options", "is_own_code", "mlp", "vgg"]

@@ -24,6 +24,7 @@ from landscape.numerics.references import (
 from landscape.numerics.seeds import derive_seed
 
 _TORCHVISION = "torchvision:"
+FACTS = ("classes", "channels", "image_size")  # of data, that a model's builder may take
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     **{f"vgg{depth:02}": functools.partial(vgg, depth) for depth in DEPTHS},
@@ -43,7 +44,8 @@ def build_model(name: str, *, seed: int | None = None, **options: Any) -> nn.Mod
 
     Args:
         name: one of :data:`MODELS`; ``torchvision:NAME`` for one of torchvision's classification models, without trained weights;
-            or a reference ``module:function`` or ``path/to/file.py:function`` to a function that returns a module.
+            or a reference ``module:function`` or ``path/to/file.py:function`` to a function that returns a module. It is imported
+            and called: a name that a file holds belongs here only if its code may run.
         seed: initial weights are a function of it, and torch's global random state is left as it was. None draws them from that
             state, as building the module by hand would.
         options: what the builder takes; values that JSON can carry. For torchvision's, ``classes`` and their own arguments.
@@ -59,6 +61,11 @@ def build_model(name: str, *, seed: int | None = None, **options: Any) -> nn.Mod
         # Only the CPU's generator, so that a seed neither starts nor reseeds an accelerator.
         torch.default_generator.manual_seed(derive_seed(seed, "initialisation"))
         return _build(name, options)
+
+
+def is_own_code(name: str) -> bool:
+    """Whether a model's name is a reference to a user's own function, rather than one that landscape knows."""
+    return is_reference(name) and not name.startswith(_TORCHVISION)
 
 
 def fitting_options(name: str, **facts: Any) -> dict[str, Any]:

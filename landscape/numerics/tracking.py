@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from landscape.errors import InputError
 from landscape.numerics.lanczos import Lanczos, Operator
 from landscape.numerics.seeds import generator
 
@@ -31,22 +32,28 @@ class LargestEigenvalue:
         tolerance: of the residual, relative to |λ|. The eigenvalue errs by less: by about the residual's square over the
             distance to the next eigenvalue.
         max_products: at most so many products a time.
+
+    Attributes:
+        start: what the next time begins with, ``(n,)``; None before the first. Put back, it makes the next time the same.
     """
 
     def __init__(self, tolerance: float = 0.01, max_products: int = 50) -> None:
         self.tolerance, self.max_products = tolerance, max_products
-        self._start: Tensor | None = None
+        self.start: Tensor | None = None
 
     def of(self, operator: Operator, like: Tensor, seed: int) -> Tracked:
         """λ_max of ``operator``, on vectors such as ``like`` ``(n,)``; ``seed`` is that of the random one.
 
         Raises:
-            InputError: for a product that is not finite.
+            InputError: for a product that is not finite, and a ``start`` of another size.
         """
         drawn = torch.randn(like.numel(), generator=generator(seed, "tracking")).to(like)
         start = drawn / torch.linalg.vector_norm(drawn)
-        if self._start is not None:
-            start = self._start / torch.linalg.vector_norm(self._start) + FRESH * start
+        if self.start is not None:
+            if self.start.shape != like.shape:
+                raise InputError(f"start: expected a vector {tuple(like.shape)}, got {tuple(self.start.shape)}.")
+            last = self.start.to(like)
+            start = last / torch.linalg.vector_norm(last) + FRESH * start
         space = Lanczos(operator, start, capacity=self.max_products, seed=seed)
         converged = False
         while not converged and not space.full:
@@ -57,5 +64,5 @@ class LargestEigenvalue:
             converged = (space.krylov.steps > 1 or space.krylov.exhausted) and residual <= self.tolerance * abs(value)
         upper = torch.from_numpy(found.vectors[:, ::-1][:, :KEPT].copy()).to(like)
         weights = 0.5 ** torch.arange(upper.shape[1]).to(like)
-        self._start = (upper @ weights) @ space.krylov.basis
+        self.start = (upper @ weights) @ space.krylov.basis
         return Tracked(value, residual, space.krylov.products, converged)

@@ -6,9 +6,9 @@ A 4×4 tile of a convolution (stride 1, padding 1) needs 144 products for each p
 
 it needs 36, and sums before and after that are shared by all channels. No maintained library offers it on this hardware: oneDNN,
 which PyTorch runs convolutions with, has none for x86, and NNPACK's is slower there than the direct convolution. So there is a
-small kernel in C (``winograd.c``, ``winograd_transforms.h``), compiled when first asked for by the machine's own compiler. Without
-one, convolutions are PyTorch's. In single precision the error of a convolution is about twice that of a direct one (6e-7 against
-3e-7 of its size), with bf16 products four times (1.2e-2 against 3.5e-3).
+small kernel in C (``winograd.c``, ``winograd_transforms.h``), compiled by the machine's own compiler when first asked for, and kept
+(:mod:`landscape.numerics.compiled`). Without one, convolutions are PyTorch's. In single precision the error of a convolution is
+about twice that of a direct one (6e-7 against 3e-7 of its size), with bf16 products four times (1.2e-2 against 3.5e-3).
 
 Source: Lavin and Gray 2016, Fast Algorithms for Convolutional Neural Networks; the interpolation points 0, ±3/4, ±3/2, ∞ are
 ours, near the best of a search over 0, ±a, ±b, ∞.
@@ -18,20 +18,17 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
 import platform
-import shutil
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from landscape.numerics import compiled
 
 CHANNELS = 16
 """Channels in and out must be multiples of it."""
@@ -110,23 +107,22 @@ class _Kernel:
     half: bool
 
 
-@functools.cache
 def _kernel() -> _Kernel:
-    """The kernel, compiled for this processor once a process, in a folder that is gone again when it is loaded."""
-    compiler = next(filter(None, map(shutil.which, (os.environ.get("CC") or "cc", "gcc", "clang"))), None)
-    if compiler is None:
-        raise Unavailable("no C compiler (cc, gcc or clang) is on the PATH")
-    with tempfile.TemporaryDirectory() as folder:
-        for name in SOURCES:
-            Path(folder, name).write_text((resources.files(__package__) / name).read_text("utf-8"), "utf-8")
-        source, built = str(Path(folder, SOURCES[0])), str(Path(folder, "winograd.so"))
-        try:
-            subprocess.run([compiler, *FLAGS, source, "-o", built], check=True, capture_output=True, timeout=60)
-            library = ctypes.CDLL(built)
-        except (OSError, subprocess.SubprocessError) as error:
-            raise Unavailable(
-                f"{Path(compiler).name} cannot build or load the kernel ({type(error).__name__})"
-            ) from error
+    built = _built()
+    if isinstance(built, str):
+        raise Unavailable(built)
+    return built
+
+
+@functools.cache
+def _built() -> _Kernel | str:
+    """The kernel, or why there is none: asked once a process, so that all its convolutions are made in one way."""
+    folder = resources.files(__package__)
+    sources = {name: (folder / name).read_bytes() for name in SOURCES}
+    try:
+        library = compiled.library("winograd", sources, FLAGS)
+    except compiled.Unbuildable as reason:
+        return str(reason)
     _declare(library)
     return _Kernel(library, bool(library.winograd_stored()), bool(library.winograd_half()))
 

@@ -86,14 +86,16 @@ class Agreement:
         return elsewhere(theta, layout), torch.where(self._variances, grown, moved)
 
 
-def elsewhere(vector: Tensor, layout: Layout) -> Tensor:
-    """A point nearby, the same each time: every tensor moves by a tenth of its root mean square in a direction drawn for it.
+def elsewhere(vector: Tensor, layout: Layout, step: float = STEP) -> Tensor:
+    """A point nearby, the same each time and in every memory format: every tensor moves by ``step`` times its root mean square.
 
-    Tensors that are zero move too, by a hundredth.
+    Tensors that are zero move too, as if their size were a tenth.
     """
-    drawn = torch.randn(layout.size, generator=generator(0, "elsewhere")).to(vector)
-    steps = layout.views(drawn)
+    draws = generator(0, "elsewhere")
+    drawn = {slot.name: torch.randn(slot.shape, generator=draws) for slot in layout.slots}
+    moved = layout.pack(drawn, dtype=vector.dtype, device=vector.device) if drawn else torch.zeros_like(vector)
+    steps = layout.views(moved)
     for name, view in layout.views(vector).items():
         size = float(view.square().mean().sqrt()) if view.numel() else 0.0
-        steps[name].mul_(STEP * (size if size > FEEBLE else SIZE_OF_FEEBLE))
-    return vector + drawn
+        steps[name].mul_(step * (size if size > FEEBLE else SIZE_OF_FEEBLE))
+    return vector + moved

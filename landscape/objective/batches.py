@@ -12,6 +12,7 @@ from torch import Tensor
 from landscape.data import Data, subset
 from landscape.data.tensors import map_leaves
 from landscape.errors import InputError
+from landscape.numerics.stopping import look
 
 # Prepared batches above this size are made anew at every pass instead of kept: two GiB is a CIFAR split of 170,000 images.
 _KEEP_BYTES = 2 << 30
@@ -74,15 +75,14 @@ class PreparedBatches:
         return len(self._parts)
 
     @property
-    def first_size(self) -> int:
-        """The samples of the first batch."""
-        return len(self._parts[0])
+    def sizes(self) -> list[int]:
+        """The samples of each batch."""
+        return [len(part) for part in self._parts]
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        return (
-            self._prepare(part) if self._kept is None else self._again(number)
-            for number, part in enumerate(self._parts)
-        )
+        for number, part in enumerate(self._parts):
+            look()
+            yield self._prepare(part) if self._kept is None else self._again(number)
 
     def in_order(self, values: Tensor) -> Tensor:
         """One value a sample ``(N,)``, as the batches gave them, in the order of :attr:`indices`."""

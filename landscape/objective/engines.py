@@ -16,7 +16,7 @@ from torch import Tensor
 from landscape.errors import first_line
 from landscape.objective.batch_norm import RunningStatistics
 from landscape.objective.convolutions import filter_convolutions, has_filterable
-from landscape.objective.flat_module import FlatModule
+from landscape.objective.flat_module import ALL, FlatModule
 from landscape.objective.folding import Folding, NotFoldable, fold_module
 from landscape.objective.subspace import AffineMap, Subspace
 
@@ -84,6 +84,7 @@ class FoldedEngine:
             device=sample.device,
             dtype=sample.dtype,
             channels_last=any(s.channels_last for s in flat.layout.slots),
+            parameters=ALL,
         )
         inside = set(flat.layout.names)
         constants = {n: p.detach().clone() for n, p in flat.module.named_parameters() if n not in inside}

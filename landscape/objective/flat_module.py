@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from landscape.errors import InputError
 from landscape.numerics.parameters import Layout, ParameterVector
 
+Patterns = str | Sequence[str] | None
+TRAINABLE, ALL = "trainable", "all"
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
@@ -21,8 +23,9 @@ class FlatModule:
     The copy is in evaluation mode, on ``device``, with floating-point tensors in ``dtype``; the user's own module is only read.
 
     Args:
-        parameters: shell patterns of the parameters that make up θ (``["features.*"]``); all of them by default. The others
-            keep their values.
+        parameters: those that make up θ: a shell pattern of their names (``"features.*"``), several, ``"trainable"`` (those that
+            require a gradient) or ``"all"``. By default those that require a gradient, or all where none does. The others keep
+            their values.
         channels_last: whether 4-D weights are stored channels-last.
 
     Raises:
@@ -37,10 +40,10 @@ class FlatModule:
         device: torch.device,
         dtype: torch.dtype,
         channels_last: bool,
-        parameters: Sequence[str] | None = None,
+        parameters: Patterns = None,
     ) -> None:
         self.module = converted(_private_copy(module), device, dtype).eval()
-        self._parameters = _selected(self.module, parameters)
+        self._parameters, self.selection = _selected(self.module, parameters)
         self.layout = Layout.of(self._parameters, channels_last=channels_last)
         self.vector = self.layout.pack(self._parameters, dtype=dtype, device=device)
         for name, view in self.layout.views(self.vector).items():
@@ -60,6 +63,11 @@ class FlatModule:
     def parameters(self) -> list[nn.Parameter]:
         """The tensors of θ, in the layout's order."""
         return list(self._parameters.values())
+
+    @property
+    def fixed(self) -> dict[str, Tensor]:
+        """The parameters that keep their values, by name."""
+        return {name: p.detach() for name, p in self.module.named_parameters() if name not in self._parameters}
 
     def snapshot(self) -> ParameterVector:
         """A copy of the present θ."""
@@ -96,6 +104,11 @@ def has_convolutions(module: nn.Module) -> bool:
 def _private_copy(module: nn.Module) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise InputError(f"module: expected a torch.nn.Module, got {module!r}.")
+    if isinstance(module, torch.jit.ScriptModule):
+        raise InputError(
+            f"module: {type(module).__name__} is TorchScript, which is not looked into; expected the module that it was "
+            "made of. Build that, and load the weights: module.load_state_dict(torch.jit.load(file).state_dict())."
+        )
     try:
         private = copy.deepcopy(module)
     except Exception as error:
@@ -109,21 +122,48 @@ def _private_copy(module: nn.Module) -> nn.Module:
     return private
 
 
-def _selected(module: nn.Module, patterns: Sequence[str] | None) -> dict[str, nn.Parameter]:
+def _selected(module: nn.Module, patterns: Patterns) -> tuple[dict[str, nn.Parameter], str]:
+    """The parameters that make up θ, by name, and in words which they are."""
     named = dict(module.named_parameters())
     if not named:
         raise InputError(f"module: {type(module).__name__} has no parameters, so there is no landscape to look at.")
     lazy = [n for n, p in named.items() if isinstance(p, nn.parameter.UninitializedParameter)]
     if lazy:
         raise InputError(f"module: {lazy[0]} is not initialised yet. Run one batch through the module first.")
-    wanted = ("*",) if patterns is None else patterns
-    chosen = {n: p for n, p in named.items() if any(fnmatch.fnmatchcase(n, pattern) for pattern in wanted)}
-    if not chosen:
-        some = ", ".join(list(named)[:6])
-        raise InputError(f"parameters: {list(wanted)!r} matches none of the module's names, such as {some}.")
+    chosen, how = _chosen(named, patterns)
     if other := [n for n, p in chosen.items() if not p.is_floating_point()]:
         raise InputError(
             f"parameters: expected floating-point ones, but {other[0]} is of {named[other[0]].dtype}. Keep a complex parameter as "
             "its real and imaginary parts (torch.view_as_complex), or leave it out by parameters=[…]."
         )
-    return chosen
+    return chosen, f"{_size(chosen):,} of {_size(named):,}: {how}"
+
+
+def _chosen(named: dict[str, nn.Parameter], patterns: Patterns) -> tuple[dict[str, nn.Parameter], str]:
+    if patterns is not None and not isinstance(patterns, str) and len(patterns) == 1:
+        patterns = patterns[0]
+    trained = {n: p for n, p in named.items() if p.requires_grad}
+    if patterns == ALL or (len(trained) == len(named) and patterns in (None, TRAINABLE)):
+        return named, "all"
+    if patterns is None and not trained:
+        return named, "all, as none has requires_grad"
+    if patterns in (None, TRAINABLE):
+        if not trained:
+            raise InputError(
+                "parameters: 'trainable' are those with requires_grad=True, and none has it. Choose 'all'."
+            )
+        return trained, "those with requires_grad=True; the others stay as they are"
+    assert patterns is not None
+    wanted = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    chosen = {n: p for n, p in named.items() if any(fnmatch.fnmatchcase(n, pattern) for pattern in wanted)}
+    if not chosen:
+        some = ", ".join(list(named)[:6])
+        raise InputError(
+            f"parameters: {list(wanted)!r} matches none of the module's names, such as {some}. Expected patterns of them, "
+            f"'{TRAINABLE}' or '{ALL}'."
+        )
+    return chosen, f"those that match {', '.join(wanted)}"
+
+
+def _size(parameters: dict[str, nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters.values())

@@ -1,88 +1,188 @@
-"""Per-sample losses: whatever a user calls a loss, seen as ``(outputs, targets) -> one value a sample``."""
+"""Losses as sums over samples: whatever a user calls a loss, seen as L = Σᵢ nᵢ / Σᵢ wᵢ with weights that no parameter moves."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from landscape.errors import InputError, unknown_choice
-from landscape.numerics.references import is_reference, resolve_reference
+from landscape.errors import InputError
 
-PerSampleLoss = Callable[[Any, Any], Tensor]
-
-
-def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy in nats of logits ``(B, C, …)`` against labels ``(B, …)`` or class probabilities; shape ``(B, …)``."""
-    return nn.functional.cross_entropy(outputs, targets, reduction="none")
+# What the sum of all values is divided by to give L: their number, the number of samples, their weights, or nothing.
+MOVED = 1e-4  # by which the sum of weights may differ through rounding
+Divisor = Literal["elements", "samples", "weights", "nothing"]
 
 
-def mse(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Squared error of each component, ``(outputs − targets)²``; shape of the outputs."""
-    return nn.functional.mse_loss(outputs, targets, reduction="none")
+class Parts(NamedTuple):
+    """What the samples of a batch put into a loss.
 
-
-LOSSES: dict[str, PerSampleLoss] = {"cross_entropy": cross_entropy, "mse": mse}
-
-
-def per_sample_loss(
-    loss: str | nn.Module | Callable[[Any, Any], Tensor], device: torch.device | None = None
-) -> PerSampleLoss:
-    """The loss as a function ``(outputs, targets) -> (B,)``.
-
-    ``loss`` is a name (``"cross_entropy"``, ``"mse"``), a reference (``"module:function"``), a ``torch.nn`` loss module,
-    whatever its ``reduction``, or any callable that returns a tensor whose first dimension is the sample. Further
-    dimensions (tokens, pixels, components) are averaged, so each sample weighs the same.
-    Tensors that a loss module holds, such as class weights, are taken to ``device``.
-
-    Raises:
-        InputError: for an unknown name, or, when called, for a loss that was already averaged over the batch.
+    Attributes:
+        numerators: nᵢ ``(B,)``; where nothing is weighted, the mean of each sample's values.
+        weights: wᵢ ``(B,)``, None where all samples weigh the same or it is known what they weigh together.
+        counted: which values have a weight, ``(B, …)``; None where all have.
     """
-    if isinstance(loss, str) and is_reference(loss):
-        function: PerSampleLoss = resolve_reference("loss", loss)
-    elif isinstance(loss, str):
-        if loss not in LOSSES:
-            raise unknown_choice("loss", loss, LOSSES)
-        function = LOSSES[loss]
-    elif isinstance(loss, nn.Module) and hasattr(loss, "reduction"):
-        unreduced = copy.deepcopy(loss)
-        unreduced.__dict__["reduction"] = "none"
-        function = unreduced.to(device)
-    elif callable(loss):
-        function = loss
-    else:
+
+    numerators: Tensor
+    weights: Tensor | None
+    counted: Tensor | None
+
+
+@dataclass(frozen=True)
+class SampleLoss:
+    """A loss that is called with a batch and gives each sample's share ℓᵢ ``(B,)``, of which the loss is the mean.
+
+    ℓᵢ is a sample's own loss where nothing is weighted; otherwise nᵢ N / Σ w, over the N samples of the batch, or over as many
+    as :meth:`over` was told of. So the mean of the shares, and of their gradients, is that of the user's own loss.
+
+    Attributes:
+        function: ``(outputs, targets) -> values (B, …)`` before they are averaged, and, for one of the user's own, perhaps
+            ``(values, weights)``.
+        words: what it is, for results.
+        divisor: what the sum of the values is divided by.
+        own: a function of the user's, of which nothing is known before it is called.
+        weigh: the weight of each value, from the targets; gives None for targets that are no labels.
+        count: which labels count at all.
+        takes: what it takes: ``labels`` against scores ``(B, C, …)``, targets of the outputs' ``shape``, or anything.
+        whole: the torch loss with its own reduction, to be held against.
+        scale: N / Σ w, or N for a loss that divides by nothing, where they are known; None to take those of each batch.
+        samples: N, where the scale is known.
+    """
+
+    function: Callable[[Any, Any], Any]
+    words: str
+    divisor: Divisor = "elements"
+    own: bool = False
+    weigh: Callable[[Tensor], Tensor | None] | None = None
+    count: Callable[[Tensor], Tensor] | None = None
+    takes: Literal["labels", "shape", "anything"] = "anything"
+    whole: nn.Module | None = None
+    scale: float | None = None
+    samples: int = 0
+
+    def __call__(self, outputs: Any, targets: Any) -> Tensor:
+        return self.shares(self.parts(outputs, targets))
+
+    def parts(self, outputs: Any, targets: Any) -> Parts:
+        """Numerators and weights of a batch.
+
+        Raises:
+            InputError: for a function that gives no values a sample, or weights that do not fit them.
+        """
+        values = self.function(outputs, targets)
+        if self._plain:
+            return Parts(values if values.ndim == 1 else values.flatten(1).mean(1), None, None)
+        if self.own and isinstance(values, tuple | list) and len(values) == 2:
+            return _weighted(*values)
+        _check_values(values)
+        counted, weights = self.counted(targets), self.weights_of(targets)
+        if self.divisor == "elements" or (self.divisor == "weights" and weights is None and self.scale is None):
+            return Parts(values if values.ndim == 1 else values.flatten(1).mean(1), None, counted)
+        numerators = summed(values)
+        return Parts(numerators, None if weights is None else summed(weights).to(numerators.dtype), counted)
+
+    @cached_property
+    def _plain(self) -> bool:
+        """Whether nothing is to be asked: a torch loss of which every value weighs the same, and every label counts."""
+        return not self.own and self.divisor == "elements" and self.weigh is None and self.count is None
+
+    def weights_of(self, targets: Any) -> Tensor | None:
+        """The weight of each value that the targets tell; None where all weigh the same, or their sum is known."""
+        return None if self.weigh is None else self.weigh(targets)
+
+    def counted(self, targets: Any) -> Tensor | None:
+        """Which labels have a weight; None where all have."""
+        return None if self.count is None else self.count(targets)
+
+    def shares(self, parts: Parts) -> Tensor:
+        """ℓᵢ ``(B,)``, whose mean is the loss."""
+        numerators, weights, _ = parts
+        if self.scale is not None:
+            return numerators * self.scale if self.scaled(weights) else numerators
+        if weights is not None:
+            total = weights.sum()
+            empty = total == 0
+            # As in PyTorch: a batch of which nothing counts has no loss (NaN), and a gradient of zero.
+            factor = torch.where(empty, torch.zeros_like(total), len(weights) / total)
+            return numerators * factor + torch.where(empty, torch.full_like(total, torch.nan), torch.zeros_like(total))
+        return numerators * len(numerators) if self.divisor == "nothing" else numerators
+
+    def scaled(self, weights: Tensor | None) -> bool:
+        """Whether shares are other numbers than the numerators."""
+        return weights is not None or self.divisor in ("weights", "nothing")
+
+    def over(self, samples: int, weights: Tensor | None) -> SampleLoss:
+        """The same over so many samples with these ``weights`` ``(samples,)``, which are not asked for again."""
+        if weights is None:
+            return replace(self, scale=float(samples), samples=samples)
+        total = float(weights.double().sum())
+        return replace(self, scale=samples / total if total else 0.0, samples=samples, weigh=None)
+
+    def refuse_moved(self, weights: Tensor) -> None:
+        """Refuse weights of all samples that add up to another sum than they did at the checkpoint.
+
+        Raises:
+            InputError: saying what weights may depend on.
+        """
+        if not self.scale or len(weights) != self.samples:
+            return
+        total, before = float(weights.cpu().double().sum()), self.samples / self.scale
+        if abs(total / before - 1) > MOVED:
+            raise InputError(
+                "loss: expected weights that depend on targets alone, but at other parameters they add up to another sum "
+                f"({total:.6g}, at the checkpoint {before:.6g}). Take them from the targets."
+            )
+
+    def plain(self) -> SampleLoss:
+        """The same where every value turned out to weigh one, and every label to count."""
+        divisor: Divisor = "elements" if self.divisor == "weights" else self.divisor
+        return replace(self, divisor=divisor, weigh=None, count=None)
+
+
+def summed(values: Tensor) -> Tensor:
+    """Each sample's values ``(B, …)`` added up, ``(B,)``."""
+    return values if values.ndim == 1 else values.flatten(1).sum(1)
+
+
+def _weighted(values: Any, weights: Any) -> Parts:
+    """Of a user's ``(values, weights)``: weights of every value, or one a sample."""
+    _check_values(values)
+    shapes = isinstance(weights, Tensor) and weights.shape in (values.shape, values.shape[:1])
+    if not shapes:
         raise InputError(
-            f"loss: expected a name ({', '.join(sorted(LOSSES))}) or a callable (outputs, targets), got {loss!r}."
+            f"loss: expected weights of the values' shape {tuple(values.shape)}, or one a sample ({len(values)},), "
+            f"got {_describe(weights)}."
+        )
+    weights = weights.to(values.dtype)
+    if weights.shape == values.shape:
+        return Parts(summed(values * weights), summed(weights), weights != 0)
+    return Parts(values.flatten(1).mean(1) * weights, weights, weights != 0)
+
+
+def _check_values(values: Any) -> None:
+    if (isinstance(values, Tensor) and values.ndim == 0) or isinstance(values, float | int):
+        raise InputError(
+            f"loss: expected one value a sample, a tensor of shape (B,) or (B, …), got {_describe(values)}, one number for a whole "
+            "batch, from which the loss over all samples does not follow. Give a torch.nn loss itself, or return the values "
+            "before they are averaged; where the average is weighted (class weights, ignored labels, padding) return "
+            "(values, weights), of which Σ weights·values / Σ weights is taken. A loss of a batch as a whole (Dice, say) is "
+            "returned once for each sample, value.expand(len(targets)), and measured over fixed batches."
+        )
+    if not isinstance(values, Tensor):
+        raise InputError(
+            f"loss: expected one value a sample, a tensor of shape (B,) or (B, …), or (values, weights), got {_describe(values)}."
         )
 
-    def averaged(outputs: Any, targets: Any) -> Tensor:
-        values = function(outputs, targets)
-        if not isinstance(values, Tensor) or values.ndim == 0:
-            raise InputError(
-                f"loss: expected one value a sample, a tensor of shape (B,) or (B, …), got {_describe(values)}. "
-                "Return the losses before averaging (reduction='none')."
-            )
-        return values if values.ndim == 1 else values.flatten(1).mean(1)
 
-    return averaged
-
-
-def per_sample_accuracy(outputs: Any, targets: Any) -> Tensor | None:
-    """Whether each sample is classified rightly, ``argmax_c outputs[b, c] == targets[b]``, as booleans ``(B,)``.
-
-    ``None`` where the question does not apply: outputs that are not ``(B, C, …)`` scores against integer labels ``(B, …)``.
-    With further dimensions (tokens, pixels) the value is the fraction that is right, in floating point.
-    """
-    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
-        return None
-    scores_against_labels = outputs.ndim == targets.ndim + 1 and outputs.shape[0] == targets.shape[0]
-    if not scores_against_labels or targets.is_floating_point() or outputs.shape[1] < 2:
-        return None
-    right = outputs.argmax(1) == targets
-    return right if right.ndim == 1 else right.flatten(1).float().mean(1)
+def _describe(values: object) -> str:
+    if isinstance(values, Tensor):
+        return f"a tensor of shape {tuple(values.shape)}"
+    if isinstance(values, Sequence) and not isinstance(values, str):
+        return f"a {type(values).__name__} of {len(values)}"
+    return repr(values)
 
 
 def loss_name(loss: object) -> str:
@@ -90,7 +190,3 @@ def loss_name(loss: object) -> str:
     if isinstance(loss, str):
         return loss
     return getattr(loss, "__qualname__", None) or type(loss).__name__
-
-
-def _describe(values: object) -> str:
-    return f"a tensor of shape {tuple(values.shape)}" if isinstance(values, Tensor) else repr(values)

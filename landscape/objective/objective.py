@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,45 +17,35 @@ from landscape.data import as_data
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.devices import resolve_device
 from landscape.numerics.parameters import ParameterVector, ordinary
-from landscape.numerics.statistics import mean_and_standard_error
+from landscape.objective.accuracy import as_metric, per_sample_accuracy
 from landscape.objective.agreement import Agreement, elsewhere
 from landscape.objective.batch_norm import (
     RunningStatistics,
     applicable_policy,
     batch_norm_layers,
     moved_statistics,
-    use_batch_statistics,
 )
 from landscape.objective.batches import PreparedBatches, chosen_indices
-from landscape.objective.convolutions import unfilter_convolutions
 from landscape.objective.derivatives import Derivatives
 from landscape.objective.engines import ENGINES, choose_engine
-from landscape.objective.flat_module import FlatModule, has_convolutions
-from landscape.objective.labels import check_labels, check_losses
-from landscape.objective.losses import loss_name, per_sample_accuracy, per_sample_loss
+from landscape.objective.flat_module import Patterns
+from landscape.objective.labels import check_loss_count
+from landscape.objective.losses import loss_name
+from landscape.objective.preparation import Preparation
 from landscape.objective.runner import PRECISIONS, Runner, call, own_precision
 from landscape.objective.side_by_side import side_by_side
-from landscape.objective.sizing import Footprint, evaluation_batch, footprint
+from landscape.objective.spread import clusters
 from landscape.objective.stacked import POINTS, Stacked, may_stack, try_stacked
 from landscape.objective.subspace import Subspace
-from landscape.objective.values import Evaluation, PointValues, drawn_head, lies_above
+from landscape.objective.torch_losses import described, per_sample_loss
+from landscape.objective.values import Evaluation, Gradient, PointValues
 
-# Batch statistics are part of the result, so this does not follow the machine.
-BATCH_STATISTICS = 128
 # update_bn weighs batches equally, so the calibration batch is part of the result and is not tied to the evaluation batch.
 CALIBRATION_BATCH = 128
 
 
-@dataclass(frozen=True)
-class Gradient:
-    """The mean loss and its gradient ∇L(θ) of the mean over the samples, in θ's layout."""
-
-    loss: float
-    vector: ParameterVector
-
-
 class Objective:
-    """L(θ): the mean of a per-sample loss over a fixed set of samples, as a function of the parameters.
+    """L(θ): the user's own loss over a fixed set of samples, as a function of the parameters.
 
     The module is copied; it, its buffers, mode, ``requires_grad`` and the global random state stay as they are, also after
     an error. The samples are read once. Sums are taken in float64 over the samples in their order, so that values
@@ -64,7 +54,10 @@ class Objective:
     Args:
         module: any ``torch.nn.Module``. Called as ``module(inputs)``, ``module(*inputs)`` for tuples and ``module(**inputs)`` for
             mappings, or as ``forward`` says.
-        loss: a name (``cross_entropy``, ``mse``), a ``torch.nn`` loss, or any callable ``(outputs, targets) -> (B, …)``.
+        loss: a name (``cross_entropy``, ``mse``), a ``torch.nn`` loss with its own reduction, or any callable
+            ``(outputs, targets) -> values (B, …)`` or ``-> (values, weights)``; see
+            :func:`landscape.objective.torch_losses.per_sample_loss`. A function that couples the samples of a batch is recognised,
+            and measured over fixed batches of ``batch_size`` (128 by default), which are then part of the result.
         data: a :class:`landscape.data.Data`, a pair of tensors ``(inputs, targets)``, or anything with ``__len__`` and
             ``__getitem__``. Used without augmentation.
         batch_norm: ``frozen``, ``interpolated``, ``reestimated`` or ``batch``; see :mod:`landscape.objective.batch_norm`. Always
@@ -80,12 +73,15 @@ class Objective:
         precision: ``fp32``, ``fp64`` or ``bf16`` (autocast over fp32 weights); None keeps the module's own dtype. On a GPU too
             fp32 is never TF32, PyTorch's default for convolutions: see :func:`landscape.numerics.isolation.full_precision`.
         device: ``auto``, ``cpu``, ``cuda``, ``mps`` or a ``torch.device``.
-        parameters: shell patterns naming the parameters that make up θ; all by default.
+        parameters: those that make up θ: a shell pattern of names, several of them, ``"trainable"`` or ``"all"``. By default those
+            with ``requires_grad``, with a warning where some have it not, and all where none has.
         forward: ``(module, inputs) -> outputs`` for modules that are called in another way.
-        metric: ``(outputs, targets) -> (B,)`` reported as accuracy; by default the top-1 accuracy where there are classes.
+        metric: ``(outputs, targets) -> (B,)``, whose mean is reported as accuracy; by default the top-1 accuracy where there are
+            classes, over the labels among them to which the loss gives a weight; see :mod:`landscape.objective.accuracy`.
 
     Raises:
-        InputError: for a choice that does not exist, an empty or unusable data set, a module that cannot be copied, or labels
+        InputError: for a choice that does not exist, an empty or unusable data set, a module that cannot be copied or run, a loss
+            that does not fit outputs and targets or whose value over all samples does not follow from batches, or labels
             outside the module's classes.
     """
 
@@ -105,7 +101,7 @@ class Objective:
         compile: bool = False,
         precision: str | None = None,
         device: str | torch.device = "auto",
-        parameters: Sequence[str] | None = None,
+        parameters: Patterns = None,
         forward: Callable[[nn.Module, Any], Any] | None = None,
         metric: Callable[[Any, Any], Tensor | None] = per_sample_accuracy,
     ) -> None:
@@ -123,19 +119,34 @@ class Objective:
         self.loss_name = loss_name(loss)
         self._dtype = PRECISIONS[self.precision]
         self._wide = torch.float32 if self.device.type == "mps" else torch.float64  # MPS has no float64
-        sized = batch_size is not None
-        self.batch_size = BATCH_STATISTICS if batch_size is None and batch_norm == "batch" else batch_size or 0
         self.data = as_data(data).to(self.device)
-        self._indices = chosen_indices(self.data, samples, sample_seed)
-        # Batch statistics depend on the batches, which are then left as they are.
-        self._head = drawn_head(0 if batch_norm == "batch" else len(self._indices))
-        run = Runner(module, per_sample_loss(loss, self.device), metric, forward or call, self.precision, self.device)
-        outputs = self._prepare(module, parameters, run)
-        check_labels(loss, outputs, self._batches)
-        check_losses(self._runner, outputs, self._batches)
+        measured = per_sample_loss(loss, self.device, self._dtype)
+        self._said = {
+            "loss_function": measured.words,
+            "forward": described(forward or call),
+            "metric": described(metric),
+        }
+        self._made = made = Preparation(
+            module,
+            Runner(module, measured, as_metric(metric, measured), forward or call, self.precision, self.device),
+            self.data,
+            chosen_indices(self.data, samples, sample_seed),
+            batch_size=batch_size,
+            statistics=batch_norm == "batch",
+            parameters=parameters,
+        )
+        self._said["parameters_moved"] = made.flat.selection
+        self._flat, self._runner, self.spread, self.couples = made.flat, made.runner, made.spread, made.couples
+        self._batches, self._head, self.batch_size = made.batches, made.head, made.batch_size
+        self._of_head = self.spread.part(self._head)
+        self.bn_layers = len(batch_norm_layers(self._flat.module))
+        self._statistics = RunningStatistics(self._flat.module)
+        self._variances = self._statistics.variance_mask()
+        self._checkpoint_statistics = self._statistics.vector.clone()
+        self._theta = self._flat.snapshot()
         self._calibration = self._calibration_batches(calibration) if batch_norm == "reestimated" else None
         fixed = batch_norm in ("frozen", "interpolated") or not self.bn_layers
-        own = partial(Agreement, self._runner, self._flat, self._statistics, self._batches, outputs)
+        own = partial(Agreement, self._runner, self._flat, self._statistics, self._batches, made.outputs)
         with self._runner.own_randomness():  # tracing runs the module
             self._engine, self.engine_note = choose_engine(
                 engine, self._flat, self._statistics, own, fixed=fixed, half=self.precision == "bf16"
@@ -145,75 +156,37 @@ class Objective:
         self.compiled = compile
         self._fast = self._runner.of(torch.compile(self._engine.flat.module) if compile else self._engine.flat.module)
         if engine != "plain" and not compile:
-            self._fast, shared_out = side_by_side(self._fast, self._batches, self._footprint.layer)
+            self._fast, shared_out = side_by_side(self._fast, self._batches, made.footprint.layer)
             self.engine_note = "; ".join(filter(None, (self.engine_note, shared_out)))
+        del made.outputs  # which may be large
         self._derivatives = Derivatives(
-            self._engine, self._runner, self._theta.layout, wide=self._wide, whole=sized or batch_norm == "batch"
+            self._engine,
+            self._runner,
+            self._theta.layout,
+            wide=self._wide,
+            whole=batch_size is not None or batch_norm == "batch" or self.couples,
         )
         self._stacked = self._try_stacked()
 
-    def _prepare(self, module: nn.Module, parameters: Sequence[str] | None, run: Runner) -> Any:
-        """Build the private copy and the batches, channels-last where the module has convolutions and takes it."""
-        for channels_last in (True, False) if has_convolutions(module) else (False,):
-            self.channels_last = channels_last
-            self._flat = FlatModule(
-                module, device=self.device, dtype=self._dtype, channels_last=channels_last, parameters=parameters
-            )
-            unfilter_convolutions(self._flat.module)
-            if self.batch_norm == "batch":
-                use_batch_statistics(self._flat.module)
-            self._runner = run.of(self._flat.module)
-            try:
-                self._footprint = self._measured_footprint()
-                self.batch_size = self.batch_size or evaluation_batch(self._footprint, self.device)
-                self._batches = self._prepared(self.data, self._indices, self.batch_size, self._head)
-                outputs = self._runner.tried(next(iter(self._batches))[0])
-                break
-            except RuntimeError:
-                # Some modules call .view() on their weights or features, which the channels-last layout does not allow.
-                if not channels_last:
-                    raise
-        self.bn_layers = len(batch_norm_layers(self._flat.module))
-        self._statistics = RunningStatistics(self._flat.module)
-        self._variances = self._statistics.variance_mask()
-        self._checkpoint_statistics = self._statistics.vector.clone()
-        self._theta = self._flat.snapshot()
-        return outputs
-
-    def _measured_footprint(self) -> Footprint:
-        """From two samples; two, because batch statistics need them."""
-        few = self._indices[:2]
-        inputs, _ = next(iter(self._prepared(self.data, few, 2)))
-        return footprint(self._runner, inputs, len(few))
-
     def _try_stacked(self) -> Stacked | None:
         simple = self.batch_norm == "frozen" and not self.compiled and self.precision != "bf16"
-        if not simple or self.n_samples > self.batch_size:
+        # A function's own weights are looked at in every pass, whether a parameter moves them.
+        watched = self._runner.loss.own and self.spread.weights is not None
+        if not simple or watched or self.n_samples > self.batch_size:
             return None
         flat = self._engine.flat
-        if not may_stack(flat, self._footprint, self.n_samples, self.device):
+        if not may_stack(flat, self._made.footprint, self.n_samples, self.device):
             return None
-        whole = next(iter(self._prepared(self.data, self._indices, self.n_samples)))
+        whole = next(iter(self._made.prepared(self.data, self.indices, self.n_samples)))
         stacked, note = try_stacked(flat, self._fast, whole, elsewhere(flat.vector, flat.layout))
         self.engine_note = f"{self.engine_note}; {note}"
         return stacked
 
     def _calibration_batches(self, calibration: Any) -> PreparedBatches:
         if calibration is None:
-            return self._prepared(self.data, self._indices, CALIBRATION_BATCH)
+            return self._made.prepared(self.data, self.indices, CALIBRATION_BATCH)
         source = as_data(calibration).to(self.device)
-        return self._prepared(source, torch.arange(len(source)), CALIBRATION_BATCH)
-
-    def _prepared(self, data: Any, indices: Tensor, batch_size: int, head: Tensor | None = None) -> PreparedBatches:
-        return PreparedBatches(
-            data,
-            indices,
-            batch_size=batch_size,
-            device=self.device,
-            dtype=self._dtype,
-            channels_last=self.channels_last,
-            head=head,
-        )
+        return self._made.prepared(source, torch.arange(len(source)), CALIBRATION_BATCH)
 
     @property
     def theta(self) -> ParameterVector:
@@ -230,6 +203,11 @@ class Objective:
         return len(self._batches)
 
     @property
+    def channels_last(self) -> bool:
+        """Whether images, and with them 4-D parameters, are laid out so that the channels of a pixel stand together."""
+        return self._made.channels_last
+
+    @property
     def points_at_once(self) -> int:
         """How many points :meth:`evaluate_points` measures in one pass: 1, or for very small modules more."""
         return 1 if self._stacked is None else POINTS
@@ -242,12 +220,14 @@ class Objective:
     def part(self, places: Tensor) -> Objective:
         """The same loss over some of its samples, named by their places ``(M,)`` in :attr:`indices`; shares the module's copy.
 
+        A weighted mean is that of these samples. A loss that is a sum is N/M times theirs, which estimates the whole sum.
         Under ``reestimated`` the statistics stay those of the whole calibration set; under ``batch`` the part has batches of
-        its own, one if it holds no more than :attr:`batch_size` samples.
+        its own, one if it holds no more than :attr:`batch_size` samples, and so has it of a loss that couples them.
         """
         part = copy.copy(self)
-        part._indices, part._head, part._stacked = self._indices[places], self._head[:0], None
-        part._batches = part._prepared(self.data, part._indices, self.batch_size)
+        part._head, part._stacked = self._head[:0], None
+        part._batches = self._made.prepared(self.data, self.indices[places], self.batch_size)
+        part.spread = self.spread.part(places, clusters(part._batches) if self.couples else None)
         return part
 
     @property
@@ -271,9 +251,16 @@ class Objective:
         """θ of another checkpoint of the same architecture, given as a module or a state dict.
 
         Raises:
-            InputError: naming the parameters that are missing or of another shape.
+            InputError: naming the parameters that are missing or of another shape, or that differ and were left out of θ unasked.
         """
-        vector = self._theta.layout.pack(_state(module), dtype=self._dtype, device=self.device)
+        state = _state(module)
+        vector = self._theta.layout.pack(state, dtype=self._dtype, device=self.device)
+        for name, ours in self._made.fixed.items():
+            if name in state and not torch.equal(state[name].to(ours), ours):
+                raise InputError(
+                    f"parameters: {name} differs between the checkpoints and does not move, as it has not requires_grad. Give "
+                    "parameters='all' to move it too, or parameters='trainable' to leave it as it is in the first."
+                )
         return ParameterVector(vector, self._theta.layout)
 
     def statistics_of(self, module: nn.Module | Mapping[str, Tensor]) -> Tensor:
@@ -300,7 +287,11 @@ class Objective:
         return self._evaluation()
 
     def per_sample(self, theta: ParameterVector | Tensor | None = None, *, statistics: Tensor | None = None) -> Tensor:
-        """The loss of every sample at θ, float64, shape ``(N,)``, in the order of :attr:`indices`; else as :meth:`evaluate`."""
+        """Each sample's share in the loss at θ, float64, shape ``(N,)``, in the order of :attr:`indices`; else as :meth:`evaluate`.
+
+        It is the sample's own loss where the loss is their plain mean; see :class:`landscape.objective.losses.SampleLoss`. What
+        shares, or differences of them, come to over the samples is told by :attr:`spread`, with its standard error.
+        """
         self._load(theta, statistics)
         return self._measured()[0]
 
@@ -331,14 +322,15 @@ class Objective:
         return PointValues.of(found)
 
     def gradient(self, theta: ParameterVector | Tensor | None = None) -> Gradient:
-        """∇L(θ) of the mean loss over the samples, batch gradients summed in float64.
+        """∇L(θ) of the loss over the samples, batch gradients summed in float64.
 
         Under ``reestimated`` the recomputed statistics are held constant; under ``batch`` the gradient flows through them.
         """
         vector = self._load(theta)
         losses, total = self._derivatives.gradient(vector, self._batches)
-        loss, _ = mean_and_standard_error(losses.cpu())
-        return Gradient(loss, ParameterVector(total.to(self._dtype), self._theta.layout))
+        check_loss_count(losses, self.n_samples)
+        loss, _ = self.spread.mean(self._batches.in_order(losses).cpu())
+        return Gradient(loss, ParameterVector(self._of_these(total), self._theta.layout))
 
     def hessian_product(
         self, vector: Tensor, theta: ParameterVector | Tensor | None = None, *, names: Sequence[str] | None = None
@@ -349,14 +341,21 @@ class Objective:
         v and the result hold these parameters alone, in the layout's order: the product of that diagonal block.
         """
         point, along = self._load(theta), ordinary(vector.to(self.device, self._dtype))
-        return self._derivatives.hessian_product(point, along, self._batches, names).to(self._dtype)
+        return self._of_these(self._derivatives.hessian_product(point, along, self._batches, names))
 
     def gauss_newton_product(
         self, vector: Tensor, theta: ParameterVector | Tensor | None = None, *, names: Sequence[str] | None = None
     ) -> Tensor:
-        """G(θ) v for the generalised Gauss–Newton matrix G = 1/N Σ Jᵢᵀ ∇²ℓᵢ Jᵢ; otherwise as :meth:`hessian_product`."""
+        """G(θ) v for the generalised Gauss–Newton matrix G = 1/N Σ Jᵢᵀ ∇²ℓᵢ Jᵢ; otherwise as :meth:`hessian_product`.
+
+        ℓᵢ are the shares in the loss, whose mean it is.
+        """
         point, along = self._load(theta), ordinary(vector.to(self.device, self._dtype))
-        return self._derivatives.gauss_newton_product(point, along, self._batches, names).to(self._dtype)
+        return self._of_these(self._derivatives.gauss_newton_product(point, along, self._batches, names))
+
+    def _of_these(self, derivative: Tensor) -> Tensor:
+        """A derivative of the mean share as one of the loss, which differ where a part has not the mean weight of the whole."""
+        return (derivative * self.spread.factor).to(self._dtype) if self.spread.partial else derivative.to(self._dtype)
 
     def provenance(self) -> dict[str, Any]:
         """What a result must say about how its values came to be; every entry is text or a number."""
@@ -368,6 +367,8 @@ class Objective:
             "bn_policy": self.batch_norm if self.bn_layers else "none (the model has no BatchNorm)",
             "bn_layers": self.bn_layers,
             "loss_name": self.loss_name,
+            **self._said,
+            **({"loss_batches": self._loss_batches()} if self.couples else {}),
             "precision": self.precision,
             "evaluation_batch_size": self.batch_size,  # batch_size is the training's
             "device": self.device.type,
@@ -375,6 +376,13 @@ class Objective:
             "engine": f"{self.engine_note}; compiled" if self.compiled else self.engine_note,
             "memory_format": "channels_last" if self.channels_last else "contiguous",
         }
+
+    def _loss_batches(self) -> str:
+        count = self._batches.count
+        return (
+            f"the loss couples the samples of a batch: measured over {count} fixed batch{'es' * (count > 1)} of "
+            f"{min(self.batch_size, self.n_samples)} samples, in their order; standard errors are those over the batches"
+        )
 
     def _check_subspace(self, subspace: Subspace) -> None:
         if self.batch_norm == "interpolated" and self._statistics.layout.size and subspace.statistics is None:
@@ -396,24 +404,28 @@ class Objective:
 
     def _evaluation(self, ceiling: float | None = None) -> Evaluation:
         """The values at the point that is loaded."""
-        return Evaluation.of(*self._measured(ceiling))
+        losses, right = self._measured(ceiling)
+        spread = self.spread if len(losses) == self.n_samples else self._of_head
+        return spread.evaluation(losses, right)
 
     def _measured(self, ceiling: float | None = None) -> tuple[Tensor, Tensor | None]:
         """Loss and metric of every sample at the point that is loaded; with ``ceiling``, of the first part where that is enough."""
         if self._stacked is not None:
             return self._stacked.measure([self._engine.flat.vector])[0]
-        above = None if ceiling is None else partial(lies_above, ceiling=ceiling)
+        above = None if ceiling is None else partial(self._of_head.lies_above, ceiling=ceiling)
         losses, metric = self._fast.measure(self._batches, above, len(self._head))
-        if len(losses) < self.n_samples:
+        if above is not None and len(losses) == len(self._head):
             return losses, metric
+        check_loss_count(losses, self.n_samples)
         return self._batches.in_order(losses), None if metric is None else self._batches.in_order(metric)
 
     def _judged(self, losses: Tensor, right: Tensor | None, ceiling: float | None) -> Evaluation:
         """The values that an evaluation of this point alone would give, from those of all samples."""
         head = self._head
-        if ceiling is not None and len(head) and lies_above(losses[head], ceiling):
-            return Evaluation.of(losses[head], None if right is None else right[head])
-        return Evaluation.of(losses, right)
+        few = self._of_head
+        if ceiling is not None and len(head) and few.lies_above(losses[head], ceiling):
+            return few.evaluation(losses[head], None if right is None else right[head])
+        return self.spread.evaluation(losses, right)
 
     def _load(self, theta: ParameterVector | Tensor | None, statistics: Tensor | None = None) -> Tensor:
         """Put θ into the engine's module, under ``reestimated`` recompute the statistics there, and give θ's vector."""

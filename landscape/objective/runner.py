@@ -13,8 +13,9 @@ from torch.func import functional_call
 
 from landscape.numerics.isolation import isolated, seed_modules
 from landscape.numerics.seeds import derive_seed
+from landscape.objective.accuracy import Metric
 from landscape.objective.convolutions import widened_convolutions
-from landscape.objective.losses import PerSampleLoss
+from landscape.objective.losses import Parts, SampleLoss
 
 PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.float32}
 Forward = Callable[[Any, Any], Any]
@@ -48,8 +49,8 @@ class Runner:
     """How a module is run. ``precision`` bf16 is autocast: weights stay fp32, losses are taken in fp32."""
 
     module: nn.Module | Callable[..., Any]
-    loss: PerSampleLoss
-    metric: Callable[[Any, Any], Tensor | None]
+    loss: SampleLoss
+    metric: Metric
     forward: Forward
     precision: str
     device: torch.device
@@ -81,9 +82,14 @@ class Runner:
         return outputs.float() if self.precision == "bf16" and isinstance(outputs, Tensor) else outputs
 
     def losses(self, inputs: Any, targets: Any) -> tuple[Tensor, Tensor | None]:
-        """The loss and the metric of every sample of a batch, each ``(B,)``."""
-        outputs = self.wide_outputs(inputs)
-        return self.loss(outputs, targets), self.metric(outputs, targets)
+        """Each sample's share in the loss, and its metric, each ``(B,)``."""
+        parts, metric = self.scored(self.wide_outputs(inputs), targets)
+        return self.loss.shares(parts), metric
+
+    def scored(self, outputs: Any, targets: Any) -> tuple[Parts, Tensor | None]:
+        """What the samples of a batch put into the loss, and their metric ``(B,)``, from what the loss takes of the module."""
+        parts = self.loss.parts(outputs, targets)
+        return parts, self.metric(outputs, targets, parts.counted)
 
     def passes(self, batches: Iterable[tuple[Any, Any]], look_at: int = 0) -> Generator[tuple[Any, Any]]:
         """What the loss takes of the module for every batch, with the targets.
@@ -95,24 +101,30 @@ class Runner:
     def measure(
         self, batches: Iterable[tuple[Any, Any]], enough: Callable[[Tensor], bool] | None = None, look_at: int = 0
     ) -> tuple[Tensor, Tensor | None]:
-        """Loss and metric of every sample, float64 on the CPU, without gradients; nothing waits for the device before the end.
+        """Share in the loss and metric of every sample, float64 on the CPU; nothing waits for the device before the end.
 
         With ``enough`` the losses so far are shown to it once, after ``look_at`` samples; where it says yes, the rest is left out.
         """
         losses: list[Tensor] = []
         metrics: list[Tensor] = []
+        weights: list[Tensor] = []
         seen = 0
         passes = self.passes(batches, 0 if enough is None else look_at)
         with torch.no_grad(), self.own_randomness(), contextlib.closing(passes):
             for outputs, targets in passes:
-                values, metric = self.loss(outputs, targets), self.metric(outputs, targets)
-                losses.append(values)
+                parts, metric = self.scored(outputs, targets)
+                losses.append(self.loss.shares(parts))
                 if metric is not None:
                     metrics.append(metric)
-                before, seen = seen, seen + len(values)
+                if parts.weights is not None:
+                    weights.append(parts.weights)
+                before, seen = seen, seen + len(losses[-1])
                 if enough is not None and before < look_at <= seen and enough(torch.cat(losses)):
                     break
-                del outputs  # or they would be held while the next batch is run
+                del outputs, parts  # or they would be held while the next batch is run
+            else:
+                if weights:
+                    self.loss.refuse_moved(torch.cat(weights))
         # Wide on the host: not every device has float64.
         return torch.cat(losses).cpu().double(), torch.cat(metrics).cpu().double() if metrics else None
 
@@ -131,7 +143,7 @@ class Functional:
         self._runner, self._called = runner, _Called(module, runner.forward)
 
     def losses(self, tensors: Mapping[str, Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Tensor | None]:
-        """The loss and the metric of every sample of a batch, each ``(B,)``, with the module's named tensors replaced."""
+        """As :meth:`Runner.losses`, with the module's named tensors replaced."""
         return self._with(tensors).losses(inputs, targets)
 
     def outputs(self, tensors: Mapping[str, Tensor], inputs: Any) -> Any:

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from landscape.numerics.parameters import ParameterVector
 from landscape.numerics.seeds import generator
-from landscape.numerics.statistics import mean_and_standard_error
 
 # One-sided: by chance, a point below a ceiling is given up once in 740 times at most.
 CEILING_ERRORS = 3.0
@@ -21,18 +21,24 @@ SMALLEST_HEAD = 32
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The mean loss over the samples, its standard error s/√N, the accuracy (fraction; None where there is none), and N."""
+    """The loss over the samples, its standard error, the accuracy (of what counts; None where there is none), and N.
+
+    The standard error is s/√N; of a weighted mean that of a ratio, and of a loss that couples the samples of a batch that over
+    the batches. See :class:`landscape.objective.spread.Spread`.
+    """
 
     loss: float
     standard_error: float
     accuracy: float | None
     n_samples: int
 
-    @classmethod
-    def of(cls, losses: Tensor, right: Tensor | None) -> Evaluation:
-        """From the loss and the metric of every sample, each ``(N,)``."""
-        loss, error = mean_and_standard_error(losses)
-        return cls(loss, error, None if right is None else float(right.mean()), losses.numel())
+
+@dataclass(frozen=True)
+class Gradient:
+    """The loss and its gradient ∇L(θ), in θ's layout."""
+
+    loss: float
+    vector: ParameterVector
 
 
 @dataclass(frozen=True)
@@ -72,9 +78,3 @@ def drawn_head(n_samples: int) -> Tensor:
     few = head_samples(n_samples)
     drawn = torch.randperm(n_samples, generator=generator(0, "head", n_samples))[:few]
     return drawn.sort().values if few < n_samples else drawn[:0]
-
-
-def lies_above(losses: Tensor, ceiling: float) -> bool:
-    """Whether the mean of ``losses`` is more than :data:`CEILING_ERRORS` standard errors above the ceiling, or not finite."""
-    mean, error = mean_and_standard_error(losses)
-    return not mean - CEILING_ERRORS * error <= ceiling

@@ -21,7 +21,9 @@ from landscape.numerics.eigenvalues import extremes
 from landscape.numerics.lanczos import Krylov, Operator, rademacher
 from landscape.numerics.quadrature import quadrature
 from landscape.numerics.traces import Deflation, trace_sample
-from landscape.objective.objective import Gradient, Objective
+from landscape.objective.objective import Objective
+from landscape.objective.signature import signature
+from landscape.objective.values import Gradient
 from landscape.probes.curvature_config import CurvatureConfig, layers_of
 from landscape.probes.curvature_dataset import curvature_dataset
 from landscape.probes.curvature_table import (
@@ -87,17 +89,20 @@ def curvature(
     Raises:
         InputError: for a BN policy without a Hessian of its own, more eigenvalues than parameters, a loss or gradient that is not
             finite, or a module or loss without second derivatives.
-        MismatchError: for a ``resume`` of other blocks or quantities.
+        MismatchError: for a ``resume`` that another objective or configuration made.
     """
     config = CurvatureConfig() if config is None else config
     check_curvature(objective, config)
     layout = objective.theta.layout
     blocks = layers_of(layout.names) if config.per_layer else {WHOLE: layout.names}
     table = CurvatureTable.empty(config, blocks, layout, objective.theta.vector.dtype)
+    # eigenvectors are stored in the order of θ's entries
+    made = signature(objective).also({"kind": "curvature", **vars(config), "channels_last": objective.channels_last})
     if resume is not None:
+        made.check_resume(resume.attrs)
         table.take_up(resume)
     unit = loss_unit(objective.loss_name)
-    checkpoint, attributes = _checkpoint(objective, unit), _attributes(objective, config)
+    checkpoint, attributes = _checkpoint(objective, unit), {**_attributes(objective, config), **made.attribute()}
 
     def dataset() -> xr.Dataset:
         return curvature_dataset(table, unit).assign(checkpoint.data_vars).assign_attrs(attributes)

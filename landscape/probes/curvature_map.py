@@ -20,10 +20,11 @@ from landscape.numerics.eigenvalues import Extremes, Search, extremes
 from landscape.numerics.refinement import Refinement
 from landscape.numerics.seeds import generator
 from landscape.objective.objective import Objective
+from landscape.objective.signature import signature
 from landscape.probes.curvature_values import RATIO_LIMIT, CurvatureValues, of_ends
 from landscape.probes.grid_points import GridPoints
-from landscape.probes.plane import AxisLike, GridObserver, GridProgress, grid_of, plane_span, surface
-from landscape.probes.spans import Span
+from landscape.probes.plane import AxisLike, GridObserver, GridProgress, grid_of, measured_surface, plane_span
+from landscape.probes.spans import Span, span_numbers
 
 COARSE = 6  # mesh widths of the first grid: a point costs some hundred times what one of a loss plane does
 POLICIES = ("frozen", "batch")
@@ -131,22 +132,27 @@ def curvature_over(
     Raises:
         InputError: for a policy under which the statistics would not follow the second derivative, bf16, a clip of the loss,
             and what :func:`landscape.probes.plane.surface` refuses.
+        MismatchError: for a ``resume`` that another objective or search made, or over another plane.
 
     References:
         Li et al. 2018, arXiv 1712.09913, section 6.
     """
     _check(objective, axes, refinement)
     wanted = EigenvalueSearch() if search is None else search
+    settings = {"kind": "curvature_map", **vars(wanted)}
+    made = signature(objective).also(settings, span_numbers(span, objective.precision))
+    if resume is not None:
+        made.check_resume(resume.attrs)
     grid, note = grid_of(objective, span, axes)
     empty = CurvatureValues.empty((len(span.seeds), *grid.shape))
     values = empty if resume is None else CurvatureValues.of(resume)
     losses = None if resume is None else resume.drop_vars("status").rename(loss_status="status")
     hessian = _Hessian(objective, wanted)
-    attributes: dict[str, Any] = {"range_note": note, **_effort(wanted, refinement)}
+    attributes: dict[str, Any] = {"range_note": note, **_effort(wanted, refinement), **made.attribute()}
 
     def completed(plane: Callable[[], xr.Dataset]) -> xr.Dataset:
-        made = values.dataset(plane(), hessian.checkpoint, refined=refinement is not None)
-        return made.assign_attrs(attributes)
+        curved = values.dataset(plane(), hessian.checkpoint, refined=refinement is not None)
+        return curved.assign_attrs(attributes)
 
     def on_loss(progress: GridProgress) -> None:
         tell(progress.done, progress.dataset)
@@ -158,7 +164,7 @@ def curvature_over(
 
     most = len(grid) if refinement is None else refinement.most(len(grid))
     total = (len(grid) + most) * len(span.seeds)
-    plane = surface(objective, span, grid.axes, resume=losses, observer=on_loss)
+    plane = measured_surface(objective, span, grid.axes, resume=losses, observer=on_loss)
 
     def measure(number: int, missing: NDArray[np.int64]) -> None:
         for point, place in zip(missing.tolist(), grid.coefficients(missing), strict=True):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from landscape.errors import InputError, MismatchError
 from landscape.probes.health import typical
+from landscape.probes.same_run import same_run
 from landscape.probes.steps import loss_unit, wide_type
 
 
@@ -47,7 +48,7 @@ class GradientFlow:
 
     Raises:
         InputError: naming ``flow_every``; for a ``resume`` of another kind.
-        MismatchError: for a ``resume`` that was recorded at other steps or, at the start of training, of other tensors.
+        MismatchError: for a ``resume`` that was recorded at other steps or, at the start, in another training.
     """
 
     def __init__(self, every: str | int = "epoch", *, resume: xr.Dataset | None = None) -> None:
@@ -55,11 +56,13 @@ class GradientFlow:
         self._tensors: tuple[_Tensor, ...] = ()
         self._records: list[_Record] = []
         self._loss_name = ""
+        self._run: str | None = None
         if resume is not None:
             self._take_up(resume)
 
     def on_start(self, report: Any) -> None:
         """Look at the network, and forget records that are about to be made again. ``report`` is a ``StartReport``."""
+        self._run = same_run(report, self._run)
         self._config, self._steps_per_epoch = report.config, report.steps_per_epoch
         first = self._config.updates_after(len(report.history), self._steps_per_epoch)
         self._records = [record for record in self._records if record.step < first]
@@ -130,6 +133,7 @@ class GradientFlow:
                 "title": "Gradient flow",
                 "loss_name": self._loss_name,
                 "flow_every": self.every,
+                **({"run": self._run} if self._run else {}),
                 **(attrs or {}),
             },
         )
@@ -150,6 +154,7 @@ class GradientFlow:
                 "Record as before, or start a new run."
             )
         self._loss_name = str(resume.attrs.get("loss_name", ""))
+        self._run = str(resume.attrs.get("run", ""))
         places = zip(resume["tensor"].values, resume["depth"].values, resume["role"].values, strict=True)
         self._tensors = tuple(_Tensor(str(name), int(depth), str(role)) for name, depth, role in places)
         values = np.stack([resume["mean_abs_gradient"].values, resume["gradient_norm"].values], axis=1)

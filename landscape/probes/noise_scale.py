@@ -21,6 +21,7 @@ from landscape._version import __version__
 from landscape.errors import InputError
 from landscape.numerics.seeds import generator
 from landscape.objective.objective import Objective
+from landscape.objective.signature import signature
 from landscape.probes.health import network_health
 from landscape.probes.steps import loss_unit
 
@@ -132,7 +133,8 @@ def noise_scale(
     if objective.batch_norm == "batch" and objective.bn_layers and config.small_batch < 2:
         raise InputError("small_batch: batch statistics need at least 2 samples a batch, got 1.")
     batches = config.split(objective.n_samples)
-    attributes = _attributes(objective, config)
+    made = signature(objective).also({"kind": "noise_scale", **vars(config)})
+    attributes = {**_attributes(objective, config), **made.attribute()}
     unit = loss_unit(objective.loss_name)
     done: list[_Group] = []
 

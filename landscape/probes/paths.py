@@ -24,6 +24,7 @@ from landscape.numerics.alignment import Alignment, match_weights
 from landscape.numerics.curves import curve_weights
 from landscape.numerics.directions import Direction
 from landscape.objective.objective import Objective
+from landscape.objective.signature import Signature, signature, tensors_hash
 from landscape.objective.subspace import Subspace
 from landscape.objective.symmetries import exchangeable_units
 from landscape.objective.values import PointValues
@@ -85,6 +86,7 @@ def path(
     Raises:
         InputError: for kinds that do not exist, a policy that does not suit, checkpoints of different architectures or with the
             same parameters, and networks whose units are not known to alignment.
+        MismatchError: for a ``resume`` that another objective made, or of other ends, paths, points or training.
     """
     config = CurveTraining() if config is None else config
     _check(objective, kinds, points)
@@ -176,6 +178,10 @@ class _Job:
         """Both ends of every path, and what an earlier result knows."""
         self.name, self.attributes = name, _attributes(self)
         straight = direction_to(self.objective, to, name)
+        made = self._made_by(to, seed)
+        self.attributes |= made.attribute()
+        if resume is not None:
+            made.check_resume(resume.attrs)
         self.ends = dict.fromkeys(self.kinds, straight)
         if "aligned" in self.kinds:
             self.alignment = align(self.objective, to, seed=seed)
@@ -185,6 +191,20 @@ class _Job:
         self.barriers = {key: np.full(len(self.kinds), math.nan) for key in _BARRIERS}
         if resume is not None:
             self._take_over(resume)
+
+    def _made_by(self, to: State, seed: int) -> Signature:
+        """What decides the values: the ends, how the second is aligned, and how bends are trained, on what."""
+        theta, statistics = point_of(self.objective, to, self.name)
+        facts: dict[str, Any] = {"kind": "path", "checkpoints": tensors_hash([*theta.views().values(), statistics])}
+        if "aligned" in self.kinds:
+            facts["alignment_seed"] = seed
+        made = signature(self.objective).also(facts)
+        if self.trainer is None:
+            return made
+        # bends are stored in the order of θ's entries
+        made = made.also({"curve": vars(self.config), "channels_last": self.objective.channels_last})
+        trained_on = signature(self.trainer).named("training")
+        return made.also(trained_on.facts, trained_on.numbers)
 
     def _take_over(self, resume: xr.Dataset) -> None:
         if resume["path"].values.tolist() != list(self.kinds) or not np.array_equal(resume["t"].values, self.t):
@@ -231,7 +251,9 @@ class _Job:
                 self.arrays["loss"][number, wanted] = found.loss
                 self.arrays["loss_standard_error"][number, wanted] = found.standard_error
                 self.arrays["accuracy"][number, wanted] = found.accuracy
-                self.arrays["accuracy_standard_error"][number, wanted] = _fraction_error(found)
+                self.arrays["accuracy_standard_error"][number, wanted] = _fraction_error(
+                    found, self.objective.spread.counted_share
+                )
                 self.arrays["status"][number, wanted] = 1
                 self.tell()
 
@@ -243,7 +265,7 @@ class _Job:
             samples = [self._per_sample(number, k) for k in (top, 0, self.t.size - 1)]
             excess = samples[0] - (samples[1] + samples[2]) / 2
             self.barriers["barrier"][number] = losses[top] - (losses[0] + losses[-1]) / 2
-            self.barriers["barrier_standard_error"][number] = float(excess.std(correction=1)) / math.sqrt(len(excess))
+            self.barriers["barrier_standard_error"][number] = self.objective.spread.mean(excess)[1]
             self.barriers["barrier_at"][number] = self.t[top]
 
     def _per_sample(self, number: int, k: int) -> Tensor:
@@ -274,10 +296,13 @@ class _Job:
         return _dataset(self)
 
 
-def _fraction_error(found: PointValues) -> NDArray[np.float64]:
-    """s/√N of a mean p of zeros and ones, whose s² is N p(1 − p) / (N − 1): an upper bound where samples are right in part."""
+def _fraction_error(found: PointValues, share: float) -> NDArray[np.float64]:
+    """s/√N of a mean p of zeros and ones, whose s² is N p(1 − p) / (N − 1): an upper bound where samples are right in part.
+
+    ``share`` is how many samples count, as a part of them.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.sqrt(found.accuracy * (1 - found.accuracy) / (found.n_samples - 1)))
+        return np.asarray(np.sqrt(found.accuracy * (1 - found.accuracy) / (found.n_samples * share - 1)))
 
 
 def _difference(objective: Objective, tensors: Mapping[str, Tensor], name: str) -> Direction:

@@ -20,11 +20,12 @@ from landscape.numerics.directions import Direction
 from landscape.numerics.grids import AXIS_NAMES, Axis, Grid
 from landscape.numerics.refinement import Refined, Refinement, interpolate
 from landscape.objective.objective import Objective
+from landscape.objective.signature import signature
 from landscape.objective.values import Evaluation
 from landscape.probes.deviation import checked
 from landscape.probes.grid_points import GridPoints
 from landscape.probes.health import network_health
-from landscape.probes.spans import Span, along_span, automatic_range, checkpoint_span, random_span
+from landscape.probes.spans import Span, along_span, automatic_range, checkpoint_span, random_span, span_numbers
 from landscape.probes.surface import INTERPOLATED, Surface, surface_dataset
 
 POINTS_A_REQUEST = 4
@@ -101,7 +102,8 @@ def plane(
         orthogonalize: take from the second direction its part along the first.
         refinement: measure only where the picture needs it (:class:`landscape.numerics.refinement.Refinement`); every point
             where None.
-        resume: an earlier, partial result of the same call: its measured points are not measured again.
+        resume: an earlier result of the same objective over the same grid of the same directions: its measured points are not
+            measured again. How it was refined may differ.
         observer: told after every few points.
 
     Returns, and raises, what :func:`surface` does, with the dimensions ``(seed, y, x)``.
@@ -160,17 +162,40 @@ def surface(
     Raises:
         InputError: for a malformed axis, a number of axes other than the span's directions, or refinement of a grid that is
             not two-dimensional.
+        MismatchError: for a ``resume`` that another objective made, or of other directions or another grid; see
+            :mod:`landscape.objective.signature`.
     """
+    made = signature(objective).also({"kind": "plane"}, span_numbers(span, objective.precision))
+    if resume is not None:
+        made.check_resume(resume.attrs)
+    return measured_surface(
+        objective, span, axes, refinement=refinement, resume=resume, observer=observer, made=made.attribute()
+    )
+
+
+def measured_surface(
+    objective: Objective,
+    span: Span,
+    axes: Sequence[AxisLike],
+    *,
+    refinement: Refinement | None = None,
+    resume: xr.Dataset | None = None,
+    observer: GridObserver | None = None,
+    made: Mapping[str, str] | None = None,
+) -> xr.Dataset:
+    """:func:`surface` for who has seen that ``resume`` belongs here; ``made`` is the attribute that says what made the result."""
     count = len(span.subspaces[0].directions)
     if len(axes) != count:
         raise InputError(f"axes: expected {count}, one for each direction, got {len(axes)}.")
     grid, note = grid_of(objective, span, axes)
     values = Surface.empty((len(span.seeds), *grid.shape)) if resume is None else Surface.of(resume, grid, span.seeds)
     checkpoint = objective.evaluate()
-    attributes = {**_attributes(objective, span, checkpoint), "range_note": note}
+    attributes = {**_attributes(objective, span, checkpoint), "range_note": note, **(made or {})}
     if refinement is not None:
         refinement = refinement.around(checkpoint.loss)
         attributes |= {"tolerance": refinement.tolerance, "loss_max": refinement.value_max}
+    if resume is not None and resume.attrs.get("loss_max") != attributes.get("loss_max"):
+        values.forget_above()
 
     def dataset() -> xr.Dataset:
         return surface_dataset(values, grid, span, checkpoint, attributes, objective.indices.cpu().numpy())

@@ -13,6 +13,7 @@ import xarray as xr
 from landscape._version import __version__
 from landscape.errors import InputError
 from landscape.objective.objective import Objective
+from landscape.objective.signature import signature
 from landscape.probes.health import network_health
 from landscape.probes.sharpness_config import SharpnessConfig
 from landscape.probes.sharpness_measures import Origin, estimate
@@ -59,15 +60,18 @@ def sharpness(
 
     Raises:
         InputError: for a policy that moves the statistics between checkpoints, or m larger than the number of samples.
-        MismatchError: for a ``resume`` of other measures or radii.
+        MismatchError: for a ``resume`` that another objective made, or of other measures, radii or effort.
     """
     config = SharpnessConfig() if config is None else config
     _check(objective, config)
+    made = signature(objective).also({"kind": "sharpness", **_effort(objective, config)})
+    if resume is not None:
+        made.check_resume(resume.attrs)
     table = SharpnessTable.empty(config) if resume is None else SharpnessTable.of(resume, config)
     origin = Origin(objective)
     unit = loss_unit(objective.loss_name)
     checkpoint = _checkpoint(origin, unit)
-    attributes = _attributes(objective, config, float(checkpoint["checkpoint_loss"]))
+    attributes = {**_attributes(objective, config, float(checkpoint["checkpoint_loss"])), **made.attribute()}
 
     def dataset() -> xr.Dataset:
         return table.dataset(unit).assign(checkpoint.data_vars).assign_attrs(attributes)
@@ -113,14 +117,15 @@ def _attributes(objective: Objective, config: SharpnessConfig, loss: float) -> d
         "kind": "sharpness",
         "title": "sharpness",
         **objective.provenance(),
-        "draw_seed": config.draw_seed,
-        "ascent_steps": config.ascent_steps,
-        "restarts": config.restarts,
-        "ascent_tolerance": config.ascent_tolerance,
-        "draws": config.draws,
-        **({"m": config.batch(objective.n_samples)} if "m_sharpness" in config.measures else {}),
+        **_effort(objective, config),
         "dead": int(health.dead),
         "dead_reason": health.reason,
         "landscape_version": __version__,
         "torch_version": str(torch.__version__),
     }
+
+
+def _effort(objective: Objective, config: SharpnessConfig) -> dict[str, Any]:
+    """What decides the values besides measures and radii, which are coordinates."""
+    made = {name: value for name, value in vars(config).items() if name not in ("measures", "rho", "m")}
+    return {**made, **({"m": config.batch(objective.n_samples)} if "m_sharpness" in config.measures else {})}

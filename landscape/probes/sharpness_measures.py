@@ -29,7 +29,9 @@ from landscape.numerics.ascent import Region, ascend
 from landscape.numerics.parameters import ParameterVector
 from landscape.numerics.seeds import generator
 from landscape.numerics.statistics import mean_and_standard_error
-from landscape.objective.objective import Gradient, Objective
+from landscape.objective.objective import Objective
+from landscape.objective.spread import Spread
+from landscape.objective.values import Gradient
 from landscape.probes.sharpness_config import SharpnessConfig
 
 MISSING, MEASURED, NOT_CONVERGED, ZERO_GRADIENT, NOT_FINITE = 0, 1, 2, 3, 4
@@ -66,7 +68,7 @@ class Origin:
 
     @cached_property
     def losses(self) -> Tensor:
-        """The loss of every sample, float64, shape ``(N,)``."""
+        """Each sample's share in the loss, float64, shape ``(N,)``."""
         return self.objective.per_sample()
 
     @cached_property
@@ -119,31 +121,32 @@ def _per_batch(origin: Origin, scale: Tensor, config: SharpnessConfig) -> Estima
 
 def _average(origin: Origin, scale: Tensor, config: SharpnessConfig) -> Estimate:
     """Over draws that are the same for every ρ, and for every checkpoint of one architecture."""
-    rises, norms = [], []
+    rises, found, norms = [], [], []
     for number in range(config.draws):
         offset = scale * _normal(origin.theta, config.draw_seed, "sharpness", number)
         rises.append(origin.rises(offset))
+        found.append(origin.objective.spread.mean(rises[-1])[0])
         norms.append(float(torch.linalg.vector_norm(offset)))
     table = torch.stack(rises)
-    value, error = mean_and_standard_error(table.mean(1))
-    _, over_samples = mean_and_standard_error(table.mean(0))
+    value, error = mean_and_standard_error(torch.tensor(found, dtype=torch.float64))
+    _, over_samples = origin.objective.spread.mean(table.mean(0))
     status = MEASURED if math.isfinite(value) else NOT_FINITE
     return Estimate(value, error, over_samples, math.nan, _root_mean_square(norms), status)
 
 
-Rise = Callable[[Tensor, Tensor], tuple[float, float]]
+Rise = Callable[[Tensor, Tensor, Spread], tuple[float, float]]
 
 
-def mean_rise(rises: Tensor, losses: Tensor) -> tuple[float, float]:
-    """The mean over the samples of lᵢ(θ + ε) − lᵢ(θ), and its standard error."""
-    return mean_and_standard_error(rises)
+def mean_rise(rises: Tensor, losses: Tensor, spread: Spread) -> tuple[float, float]:
+    """What the samples' shares lᵢ(θ + ε) − lᵢ(θ) make of the loss, and its standard error."""
+    return spread.mean(rises)
 
 
-def percent_rise(rises: Tensor, losses: Tensor) -> tuple[float, float]:
+def percent_rise(rises: Tensor, losses: Tensor, spread: Spread) -> tuple[float, float]:
     """100 (f(θ + ε) − f(θ)) / (1 + f(θ)), and its standard error by the delta method: numerator and denominator share samples."""
-    mean, _ = mean_and_standard_error(rises)
-    whole = 1.0 + mean_and_standard_error(losses)[0]
-    _, error = mean_and_standard_error((rises - mean / whole * (1.0 + losses)) / whole)
+    weights = 1.0 if spread.weights is None else spread.weights
+    mean, whole = spread.mean(rises)[0], 1.0 + spread.mean(losses)[0]
+    _, error = spread.mean((rises - mean / whole * (weights + losses)) / whole)
     return 100.0 * mean / whole, 100.0 * error
 
 
@@ -173,7 +176,7 @@ def _climbed(origin: Origin, region: Region, config: SharpnessConfig, rise: Rise
 def _risen(
     origin: Origin, offset: Tensor, rise: Rise = mean_rise, *, gap: float = math.nan, status: int = MEASURED
 ) -> Estimate:
-    value, error = rise(origin.rises(offset), origin.losses)
+    value, error = rise(origin.rises(offset), origin.losses, origin.objective.spread)
     norm = float(torch.linalg.vector_norm(offset))
     return Estimate(value, error, error, gap, norm, status if math.isfinite(value) else NOT_FINITE)
 

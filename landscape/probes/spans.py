@@ -19,6 +19,7 @@ from landscape.numerics.directions import (
 from landscape.numerics.directions import orthogonalize as orthogonalized
 from landscape.numerics.parameters import ParameterVector
 from landscape.objective.objective import Objective
+from landscape.objective.signature import Numbers, vector_numbers
 from landscape.objective.subspace import Subspace
 from landscape.probes.along import gradient_direction
 
@@ -98,12 +99,24 @@ def point_of(objective: Objective, end: nn.Module | Mapping[str, Tensor], name: 
     """θ and the flat running statistics of another checkpoint of the objective's architecture, called ``name``.
 
     Raises:
-        InputError: naming it, for a checkpoint of another architecture.
+        InputError: naming it, for a checkpoint of another architecture, or one that has diverged.
     """
     try:
-        return objective.parameters_of(end), objective.statistics_of(end)
+        theta, statistics = objective.parameters_of(end), objective.statistics_of(end)
     except InputError as error:
         raise InputError(f"{name}: is of another architecture than the first checkpoint: {error}") from None
+    check_finite(theta, name)
+    return theta, statistics
+
+
+def check_finite(theta: ParameterVector, name: str) -> None:
+    """Raise InputError where the parameters of the checkpoint ``name`` are not all numbers: no direction leads there."""
+    if not bool(theta.vector.isfinite().all()):
+        broken = [key for key, tensor in theta.layout.views(theta.vector).items() if not bool(tensor.isfinite().all())]
+        raise InputError(
+            f"{name}: this checkpoint holds NaN or infinite parameters (in {', '.join(broken[:3])}), as a training that diverged "
+            "leaves them; no direction leads there. Leave it out, or take an earlier one."
+        )
 
 
 def along_span(
@@ -183,6 +196,23 @@ def _label(direction: Direction, axis: int) -> str:
         "file": f"direction {axis + 1} of the file",
     }
     return f"{names.get(str(kind), 'given direction')} ({scale}{others})"
+
+
+def span_numbers(span: Span, precision: str) -> dict[str, Numbers]:
+    """By which the directions of a span are told from those of another, however they were made."""
+    theta = span.subspaces[0].origin
+    each = {
+        f"direction {axis} of seed {seed}": direction
+        for seed, subspace in zip(span.seeds, span.subspaces, strict=True)
+        for axis, direction in zip("xyzuvw", subspace.directions, strict=False)
+    }
+    found = vector_numbers({name: direction.vector for name, direction in each.items()}, theta.layout, precision)
+    for name, direction in each.items():
+        if direction.statistics is not None:
+            changes = direction.statistics.cpu().double()
+            values = (float(changes.norm()), float(changes.sum()))
+            found[f"change of the statistics along {name}"] = Numbers(values, found[name].relative)
+    return found
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from landscape.errors import InputError, MismatchError
 from landscape.numerics.stability import StabilityRule, coupled_decay, groups_of, preconditioner, stability_rule
 from landscape.numerics.tracking import LargestEigenvalue
 from landscape.objective.objective import Objective
+from landscape.probes.same_run import same_run
 from landscape.probes.steps import loss_unit
 
 _MEASURED = {
@@ -47,11 +48,16 @@ class StabilityProbe:
         tolerance: of the eigenvalue's residual, relative to it.
         max_products: at most so many Hessian products a measurement.
         resume: what :meth:`dataset` gave before an interruption. Its steps up to the one that training goes on from are
-            kept; those after agree with an uninterrupted training's to the tolerance.
+            kept.
+        start: what :attr:`start` was at the end of the epoch that training goes on from. With it the steps after are those of
+            an uninterrupted training bit for bit, without it they agree to the tolerance.
+
+    Attributes:
+        start: what the next measurement begins with, a vector ``(n,)`` on the CPU; None before the first.
 
     Raises:
         InputError: naming the argument; at the first step, for an optimiser other than SGD, Adam and AdamW.
-        MismatchError: for a ``resume`` that was measured at other steps, or of another Hessian.
+        MismatchError: for a ``resume`` that was measured at other steps, of another Hessian or, at the start, in another training.
 
     References:
         Cohen et al. 2021, arXiv 2103.00065, and 2022, arXiv 2207.14484.
@@ -65,6 +71,7 @@ class StabilityProbe:
         tolerance: float = 0.01,
         max_products: int = 50,
         resume: xr.Dataset | None = None,
+        start: Tensor | None = None,
     ) -> None:
         for name, value, least in (("stability_every", every, 1), ("max_products", max_products, 2)):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -79,14 +86,22 @@ class StabilityProbe:
         self.every = every
         self._objective = objective
         self._tracker = LargestEigenvalue(tolerance, max_products)
+        self._tracker.start = start
         self._rule: StabilityRule | None = None
         self._loss_name = ""
         self._steps: list[dict[str, float]] = []
+        self._run: str | None = None
         if resume is not None:
             self._take_up(resume)
 
+    @property
+    def start(self) -> Tensor | None:
+        last = self._tracker.start
+        return None if last is None else last.cpu()
+
     def on_start(self, report: Any) -> None:
         """Forget steps that are about to be made again. ``report`` is a ``StartReport``."""
+        self._run = same_run(report, self._run)
         first = report.config.updates_after(len(report.history), report.steps_per_epoch)
         self._steps = [values for values in self._steps if values["step"] < first]
         self._loss_name = report.loss_name
@@ -124,9 +139,11 @@ class StabilityProbe:
             "loss_name": self._loss_name,
             "stability_every": self.every,
             "hessian_of": self._hessian_of,
+            "hessian_data": self._hessian_data,
             "tolerance": self._tracker.tolerance,
             "preconditioned": int(adaptive),
             **rule,
+            **({"run": self._run} if self._run else {}),
             **(attrs or {}),
         }
         unit = loss_unit(self._loss_name)
@@ -144,6 +161,14 @@ class StabilityProbe:
     @property
     def _hessian_of(self) -> str:
         return "the step's minibatch" if self._objective is None else f"{self._objective.n_samples} fixed samples"
+
+    @property
+    def _hessian_data(self) -> str:
+        """Which samples these are; nothing for those of the step."""
+        if self._objective is None:
+            return ""
+        made = self._objective.provenance()
+        return f"{made['data_fingerprint']} {made['index_hash']}"
 
     def _measured(self, report: Any, rule: StabilityRule) -> dict[str, float]:
         loss = float(report.losses.double().mean())
@@ -172,7 +197,8 @@ class StabilityProbe:
         made = resume.attrs
         if made.get("kind") != "stability":
             raise InputError(f"resume: expected a result of kind 'stability', got kind {made.get('kind')!r}.")
-        for name, asked in (("stability_every", self.every), ("hessian_of", self._hessian_of)):
+        own = {"stability_every": self.every, "hessian_of": self._hessian_of, "hessian_data": self._hessian_data}
+        for name, asked in own.items():
             if made.get(name) != asked:
                 raise MismatchError(
                     f"resume: {name} was {made.get(name)!r} and is now {asked!r}. Probe as before, or start a new run."
@@ -180,6 +206,7 @@ class StabilityProbe:
         names = (*_MEASURED, *_TOLD)
         self._steps = [{name: float(resume[name].values[i]) for name in names} for i in range(resume.sizes["step"])]
         self._loss_name = str(made["loss_name"])
+        self._run = str(made.get("run", ""))
         if "rule" in made:
             self._rule = StabilityRule(made["rule"], made["limit"], bool(made["preconditioned"]))
 

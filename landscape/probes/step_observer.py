@@ -11,6 +11,7 @@ from torch import Tensor
 
 from landscape.errors import InputError, MismatchError
 from landscape.numerics.isolation import isolated
+from landscape.probes.same_run import same_run
 from landscape.probes.step_objective import StepObjective
 from landscape.probes.steps import StepProbeConfig, StepValues, loss_unit, measure_along, step_ranges, wide_type
 
@@ -51,7 +52,7 @@ class StepProbe:
 
     Raises:
         InputError: for a ``resume`` of another kind.
-        MismatchError: for a ``resume`` that was measured at other steps, η or directions.
+        MismatchError: for a ``resume`` that was measured at other steps, η or directions or, at the start, in another training.
 
     References:
         Santurkar, Tsipras, Ilyas, Mądry, "How Does Batch Normalization Help Optimization?", NeurIPS 2018, arXiv 1805.11604.
@@ -63,13 +64,16 @@ class StepProbe:
         self._steps: list[StepValues] = []
         self._objective: StepObjective  # from on_start to on_end
         self._compiled = False
+        self._run: str | None = None
         if resume is not None:
             self._check(resume)
+            self._run = str(resume.attrs.get("run", ""))
             self._loss_name = str(resume.attrs.get("loss_name", ""))
             self._steps = _values(resume)
 
     def on_start(self, report: Any) -> None:
         """Make the private copy, and forget steps that are about to be made again. ``report`` is a ``StartReport``."""
+        self._run = same_run(report, self._run)
         first = report.config.updates_after(len(report.history), report.steps_per_epoch)
         self._steps = [values for values in self._steps if values["step"] < first]
         self._loss_name, self._compiled = report.loss_name, report.config.compile
@@ -103,7 +107,8 @@ class StepProbe:
         Args:
             attrs: further attributes, which prevail.
         """
-        return step_ranges(_raw_dataset(self._steps, self.config, self._loss_name, attrs or {}))
+        run = {"run": self._run} if self._run else {}
+        return step_ranges(_raw_dataset(self._steps, self.config, self._loss_name, {**run, **(attrs or {})}))
 
     def _measured(self, report: Any, objective: StepObjective) -> StepValues:
         def evaluate(theta: Tensor) -> tuple[Tensor, Tensor]:

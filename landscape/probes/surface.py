@@ -65,6 +65,10 @@ class Surface:
         """Where something was measured: over all samples, or enough of them to tell that it lies above the clip."""
         return np.isin(self.status, (MEASURED, ABOVE))
 
+    def forget_above(self) -> None:
+        """Let points that were given up above a clip be measured again: above another one they may not lie."""
+        self.status[self.status == ABOVE] = MISSING
+
     def passes(self, n_samples: int) -> NDArray[np.float64]:
         """Passes over all samples that each known point took. Files of planes that were not refined do not say it: whole ones."""
         taken: NDArray[np.float64] = np.where(self.samples == 0, n_samples, self.samples) * self.known() / n_samples

@@ -19,10 +19,11 @@ from landscape.numerics.parameters import ParameterVector
 from landscape.numerics.pca import Components, principal_components
 from landscape.numerics.refinement import Refinement
 from landscape.objective.objective import Objective
+from landscape.objective.signature import Signature, signature, tensors_hash
 from landscape.objective.subspace import Subspace
 from landscape.objective.values import Evaluation
-from landscape.probes.plane import AxisLike, GridObserver, GridProgress, surface
-from landscape.probes.spans import Span, point_of
+from landscape.probes.plane import AxisLike, GridObserver, GridProgress, measured_surface
+from landscape.probes.spans import Span, check_finite, point_of, span_numbers
 
 POINTS = 51
 MARGIN = 0.15  # of the path's extent, free on either side of it
@@ -87,7 +88,7 @@ def trajectory(
         centred: components of the differences with their mean taken off, as the original tool computes them. By default it stays,
             so that the plane is the best one through θₙ.
         refinement: as in :func:`landscape.probes.plane.plane`.
-        resume: an earlier, partial result of the same call.
+        resume: an earlier, partial result of the same call; how it was refined may differ.
         observer: told after every few points.
 
     Returns:
@@ -99,13 +100,18 @@ def trajectory(
         Σ‖θᵢ − θₙ‖² (of the variance around the mean if ``centred``).
 
     Raises:
-        InputError: for fewer than two earlier checkpoints, another architecture, or checkpoints that lie on one line.
+        InputError: for fewer than two earlier checkpoints, another architecture, checkpoints that lie on one line,
+            or one with NaN or infinite parameters, naming it.
+        MismatchError: for a ``resume`` that another objective made, or of other checkpoints or another grid.
 
     References:
         Li et al. 2018, arXiv 1712.09913.
     """
     path = path_of(objective, checkpoints, names=names, epochs=epochs, centred=centred)
     span = path_span(objective, path)
+    made = _made_by(objective, path, span)
+    if resume is not None:
+        made.check_resume(resume.attrs)
     axes = [_axis(given, path.coordinates, k) for k, given in enumerate((x, y))]
     automatic = all(_is_automatic(given) for given in (x, y))
     values = _Values.empty(len(path.names)) if resume is None else _Values.of(resume)
@@ -114,6 +120,7 @@ def trajectory(
         "title": "loss surface along a training",
         "centred": int(centred),
         "range_note": "range that covers the path with a margin" if automatic else "range as given",
+        **made.attribute(),
     }
 
     def with_path(plane: xr.Dataset) -> xr.Dataset:
@@ -131,12 +138,19 @@ def trajectory(
             total = points + len(path.names)
             observer(GridProgress(done + values.done, total, lambda: with_path(plane())))
 
-    plane = surface(objective, span, axes, refinement=refinement, resume=resume, observer=on_plane)
+    plane = measured_surface(objective, span, axes, refinement=refinement, resume=resume, observer=on_plane)
     points = points or plane["status"].size
     for number in np.flatnonzero(~values.measured):
         values.measure(objective, path, span.subspaces[0], int(number))
         tell(points, lambda: plane)
     return with_path(plane)
+
+
+def _made_by(objective: Objective, path: TrainingPath, span: Span) -> Signature:
+    weights = [view for point in path.points for view in point.views().values()]
+    checkpoints = tensors_hash([*weights, *path.statistics])
+    facts = {"kind": "trajectory", "checkpoints": checkpoints}
+    return signature(objective).also(facts, span_numbers(span, objective.precision))
 
 
 def path_of(
@@ -165,6 +179,7 @@ def path_of(
         )
     called = tuple(names) if names is not None else tuple(str(number) for number in range(1, count + 1))
     found = [point_of(objective, one, name) for one, name in zip(checkpoints, called, strict=False)]
+    check_finite(objective.theta, called[-1])
     points = (*(theta for theta, _ in found), objective.theta)
     end = points[-1].vector.double()
     try:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from landscape.render.kinds import checked, fitting, picture_of
 from landscape.render.options import Options
 from landscape.render.style import paper_style
+from landscape.render.texts import printable_labels
 
 
 def plot(
@@ -71,7 +72,7 @@ def plot(
     """
     sets, drawn = checked(datasets, labels)
     draw = picture_of(drawn, kind)
-    named = None if labels is None else tuple(map(str, labels))
+    named = printable_labels(labels)
     chosen = drawn.quantity if quantity is None else quantity
     options = Options(chosen, scale, loss_max, named, share, seed, along, points, width)
     with paper_style():

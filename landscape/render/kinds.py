@@ -34,6 +34,7 @@ from landscape.render.stability import stability_figure
 from landscape.render.steps import run_range_figure, steps_figure
 from landscape.render.style import PaperFigure
 from landscape.render.surface import surface_figure
+from landscape.render.texts import with_printable_texts
 from landscape.render.topology import topology_figure
 from landscape.render.trajectory import trajectory_figure
 
@@ -140,7 +141,7 @@ def drawn_as(dataset: xr.Dataset) -> Drawn:
 def checked(
     datasets: xr.Dataset | Sequence[xr.Dataset], labels: Sequence[str] | None
 ) -> tuple[list[xr.Dataset], Drawn]:
-    """The data sets as a list, and how they are drawn, which is the same for all of them.
+    """The data sets as a list, with texts that can be shown, and how they are drawn, which is the same for all of them.
 
     Raises:
         InputError: for none, for something else, for kinds that cannot share a picture, or for too few labels.
@@ -156,7 +157,7 @@ def checked(
         raise InputError(f"datasets: these cannot share one picture: {words}. Draw each kind by itself.")
     if labels is not None and (isinstance(labels, str) or len(labels) != len(several)):
         raise InputError(f"labels: expected one for each of the {len(several)} data set(s), got {labels!r}.")
-    return list(several), forms[0]
+    return [with_printable_texts(dataset) for dataset in several], forms[0]
 
 
 def picture_of(drawn: Drawn, kind: str) -> Picture:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Sequence
 from importlib import resources
@@ -11,9 +10,11 @@ from typing import Any
 
 import xarray as xr
 
+from landscape.printable import html as escape
 from landscape.render.kinds import checked, fitting
 from landscape.render.labels import labels_of, name_of
 from landscape.render.options import Options
+from landscape.render.texts import printable_labels
 
 MOST_NAMES = 3  # that a title spells out
 _SCRIPTS = ("page.js", "planes.js", "charts.js")
@@ -56,7 +57,7 @@ def interactive(
         InputError: as :func:`landscape.render.plot` does.
     """
     sets, drawn = checked(datasets, labels)
-    named = None if labels is None else tuple(map(str, labels))
+    named = printable_labels(labels)
     chosen = drawn.quantity if quantity is None else quantity
     options = Options(chosen, scale, loss_max, named, seed=seed, along=along, points=points)
     fitted = fitting(options, drawn, sets)
@@ -64,7 +65,7 @@ def interactive(
     content["caption"] = f"{fitted.note} {content['caption']}".strip()
     names = {name_of(dataset) for dataset in sets}
     common = names.pop() if len(names) == 1 else ""
-    return _page(_title(sets[0], labels_of(sets, labels), common) if title is None else title, content)
+    return _page(_title(sets[0], labels_of(sets, named), common) if title is None else title, content)
 
 
 def _title(dataset: xr.Dataset, labels: Sequence[str], common: str) -> str:
@@ -78,8 +79,8 @@ def _page(title: str, content: dict[str, Any]) -> str:
     from plotly.offline import get_plotlyjs  # 5 MB of text, read only when a page is made
 
     return Template(_file("page.html")).substitute(
-        title=html.escape(title),
-        caption=html.escape(content["caption"]),
+        title=escape(title),
+        caption=escape(content["caption"]),
         style=_file("page.css"),
         plotly=get_plotlyjs(),
         data=_json(content),

@@ -9,27 +9,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from landscape.store.atomic import atomic_write
-    from landscape.store.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+    from landscape.store.atomic import atomic_write, check_writable
+    from landscape.store.checkpoints import Checkpoint, inspect_checkpoint, load_checkpoint, save_checkpoint
     from landscape.store.description import describe
     from landscape.store.fingerprints import fingerprint
-    from landscape.store.fitting import check_fits, load_into
+    from landscape.store.fitting import check_fits, deduced_size, fitted, load_into
     from landscape.store.legacy_directions import read_directions, write_directions
     from landscape.store.legacy_surfaces import export_surface, import_surface
-    from landscape.store.results import ResultFile, load_result, save_result
+    from landscape.store.results import ResultFile, check_result_path, load_result, save_result
 
 __all__ = [
     # files
     "atomic_write",
+    "check_writable",
     "describe",
     # checkpoints
     "Checkpoint",
     "load_checkpoint",
+    "inspect_checkpoint",
     "save_checkpoint",
     "check_fits",
+    "deduced_size",
+    "fitted",
     "load_into",
     # results
     "ResultFile",
+    "check_result_path",
     "load_result",
     "save_result",
     "fingerprint",
@@ -41,11 +46,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "atomic": ("atomic_write",),
+    "atomic": ("atomic_write", "check_writable"),
     "description": ("describe",),
-    "checkpoints": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
-    "fitting": ("check_fits", "load_into"),
-    "results": ("ResultFile", "load_result", "save_result"),
+    "checkpoints": ("Checkpoint", "inspect_checkpoint", "load_checkpoint", "save_checkpoint"),
+    "fitting": ("check_fits", "deduced_size", "fitted", "load_into"),
+    "results": ("ResultFile", "check_result_path", "load_result", "save_result"),
     "fingerprints": ("fingerprint",),
     "legacy_directions": ("read_directions", "write_directions"),
     "legacy_surfaces": ("export_surface", "import_surface"),

@@ -6,14 +6,11 @@ import hashlib
 import io
 import os
 import pickle
-import pickletools
-import re
-import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,16 +18,25 @@ from torch import Tensor
 from landscape.errors import CheckpointError, InputError
 from landscape.store.atomic import atomic_write
 from landscape.store.digest import check_archive, sealed_archive
+from landscape.store.foreign import (
+    PLAIN_KEYS,
+    RESAVE,
+    Weights,
+    checked_tensors,
+    choose_weights,
+    holdings,
+    looks_like_weights,
+    plain_names,
+    refused,
+)
+from landscape.store.looks import said_of_archive, said_of_file, said_of_folder
+from landscape.store.pickles import AsksToRun, PickleError
+from landscape.store.shards import INDEX, read_shards, weights_of_folder
+from landscape.store.torch_files import read_torch_file
 
 FORMAT = "landscape-checkpoint"
 VERSION = 1
-WRAPPED_IN = ("state_dict", "model_state_dict", "model", "network", "net")
-_TENSOR_PARTS = re.compile(r"collections\.OrderedDict|torch\._utils\.\w+|torch\.\w+")  # what state dicts are made of
-_NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*")  # a text file read as a pickle asks for things that are no names
-_RESAVE = (
-    "If you trust where it comes from, load it there and save only its weights: "
-    "torch.save(model.state_dict(), 'weights.pt'), or a .safetensors file."
-)
+_OWN_KEYS = (None, "model", "state.model")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +53,8 @@ class Checkpoint:
         state: the whole training state that a run resumes from (with the key ``model``); None for foreign files.
         epoch: after how many epochs it was saved; None where the file does not say.
         foreign: whether something other than landscape wrote it.
+        key: under which keys of a foreign file the weights were, with dots between; empty where it holds nothing else.
+        note: what the user should know about the weights that were taken, in a sentence; None where nothing was left out.
     """
 
     path: Path
@@ -58,6 +66,8 @@ class Checkpoint:
     state: Mapping[str, Any] | None = None
     epoch: int | None = None
     foreign: bool = True
+    key: str = ""
+    note: str | None = None
 
     def weights_hash(self) -> str:
         """Sixteen hexadecimal digits of the SHA-256 over every tensor's name, type, shape and bytes, names sorted.
@@ -83,7 +93,7 @@ def save_checkpoint(
     training: Mapping[str, Any] | None = None,
     loss: str = "cross_entropy",
 ) -> None:
-    """Write a checkpoint at once. The file is read back with ``torch.load(weights_only=True)``.
+    """Write a checkpoint at once. The file can also be read by ``torch.load(weights_only=True)``.
 
     Args:
         path: the file to replace.
@@ -98,7 +108,7 @@ def save_checkpoint(
             could hold.
         ResultFileError: if the file cannot be written.
     """
-    if not _is_state_dict(state.get("model")):
+    if not looks_like_weights(state.get("model")):
         raise InputError(
             f"state: expected a mapping whose key 'model' holds a state dict, got the keys {list(state)!r}."
         )
@@ -130,32 +140,81 @@ def _serialize(content: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read a checkpoint: landscape's own, a foreign state dict, or safetensors.
+def load_checkpoint(path: str | os.PathLike[str], key: str | None = None) -> Checkpoint:
+    """Read a checkpoint: landscape's own, a foreign state dict, safetensors, or a folder of Hugging Face.
 
-    Foreign files may be a bare state dict or wrap it under one of :data:`WRAPPED_IN`. The prefixes ``module.`` (where all
-    names have it) and ``_orig_mod.`` (anywhere) are taken off.
+    Foreign files may be a bare state dict or wrap it under one of ``foreign.PLAIN_KEYS``, beside whatever else:
+    objects of other classes are not made, and nothing is run for them. What wrappers put into names is taken off
+    (``_orig_mod.``, ``_fsdp_wrapped_module.``, ``_checkpoint_wrapped_module.`` anywhere, ``module.`` where all names have it).
+    Other prefixes are found when the weights meet their module (:func:`~landscape.store.load_into`).
+
+    Args:
+        path: a ``.pt``, ``.pth``, ``.bin`` or ``.safetensors`` file, the ``*.index.json`` of several, or their folder.
+        key: which weights, in a file that holds several, such as ``"state_dict_ema"`` or ``"ema.shadow"``; also a prefix of their
+            names, such as ``"teacher"``. By default the plain weights are taken, and ``note`` says what else there is.
 
     Raises:
-        CheckpointError: where the file is missing, a folder, empty, cut short, not a checkpoint, holds no tensors, or is a
-            pickle that would run code, which is refused and not run.
+        CheckpointError: where the file is missing, empty, cut short, not a checkpoint, holds no tensors or several weights that
+            could be meant, or nothing under ``key``; where its weights could only be had by running code.
     """
     file = Path(path)
-    _check_readable(file)
-    content = _read_safetensors(file) if _is_safetensors(file) else _read_torch(file)
-    if isinstance(content, Mapping) and content.get("format") == FORMAT:
+    content = _read(file)
+    if _is_own(content):
+        if key not in _OWN_KEYS:
+            raise CheckpointError(
+                f"{file}: is a landscape checkpoint, with one set of weights, not {key!r}. Leave the key out."
+            )
         return _own(file, content)
-    weights = plain_names(_find_state_dict(file, content))
-    epoch = content.get("epoch")
-    return Checkpoint(file, weights, epoch=epoch if isinstance(epoch, int) else None)
+    return _foreign(file, content, key)
 
 
-def plain_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under their names without what ``torch.compile``, ``DataParallel`` and their like put before them."""
-    names = [re.sub(r"(^|\.)_orig_mod\.", r"\1", name) for name in state_dict]
-    while names and all(name.startswith("module.") for name in names):
-        names = [name.removeprefix("module.") for name in names]
-    return dict(zip(names, state_dict.values(), strict=True))
+def inspect_checkpoint(path: str | os.PathLike[str]) -> tuple[Checkpoint | None, list[Weights]]:
+    """A checkpoint, and all the weights in a foreign file; instead of the first None where it is not clear which are meant.
+
+    Raises:
+        CheckpointError: as :func:`load_checkpoint`, but for a file with several weights.
+    """
+    file = Path(path)
+    content = _read(file)
+    if _is_own(content):
+        return _own(file, content), []
+    held = list(holdings(content))
+    try:
+        return _foreign(file, content, None), held
+    except CheckpointError:
+        if len(held) < 2:
+            raise
+        return None, held
+
+
+def _foreign(file: Path, content: Any, key: str | None) -> Checkpoint:
+    choice = choose_weights(file, content, key)
+    weights = plain_names(checked_tensors(file, choice.weights.state_dict))
+    epoch = content.get("epoch") if isinstance(content, Mapping) else None
+    epoch = epoch if isinstance(epoch, int) and not isinstance(epoch, bool) else None
+    return Checkpoint(file, weights, epoch=epoch, key=choice.weights.key, note=choice.note)
+
+
+def _read(file: Path) -> Any:
+    """A file's content; of several files, their tensors."""
+    if file.is_dir():
+        inside = weights_of_folder(file)
+        if inside is None:
+            raise _no_weights_in(file)
+        file = inside
+    _check_readable(file)
+    if file.name.endswith(INDEX):
+        return read_shards(file, _read_one)
+    return _read_one(file)
+
+
+def _read_one(file: Path) -> Any:
+    _check_readable(file)
+    return _read_safetensors(file) if _is_safetensors(file) else _read_torch(file)
+
+
+def _is_own(content: object) -> bool:
+    return isinstance(content, Mapping) and content.get("format") == FORMAT
 
 
 def _own(file: Path, content: Mapping[str, Any]) -> Checkpoint:
@@ -165,7 +224,7 @@ def _own(file: Path, content: Mapping[str, Any]) -> Checkpoint:
             "Use the landscape that wrote it, or a newer one."
         )
     state = content.get("state")
-    if not isinstance(state, Mapping) or not _is_state_dict(state.get("model")):
+    if not isinstance(state, Mapping) or not looks_like_weights(state.get("model")):
         raise CheckpointError(f"{file}: is a landscape checkpoint without weights. Use another one of the same run.")
     epoch = state.get("epoch")
     return Checkpoint(
@@ -181,37 +240,11 @@ def _own(file: Path, content: Mapping[str, Any]) -> Checkpoint:
     )
 
 
-def _find_state_dict(file: Path, content: object) -> dict[str, Tensor]:
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{file}: holds no state dict but a {type(content).__name__}. {_expected()}")
-    if _is_state_dict(content):
-        return dict(content)
-    for key in WRAPPED_IN:
-        if isinstance(content.get(key), Mapping):
-            return _find_state_dict(file, content[key])
-    shown = ", ".join(repr(key) for key in list(content)[:8]) or "none"
-    raise CheckpointError(f"{file}: holds no state dict; its keys are: {shown}. {_expected()}")
-
-
-def _expected() -> str:
-    return f"Expected tensors by name, or a mapping with them under one of {', '.join(WRAPPED_IN)}."
-
-
-def _is_state_dict(value: object) -> bool:
-    """Tensors by name, at least one; a module's extra state may be something else."""
-    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        return False
-    kinds = {isinstance(entry, Tensor) for name, entry in value.items() if not name.endswith("_extra_state")}
-    return kinds == {True}
-
-
 def _check_readable(file: Path) -> None:
     if not file.exists():
         raise CheckpointError(f"{file}: no such checkpoint. Give a .pt, .pth or .safetensors file.")
-    if file.is_dir():
-        inside = sorted(p.name for p in file.iterdir() if p.suffix in (".pt", ".pth", ".safetensors"))
-        hint = f"It holds {', '.join(inside[:5])}." if inside else "It holds no .pt, .pth or .safetensors file."
-        raise CheckpointError(f"{file}: is a folder, not a checkpoint. {hint}")
+    if not file.is_file():
+        raise CheckpointError(f"{file}: is no file. Give a .pt, .pth or .safetensors file.")
     try:
         with file.open("rb") as stream:
             empty = not stream.read(1)
@@ -219,6 +252,15 @@ def _check_readable(file: Path) -> None:
         raise CheckpointError(f"{file}: cannot be read: {error.strerror}. Check its permissions.") from error
     if empty:
         raise CheckpointError(f"{file}: is empty. Use another checkpoint of the same run.")
+
+
+def _no_weights_in(folder: Path) -> CheckpointError:
+    said = said_of_folder(folder)
+    if said is not None:
+        return CheckpointError(f"{folder}: {said}")
+    inside = sorted(p.name for p in folder.iterdir() if p.suffix in (".pt", ".pth", ".bin", ".safetensors"))
+    hint = f"It holds {', '.join(inside[:5])}." if inside else "It holds no .pt, .pth or .safetensors file."
+    return CheckpointError(f"{folder}: is a folder, not a checkpoint. {hint}")
 
 
 def _is_safetensors(file: Path) -> bool:
@@ -239,81 +281,39 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{file}: is not a whole safetensors file ({error}). Copy it again.") from error
 
 
+def _has_its_end(archive: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(archive)
+    except (OSError, zipfile.BadZipFile):  # there is one, and it makes no sense
+        return True
+
+
 def _read_torch(file: Path) -> Any:
-    """The file's content, built of tensors and plain Python only."""
+    """The file's content, built of tensors and plain Python only, with stand-ins for whatever else a foreign one holds."""
     with file.open("rb") as stream:
         is_archive = stream.read(4) == b"PK\x03\x04"
-    if is_archive and not zipfile.is_zipfile(file):
+    if is_archive and not _has_its_end(file):
         raise CheckpointError(
             f"{file}: is cut short ({file.stat().st_size} bytes, and the end of the archive is missing). "
             "Copy it again, or use another checkpoint of the same run."
         )
+    if is_archive and (said := said_of_archive(file)) is not None:
+        raise CheckpointError(f"{file}: {said}")
     if is_archive:
         check_archive(file)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the loader warns of what it then refuses, and the refusal says it better
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # the loader has no base class for its many ways to say no
-        raise _refusal(file, error) from error
-
-
-def _refusal(file: Path, error: Exception) -> CheckpointError:
-    wanted = _unsafe_global(file, error)
-    if wanted is not None:
-        return CheckpointError(
-            f"{file}: refused: it is a pickle that asks for {wanted}, and loading it could run code. Nothing in it was run. "
-            f"Whole models saved with torch.save(model) look like this. {_RESAVE}"
+        content, unmade = read_torch_file(file)
+    except AsksToRun as asked:
+        raise refused(file, asked.name) from asked
+    except PickleError as damage:
+        said = said_of_file(file)
+        if said is None and is_archive:
+            said = f"is an archive that is damaged, or not one of tensors that can be read safely. {RESAVE}"
+        expected = f"Expected tensors by name, or a mapping with them under one of {', '.join(PLAIN_KEYS)}."
+        raise CheckpointError(f"{file}: {said or f'is not a checkpoint, or is cut short. {expected}'}") from damage
+    if unmade and _is_own(content):
+        raise CheckpointError(
+            f"{file}: is a landscape checkpoint that asks for {unmade[0]}, and landscape writes no such thing. Nothing was run. "
+            "Use another checkpoint of the same run."
         )
-    if zipfile.is_zipfile(file):
-        return CheckpointError(
-            f"{file}: is an archive that is damaged, or not one of tensors that can be read safely. {_RESAVE}"
-        )
-    return CheckpointError(f"{file}: is not a checkpoint, or is cut short. {_expected()}")
-
-
-def _unsafe_global(file: Path, error: Exception) -> str | None:
-    """The function or class that a refused pickle asks for, if that is why it was refused."""
-    named = re.search(r"GLOBAL (\S+)(?: was not an allowed| whose module)", str(error))
-    if named:
-        return named[1] if _NAME.fullmatch(named[1]) else None
-    # Newer pickle protocols are refused before they name anything; reading the opcodes shows the name and runs nothing.
-    try:
-        with _pickle_stream(file) as stream:
-            names = (name for name in _globals(stream) if _NAME.fullmatch(name))
-            return next((name for name in names if not _TENSOR_PARTS.fullmatch(name)), None)
-    except (OSError, KeyError, zipfile.BadZipFile):
-        return None
-
-
-def _pickle_stream(file: Path) -> BinaryIO:
-    if not zipfile.is_zipfile(file):
-        return file.open("rb")
-    with zipfile.ZipFile(file) as archive:
-        name = next((name for name in archive.namelist() if name.endswith("data.pkl")), "data.pkl")
-        return io.BytesIO(archive.read(name))
-
-
-def _globals(stream: BinaryIO) -> Iterator[str]:
-    """Every ``module.name`` that the pickles in a stream look up, as far as their opcodes can be read."""
-    try:
-        while True:
-            yield from _globals_of_one(stream)
-    except (ValueError, MemoryError):  # the bytes stop being a pickle here
-        return
-
-
-def _globals_of_one(stream: BinaryIO) -> Iterator[str]:
-    texts: list[str] = ["", ""]
-    memo: dict[int, str] = {}  # entries that are no texts are wrong here, but no name is made of them
-    for opcode, argument, _ in pickletools.genops(stream):
-        if opcode.name in ("GLOBAL", "INST"):
-            yield str(argument).replace(" ", ".")
-        elif opcode.name == "STACK_GLOBAL":
-            yield ".".join(texts[-2:])
-        elif isinstance(argument, str):
-            texts.append(argument)
-        elif opcode.name == "MEMOIZE" or "PUT" in opcode.name:
-            memo[len(memo) if argument is None else argument] = texts[-1]
-        elif "GET" in opcode.name and isinstance(argument, int):
-            texts.append(memo.get(argument, ""))
+    return content

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from landscape.errors import ResultFileError
+from landscape.printable import printable
 from landscape.store.hdf5 import SIGNATURE, read_contents
 from landscape.store.reading import Contents
 
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from landscape.store.checkpoints import Checkpoint
+    from landscape.store.foreign import Weights
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def describe(path: str | os.PathLike[str]) -> str:
-    """A few lines on what a file holds, the first one naming it.
+    """A few lines on what a file holds, the first one naming it; made printable, so that no text of a file does anything.
 
     Raises:
         CheckpointError, ResultFileError: where it cannot be read, or is neither a checkpoint nor a result.
@@ -31,9 +33,7 @@ def describe(path: str | os.PathLike[str]) -> str:
     if not file.exists():
         raise ResultFileError(f"{path}: no such file. Give a checkpoint or a result.")
     if not _is_hdf5(file):
-        from landscape.store.checkpoints import load_checkpoint
-
-        return _joined(path, _checkpoint_lines(load_checkpoint(path)))
+        return _joined(path, _checkpoint_lines(file))
     contents = read_contents(path)
     groups = [name for name in ("xdirection", "ydirection") if name in contents.groups]
     is_surface = "xcoordinates" in contents.items and not contents.is_result
@@ -46,7 +46,7 @@ def describe(path: str | os.PathLike[str]) -> str:
 
 def _joined(path: str | os.PathLike[str], lines: Iterable[str]) -> str:
     first, *rest = lines
-    return "\n".join([f"{path}: {first}", *(f"  {line}" for line in rest)])
+    return "\n".join([printable(f"{path}: {first}"), *(f"  {printable(line)}" for line in rest)])
 
 
 def _is_hdf5(file: Path) -> bool:
@@ -288,18 +288,46 @@ def _provenance(dataset: xr.Dataset) -> list[str]:
     return [line for line in lines if line]
 
 
-def _checkpoint_lines(checkpoint: Checkpoint) -> list[str]:
-    tensors = {name: tensor for name, tensor in checkpoint.state_dict.items() if hasattr(tensor, "numel")}
-    statistics = [n for n in tensors if n.endswith(_STATISTICS)]
-    entries = sum(tensor.numel() for name, tensor in tensors.items() if name not in statistics)
-    buffers = f", and {len(statistics)} of running statistics" if statistics else ""
+def _checkpoint_lines(file: Path) -> list[str]:
+    from landscape.store.checkpoints import inspect_checkpoint
+
+    checkpoint, held = inspect_checkpoint(file)
+    if checkpoint is None:
+        return ["checkpoint of another program, with several weights", *map(_choice, held)]
+    others = [one for one in held if one.key != checkpoint.key]
     return [
         "checkpoint of another program" if checkpoint.foreign else "checkpoint",
         f"model: {_spec(checkpoint.model, 'not said; name it with --model')}",
         f"data: {_spec(checkpoint.data, 'not said; name it with --data')}",
-        f"weights: {len(tensors) - len(statistics)} tensors of {entries:,} parameters{buffers}; hash {checkpoint.weights_hash()}",
+        f"weights: {_weights(checkpoint.state_dict)}; hash {checkpoint.weights_hash()}",
+        *([f"found under: {checkpoint.key}"] if checkpoint.key else []),
+        *(f"also there: {_choice(one)}" for one in others),
         *_progress(checkpoint),
     ]
+
+
+def _choice(weights: Weights) -> str:
+    return f"{_weights(weights.state_dict)}; --checkpoint-key {weights.key}"
+
+
+def _weights(state_dict: Mapping[str, Any]) -> str:
+    """How many tensors and numbers, of which types, and what all their names begin with."""
+    from landscape.store.foreign import common_prefix
+
+    tensors = {name: tensor for name, tensor in state_dict.items() if hasattr(tensor, "numel")}
+    statistics = [n for n in tensors if n.endswith(_STATISTICS)]
+    entries = sum(tensor.numel() for name, tensor in tensors.items() if name not in statistics)
+    kinds = sorted(
+        {str(t.dtype).removeprefix("torch.") for n, t in tensors.items() if n not in statistics} - {"float32"}
+    )
+    prefix = common_prefix(list(tensors))
+    parts = [
+        f"{len(tensors) - len(statistics)} tensors of {entries:,} parameters",
+        f" in {' and '.join(kinds)}" if kinds else "",
+        f", and {len(statistics)} of running statistics" if statistics else "",
+        f", all names with {prefix!r}" if prefix else "",
+    ]
+    return "".join(parts)
 
 
 def _progress(checkpoint: Checkpoint) -> list[str]:

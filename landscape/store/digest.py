@@ -43,6 +43,11 @@ def is_whole(data: bytes) -> bool | None:
     return hashlib.sha256(memoryview(data)[:-SIZE]).digest() == data[-32:]
 
 
+def has_digest(file: Path) -> bool:
+    """Whether a file ends in a digest, right or not."""
+    return _digest_at_end(file) is not None
+
+
 def check_archive(file: Path) -> None:
     """Hold a zip archive against its digest or, where it never had one, every record against the archive's own checksum.
 

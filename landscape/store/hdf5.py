@@ -8,6 +8,7 @@ a termination signal would reach it there.
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -61,22 +62,24 @@ def refuse_other(path: str | os.PathLike[str], is_same: Callable[[Contents], boo
     Raises:
         ResultFileError: where something else lies at ``path``.
     """
-    if not os.path.lexists(path) or Path(path).is_dir():
+    if not os.path.lexists(path) or os.path.isdir(path):  # noqa: PTH112 - Path's fails where the disk does
         return
     if not is_same(read_contents(path)):
         raise ResultFileError(f"{path}: is there already and is not {what}. Choose another name; it stays as it is.")
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:
-    file = Path(path)
-    if not file.exists():
-        raise ResultFileError(f"{path}: no such file. Check the path, or make the file first.")
-    if file.is_dir():
-        raise ResultFileError(f"{path}: is a folder. Give the path of a result file in it, such as a .h5 file.")
-    if not file.is_file():
-        raise ResultFileError(f"{path}: is a device or a pipe, not a file. Give the path of a result file.")
     try:
-        data = file.read_bytes()
+        mode = Path(path).stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise ResultFileError(f"{path}: is a device or a pipe, not a file. Give the path of a result file.")
+        data = Path(path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ResultFileError(f"{path}: no such file. Check the path, or make the file first.") from None
+    except IsADirectoryError:
+        raise ResultFileError(
+            f"{path}: is a folder. Give the path of a result file in it, such as a .h5 file."
+        ) from None
     except OSError as error:
         raise ResultFileError(f"{path}: cannot be read: {error.strerror}. Check its permissions.") from error
     if not data:

@@ -6,10 +6,11 @@ mappings, lists and tuples become JSON text; None is left out.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +21,7 @@ import xarray as xr
 from filelock import FileLock, Timeout
 
 from landscape.errors import InputError, LockedError, MismatchError, ResultFileError
-from landscape.store.atomic import atomic_write, write_error
+from landscape.store.atomic import atomic_write, check_writable, hidden_beside, write_error
 from landscape.store.digest import sealed
 from landscape.store.fingerprints import canonical_json, differences, fingerprint
 from landscape.store.hdf5 import MARK, read_contents, refuse_other
@@ -81,11 +82,28 @@ def as_result(path: str | os.PathLike[str], contents: Contents) -> xr.Dataset:
     return dataset.drop_encoding()
 
 
+def check_result_path(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """Find out before long work whether a result can be written to ``path``.
+
+    Args:
+        path: where to.
+        inputs: files that the result is made from, which it must not replace.
+
+    Raises:
+        ResultFileError: as :func:`landscape.store.atomic.check_writable`, and where ``path`` is one of ``inputs``, or is there
+            already and is no result.
+    """
+    check_writable(path)
+    if any(os.path.realpath(path) == os.path.realpath(one) for one in inputs):
+        raise ResultFileError(f"{path}: is what the result is made from. Choose another name; it stays as it is.")
+    refuse_other(path, _is_result, "a result of landscape")
+
+
 class ResultFile:
     """One result file held against a second writer, which knows what it is asked for.
 
     Args:
-        path: the file; its folder is created. A hidden lock file ``.NAME.lock`` lies beside it.
+        path: the file; its folder is created. A hidden lock file ``.NAME.lock`` lies beside it, or one with a hash for a long NAME.
         settings: everything that decides the values; stored with them as JSON, and as their fingerprint.
 
     Raises:
@@ -93,7 +111,7 @@ class ResultFile:
 
     On entering:
         LockedError: if another process holds the file.
-        ResultFileError: if its folder cannot be written.
+        ResultFileError: if the file cannot be written there.
     """
 
     def __init__(self, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
@@ -104,6 +122,7 @@ class ResultFile:
         self._checked = False
 
     def __enter__(self) -> Self:
+        check_writable(self.path)
         self._lock.__enter__()
         return self
 
@@ -181,8 +200,7 @@ class _Lock:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
-        target = self._path.resolve()
-        self._lock = FileLock(target.with_name(f".{target.name}.lock"), timeout=0)
+        self._lock = FileLock(hidden_beside(self._path.resolve(), ".lock"), timeout=0)
 
     def __enter__(self) -> None:
         try:
@@ -196,7 +214,11 @@ class _Lock:
             raise write_error(self._path, error) from error
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        try:
+            self._lock.release()
+        except OSError:  # the file is written; a lock that cannot be given up is tried again, and ends with the process
+            with contextlib.suppress(OSError):
+                self._lock.release()
 
 
 def _is_result(contents: Contents) -> bool:

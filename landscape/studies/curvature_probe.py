@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import xarray as xr
 
 from landscape.errors import InputError
+from landscape.objective.signature import signature
 from landscape.probes.curvature import check_curvature, curvature
 from landscape.studies.curvature_settings import CurvatureSettings
 from landscape.studies.places import Places
 from landscape.studies.saving import Prepared, Saver
-from landscape.studies.subjects import Subject, open_subject, sample_identity
+from landscape.studies.subjects import Subject, open_subject
 
 
 def prepare_curvature(subject: Subject, settings: CurvatureSettings, places: Places) -> Prepared:
@@ -22,16 +25,10 @@ def prepare_curvature(subject: Subject, settings: CurvatureSettings, places: Pla
     if subject.to or subject.directions is not None:
         raise InputError(f"kind: {settings.kind!r} is of one checkpoint; --to and --directions belong to other kinds.")
     opened = open_subject(subject, places)
-    objective = opened.objective(settings, places, settings.parameters or None)
+    objective = opened.objective(settings, places)
     config = settings.config()
     check_curvature(objective, config)
-    identity = {
-        "kind": settings.kind,
-        **opened.identity(),
-        **sample_identity(objective, settings),
-        **vars(config),
-        "parameters": list(settings.parameters),
-    }
+    identity = {**opened.identity(), **settings.identity()}
 
     def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
         return curvature(objective, config, resume=existing, observer=saver)
@@ -40,4 +37,5 @@ def prepare_curvature(subject: Subject, settings: CurvatureSettings, places: Pla
         return int((dataset["status"] != 0).sum())
 
     task = f"curvature of {opened.stem}"
-    return Prepared(task, opened.stem, identity, {**opened.attributes(), "title": task}, measure, count)
+    attributes = {**opened.attributes(), "title": task}
+    return Prepared(task, opened.stem, identity, partial(signature, objective), attributes, measure, count)

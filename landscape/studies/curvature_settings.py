@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from landscape.probes.curvature_config import CurvatureConfig
 from landscape.studies.sampled_settings import SampledSettings
@@ -15,13 +15,12 @@ _CURVATURE = CurvatureConfig()
 class CurvatureSettings(SampledSettings):
     """The spectrum; the other fields are those of :class:`landscape.probes.curvature_config.CurvatureConfig`.
 
-    ``parameters`` are shell patterns of those that the matrix is taken over; all of them by default.
+    The matrix is taken over the ``parameters``.
     """
 
     kind: Literal["curvature"] = "curvature"
     operator: str = _CURVATURE.operator
     per_layer: bool = _CURVATURE.per_layer
-    parameters: tuple[str, ...] = ()
     top: int = _CURVATURE.top
     bottom: int = _CURVATURE.bottom
     curvature_tolerance: float = _CURVATURE.tolerance
@@ -32,12 +31,6 @@ class CurvatureSettings(SampledSettings):
     density_probes: int = _CURVATURE.density_probes
     density_steps: int = _CURVATURE.density_steps
     draw_seed: int = _CURVATURE.draw_seed
-
-    @field_validator("parameters", mode="before")
-    @classmethod
-    def _patterns(cls, value: Any) -> Any:
-        """One pattern, or several as text with commas."""
-        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _usable(self) -> Self:

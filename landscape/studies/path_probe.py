@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import xarray as xr
 
 from landscape.errors import InputError
 from landscape.objective.objective import Objective
+from landscape.objective.signature import Signature, signature
 from landscape.probes.paths import path
 from landscape.studies.path_settings import PathSettings
 from landscape.studies.places import Places
 from landscape.studies.saving import Prepared, Saver
-from landscape.studies.subjects import Opened, Subject, open_subject, sample_identity, stem
+from landscape.studies.subjects import Opened, Subject, open_subject, stem
 
 
 def prepare_path(subject: Subject, settings: PathSettings, places: Places) -> Prepared:
@@ -29,15 +28,14 @@ def prepare_path(subject: Subject, settings: PathSettings, places: Places) -> Pr
     other = opened.others[0]
     objective = opened.objective(settings, places)
     trainer = _trainer(opened, settings, places) if settings.curved else None
-    identity = {
-        "kind": settings.kind,
-        **opened.identity(),
-        **sample_identity(objective, settings),
-        "paths": list(settings.paths),
-        "points": settings.points,
-        **({"alignment_seed": settings.alignment_seed} if "aligned" in settings.paths else {}),
-        **({} if trainer is None else _curve_identity(settings, trainer)),
-    }
+    identity = {**opened.identity(), **settings.identity()}
+
+    def made() -> Signature:
+        found = signature(objective)
+        if trainer is None:
+            return found
+        trained_on = signature(trainer).named("training")
+        return found.also(trained_on.facts, trained_on.numbers)
 
     def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
         return path(
@@ -55,7 +53,7 @@ def prepare_path(subject: Subject, settings: PathSettings, places: Places) -> Pr
 
     task = f"path from {opened.stem}"
     attributes = {**opened.attributes(), "title": task, "to_hash": other.weights_hash()}
-    return Prepared(task, opened.stem, identity, attributes, measure, lambda made: int(made["status"].sum()))
+    return Prepared(task, opened.stem, identity, made, attributes, measure, lambda found: int(found["status"].sum()))
 
 
 def _trainer(opened: Opened, settings: PathSettings, places: Places) -> Objective:
@@ -70,15 +68,10 @@ def _trainer(opened: Opened, settings: PathSettings, places: Places) -> Objectiv
         batch_size=settings.curve_batch_size,
         precision=settings.precision,
         device=places.device,
+        parameters=settings.parameters or None,
     )
     if settings.curve_batch_size > trainer.n_samples:
         raise InputError(
             f"curve_batch_size: expected at most the {trainer.n_samples} training images, got {settings.curve_batch_size}."
         )
     return trainer
-
-
-def _curve_identity(settings: PathSettings, trainer: Objective) -> dict[str, Any]:
-    made = trainer.provenance()
-    samples = {key: made[key] for key in ("data_fingerprint", "index_hash")}
-    return {"curve": {**vars(settings.config()), **samples}}

@@ -15,7 +15,7 @@ from landscape.probes.run_range import run_range
 from landscape.probes.topology import topology
 from landscape.render import interactive, plot
 from landscape.render.labels import differences_of, marked
-from landscape.store import atomic_write, load_result
+from landscape.store import atomic_write, check_writable, load_result
 
 FORMATS = ("png", "svg", "pdf", "html")
 PNG_DPI = 200
@@ -55,11 +55,12 @@ def draw(datasets: Sequence[xr.Dataset], paths: Sequence[Path], drawing: Drawing
 
     Raises:
         InputError: for another suffix, or results that cannot be drawn together.
-        ResultFileError: for a folder that cannot be written.
+        ResultFileError: for a path that cannot be written; nothing has been drawn then.
     """
     for path in paths:
         if path.suffix.lstrip(".").lower() not in FORMATS:
             raise unknown_choice("out", path.suffix.lstrip(".") or str(path), FORMATS)
+        check_writable(path)
     if drawing.kind == "run-range" and all(dataset.attrs.get("kind") == "steps" for dataset in datasets):
         datasets, drawing = run_ranges(datasets, drawing.labels), replace(drawing, labels=None)
     if drawing.kind == "topology" and all("loss" in dataset for dataset in datasets):

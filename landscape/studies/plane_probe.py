@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from landscape.errors import InputError
 from landscape.numerics.directions import given_direction
 from landscape.numerics.refinement import Refinement
 from landscape.objective.objective import Objective
+from landscape.objective.signature import signature
 from landscape.objective.subspace import Subspace
 from landscape.probes.curvature_map import curvature_over
 from landscape.probes.plane import surface
@@ -24,7 +26,7 @@ from landscape.studies.places import Places
 from landscape.studies.plane_directions import named_directions
 from landscape.studies.probe_settings import CurvatureMapSettings, DirectedSettings, PlaneSettings
 from landscape.studies.saving import Prepared, Saver
-from landscape.studies.subjects import Opened, Subject, open_subject, sample_identity, stem
+from landscape.studies.subjects import Opened, Subject, open_subject, stem
 
 DEFAULT_AXES = {"plane": "-1:1:51", "line": "-1:1:51", "curvature_map": "-1:1:21"}
 OWN_AXES = {"plane": "auto:51", "line": "auto:51", "curvature_map": "auto:21"}  # the loss may rise by any power of ten
@@ -34,20 +36,20 @@ BETWEEN_AXES = {"plane": "-0.5:1.5:51", "line": "-0.5:1.5:101", "curvature_map":
 def prepare_plane(subject: Subject, settings: PlaneSettings, places: Places) -> Prepared:
     """A line or plane around the checkpoint, or to the ones that the subject leads to."""
     opened, objective, axes, refinement = _opened(subject, settings, places)
-    identity = _identity(opened, objective, settings, axes, refinement)
 
     def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
         span = _span(opened, settings, objective)
         return surface(objective, span, axes, refinement=refinement, resume=existing, observer=saver)
 
-    return Prepared(f"{settings.kind} of {opened.stem}", opened.stem, identity, opened.attributes(), measure, _measured)
+    return _prepared(
+        f"{settings.kind} of {opened.stem}", opened, objective, settings, axes, opened.attributes(), measure
+    )
 
 
 def prepare_curvature_map(subject: Subject, settings: CurvatureMapSettings, places: Places) -> Prepared:
     """The curvature over such a plane; a measurement that was interrupted goes on with the next point."""
     opened, objective, axes, refinement = _opened(subject, settings, places)
     search = settings.search()
-    identity = {**_identity(opened, objective, settings, axes, refinement), "search": vars(search)}
 
     def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
         span = _span(opened, settings, objective)
@@ -56,8 +58,7 @@ def prepare_curvature_map(subject: Subject, settings: CurvatureMapSettings, plac
         )
 
     task = f"curvature map of {opened.stem}"
-    attributes = {**opened.attributes(), "title": task}
-    return Prepared(task, opened.stem, identity, attributes, measure, _measured)
+    return _prepared(task, opened, objective, settings, axes, {**opened.attributes(), "title": task}, measure)
 
 
 def _opened(
@@ -71,28 +72,22 @@ def _opened(
     return opened, objective, axes, settings.refinement(axes) if settings.kind != "line" else None
 
 
-def _identity(
+def _prepared(
+    task: str,
     opened: Opened,
     objective: Objective,
     settings: DirectedSettings,
     axes: Sequence[str],
-    refinement: Refinement | None,
-) -> dict[str, Any]:
-    """What decides the values."""
-    subject = opened.subject
-    random = "random" in _named(subject, settings)
-    return {
-        "kind": settings.kind,
+    attributes: Mapping[str, Any],
+    measure: Callable[[xr.Dataset | None, Saver], xr.Dataset],
+) -> Prepared:
+    file = opened.subject.directions
+    identity = {
         **opened.identity(),
-        **sample_identity(objective, settings),
-        "refinement": None if refinement is None else refinement.settings(),
-        "axes": axes,
-        "directions": None if subject.directions is None else _file_hash(subject.directions),
-        "seeds": list(settings.seeds) if random else None,
-        "normalization": settings.normalization if random or settings.along else None,
-        **({"along": list(settings.along)} if settings.along else {}),
-        **({"orthogonalize": True} if settings.orthogonalize else {}),
+        **settings.axes_identity(axes),
+        "directions": None if file is None else _file_hash(file),
     }
+    return Prepared(task, opened.stem, identity, partial(signature, objective), attributes, measure, _measured)
 
 
 def _measured(dataset: xr.Dataset) -> int:

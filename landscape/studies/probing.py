@@ -9,8 +9,10 @@ from typing import Any
 
 import xarray as xr
 
-from landscape.store import ResultFile
+from landscape.numerics.stopping import in_pieces
+from landscape.store import ResultFile, check_result_path, check_writable
 from landscape.studies.curvature_probe import prepare_curvature
+from landscape.studies.names import LONGEST, shortened
 from landscape.studies.path_probe import prepare_path
 from landscape.studies.places import Places, short_hash
 from landscape.studies.plane_probe import prepare_curvature_map, prepare_plane
@@ -51,23 +53,32 @@ def probe_checkpoint(
     The result is saved every ``places.save_every`` seconds, at the end, and when anything stops it.
 
     Raises:
-        MismatchError: if ``out`` holds a result of other settings, naming them.
+        ResultFileError: before anything is measured, if ``out`` cannot be written.
+        MismatchError: if the file holds a result of other settings, naming them, or one that other code or data made.
         LockedError: if another process writes the same file.
         CheckpointError: if the checkpoint does not fit the model.
     """
+    if out is None:
+        check_writable(places.outputs / f"{settings.kind}-new.h5")
+    else:
+        check_result_path(out, [p for p in (subject.checkpoint, *subject.to, subject.directions) if p is not None])
     prepared = _PREPARE[settings.kind](subject, settings, places)
-    path = out or places.outputs / f"{prepared.stem}-{settings.kind}-{short_hash(prepared.identity)}.h5"
+    stem = shortened(prepared.stem, LONGEST)
+    path = out or places.outputs / f"{stem}-{settings.kind}-{short_hash(prepared.identity)}.h5"
     with ResultFile(path, prepared.identity) as file:
         existing = file.existing()
+        if existing is not None:
+            prepared.check(existing, path)
         if existing is not None and existing.attrs.get("complete") == 1:
             return ProbeOutcome(path, existing, 0)
         saver = Saver(file, places, prepared.attributes, prepared.task)
         already = 0 if existing is None else prepared.count(existing)
-        try:
-            result = prepared.measure(existing, saver)
-        except BaseException:
-            saver.save_unfinished()
-            raise
-        result = result.assign_attrs(**prepared.attributes, complete=1)
-        file.save(result)
+        with in_pieces():
+            try:
+                result = prepared.measure(existing, saver)
+            except BaseException:
+                saver.save_unfinished()
+                raise
+            result = result.assign_attrs(**prepared.attributes, complete=1)
+            file.save(result)
         return ProbeOutcome(path, result, prepared.count(result) - already)

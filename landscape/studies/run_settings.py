@@ -10,8 +10,10 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from landscape.data import DATA_SETS
 from landscape.errors import InputError, unknown_choice
+from landscape.numerics.references import is_reference
 from landscape.probes.steps import StepProbeConfig
 from landscape.studies.checking import Settings, checked
+from landscape.studies.names import file_part
 from landscape.training import TrainingConfig
 
 DEFAULT_DATA = "fashion-mnist-10k"
@@ -68,6 +70,11 @@ class RunSettings(Settings):
             **self._watching(),
         }
 
+    @property
+    def runs_own_code(self) -> bool:
+        """Whether model, data or loss are a user's, who may edit them."""
+        return any(is_reference(name) for name in (self.model, self.data, self.loss))
+
     def step_probe(self, images: int) -> StepProbeConfig | None:
         """When and where the step probe looks in a training on a split of ``images``; None where it does not."""
         every = self.probe_every
@@ -93,8 +100,7 @@ class RunSettings(Settings):
 
     def label(self) -> str:
         """A short name for people: the model, and its norm where one was named."""
-        name = self.model.replace(":", "-").replace("/", "-")
-        return name if self.norm is None else f"{name}-{self.norm}"
+        return file_part(self.model if self.norm is None else f"{self.model}-{self.norm}")
 
 
 def run_settings(table: Mapping[str, Any], *, where: str = "") -> RunSettings:

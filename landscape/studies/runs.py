@@ -11,17 +11,19 @@ import xarray as xr
 from torch import nn
 
 from landscape.data import DataSet, load_data
-from landscape.errors import CheckpointError
+from landscape.errors import MismatchError
 from landscape.models import build_model, fitting_options
+from landscape.numerics.stopping import in_pieces
 from landscape.probes.gradient_flow import GradientFlow
 from landscape.probes.stability import StabilityProbe
 from landscape.probes.step_observer import StepProbe
-from landscape.store import Checkpoint, ResultFile, load_checkpoint, load_result, save_checkpoint, save_result
+from landscape.store import ResultFile, check_writable, load_checkpoint, load_result, save_checkpoint, save_result
 from landscape.studies.health import health_of
 from landscape.studies.places import Places, short_hash
 from landscape.studies.run_settings import RunSettings
-from landscape.training import EpochReport, Observer, TrainingResult, fit, history_dataset
+from landscape.training import EpochReport, Observer, TrainingResult, fit, history_dataset, signature_of
 
+_START = "stability_start"
 HISTORY, FLOW, STEPS, STABILITY = RESULTS = ("history.h5", "gradient_flow.h5", "steps.h5", "stability.h5")
 
 
@@ -59,46 +61,69 @@ def train_run(settings: RunSettings, places: Places, *, folder: Path | None = No
     again with the same bits.
 
     Raises:
-        MismatchError: if ``folder`` holds a run of other settings, naming them.
+        MismatchError: if ``folder`` holds a run of other settings, naming them, or one that other code or data made.
         LockedError: if another process trains in the same folder.
     """
     folder = folder or run_folder(settings, places)
+    for name in (*RESULTS, "last.pt", "best.pt"):
+        check_writable(folder / name)
     with ResultFile(folder / HISTORY, settings.identity()) as file:
         existing = file.existing()
-        state = _saved_state(folder / "last.pt")
-        if existing is not None and existing.attrs.get("status") in ("complete", "diverged") and state is not None:
+        state = _saved_state(folder / "last.pt", settings)
+        ended = existing is not None and existing.attrs.get("status") in ("complete", "diverged") and state is not None
+        if existing is not None and ended and not settings.runs_own_code:
             return RunOutcome(folder, existing, 0)
         dataset = load_data(settings.data, root=places.data_root, download=places.download, **settings.data_options)
         spec = with_data({"name": settings.model, "options": settings.builder_options()}, dataset)
         module = build_model(spec["name"], seed=settings.training.seed, **spec["options"])
-        watch = _Watch(folder, settings, len(dataset.train), resumed=state is not None)
+        if state is not None:
+            _check_made(folder, state, module, dataset, settings, places)
+        if existing is not None and ended:
+            return RunOutcome(folder, existing, 0)
+        watch = _Watch(folder, settings, len(dataset.train), state)
         writer = _Writer(folder, file, settings, spec, dataset, watch)
         done = 0 if state is None else int(state["epoch"])
         if state is not None and done:
             places.reporter.message(f"resuming {folder} after epoch {done} of {state['config']['epochs']}")
-        result = fit(
-            module,
-            dataset,
-            settings.training,
-            loss=settings.loss,
-            device=places.device,
-            observers=(*watch.observers, writer, *places.reporter.training_observers(folder.name)),
-            resume=state,
-        )
-        return RunOutcome(folder, writer.finish(result), len(result.history) - done)
+        with in_pieces():
+            result = fit(
+                module,
+                dataset,
+                settings.training,
+                loss=settings.loss,
+                device=places.device,
+                observers=(*watch.observers, writer, *places.reporter.training_observers(folder.name)),
+                resume=state,
+            )
+            return RunOutcome(folder, writer.finish(result), len(result.history) - done)
+
+
+def _check_made(
+    folder: Path,
+    state: Mapping[str, Any],
+    module: nn.Module,
+    dataset: DataSet,
+    settings: RunSettings,
+    places: Places,
+) -> None:
+    """Refuse to take a run for that of the present code: from the same seed it is to start with the same values."""
+    now = signature_of(module, dataset, settings.training, loss=settings.loss, device=places.device)
+    advice = "Remove the folder to train anew, or train into another one with --out."
+    now.check((state.get("made") or {}).get("start"), str(folder), advice)
 
 
 class _Watch:
-    """What is watched along the steps, each kept in a file of its own; a resumed run goes on with what is there."""
+    """What is watched along the steps, each kept in a file of its own; a run that is resumed from ``state`` goes on with them."""
 
-    def __init__(self, folder: Path, settings: RunSettings, images: int, *, resumed: bool) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, settings: RunSettings, images: int, state: Mapping[str, Any] | None) -> None:
+        self._folder, resumed = folder, state is not None
         self._flow = GradientFlow(every=settings.flow_every or "epoch", resume=_earlier(folder / FLOW, resumed))
         config = settings.step_probe(images)
         self._probe = None if config is None else StepProbe(config, resume=_earlier(folder / STEPS, resumed))
         every = settings.stability_every
         earlier = None if every is None else _earlier(folder / STABILITY, resumed)
-        self._stability = None if every is None else StabilityProbe(every, resume=earlier)
+        start = (state or {}).get(_START)
+        self._stability = None if every is None else StabilityProbe(every, resume=earlier, start=start)
 
     @property
     def observers(self) -> tuple[Any, ...]:
@@ -106,6 +131,10 @@ class _Watch:
 
     def flow(self) -> xr.Dataset:
         return self._flow.dataset()
+
+    def state(self) -> dict[str, Any]:
+        """What goes into the checkpoint because no file has it, and a resumed run needs it to go on with the same bits."""
+        return {} if self._stability is None else {_START: self._stability.start}
 
     def save(self, attributes: Mapping[str, Any]) -> None:
         """Replace the files by what has been seen so far."""
@@ -132,19 +161,24 @@ def with_data(spec: Mapping[str, Any], dataset: DataSet) -> dict[str, Any]:
     return {"name": spec["name"], "options": {**facts, **spec["options"]}}
 
 
-def build_from(checkpoint: Checkpoint) -> nn.Module:
-    """The module that a checkpoint's own description names, holding its weights."""
-    if checkpoint.model is None:
-        raise CheckpointError(
-            f"{checkpoint.path}: does not say which model it belongs to. Name it with --model, such as --model vgg38 "
-            "--norm batch, torchvision:resnet18 or path/to/file.py:function."
-        )
-    return build_model(checkpoint.model["name"], **checkpoint.model["options"])
+def _saved_state(path: Path, settings: RunSettings) -> Mapping[str, Any] | None:
+    """The training state to continue from; None where nothing has been saved yet.
 
-
-def _saved_state(path: Path) -> Mapping[str, Any] | None:
-    """The training state to continue from; None where nothing has been saved yet."""
-    return load_checkpoint(path).state if path.exists() else None
+    Raises:
+        MismatchError: for a checkpoint that names another model, data set or loss than the run: it is of another one.
+    """
+    if not path.exists():
+        return None
+    saved = load_checkpoint(path)
+    for part, own in (("model", settings.model), ("data", settings.data), ("loss", settings.loss)):
+        said = getattr(saved, part)
+        name = said.get("name") if isinstance(said, Mapping) else said
+        if name is not None and name != own:
+            raise MismatchError(
+                f"{path}: is of a run with the {part} {name!r}, and this one has {own!r}. Move its folder away, or train "
+                "in another one with --out."
+            )
+    return saved.state
 
 
 class _Writer(Observer):
@@ -184,7 +218,7 @@ class _Writer(Observer):
         now = {**self.attributes, "status": "running", "updates": report.step}
         self._watch.save(now)
         self._file.save(history_dataset(state["history"], now))
-        self._save("last.pt", state)
+        self._save("last.pt", {**state, **self._watch.state()})
 
     def finish(self, result: TrainingResult) -> xr.Dataset:
         """Save everything as it ended, the dead labelled, and give the history."""

@@ -17,6 +17,16 @@ from landscape.objective.engines import ENGINES
 from landscape.objective.runner import PRECISIONS
 from landscape.studies.checking import Settings
 
+# Fields of all kinds that decide no value of a result, and why. Every other field identifies it.
+WITHOUT_EFFECT = {
+    "name": "what the result is called",
+    "runs": "which runs it is of: a result is told by its checkpoint's hash",
+    "checkpoint": "which checkpoint of a run, likewise",
+    "to": "which runs a path leads to, likewise",
+    "engine": "an engine is used where its values are the module's, to rounding",
+    "batch_size": "values are the same to rounding, but under the policy batch, where it identifies the result",
+}
+
 
 class ProbeSettings(Settings):
     """What every kind of probe has: a name in its study, of which groups of runs (none: of all), and of which checkpoint."""
@@ -26,9 +36,16 @@ class ProbeSettings(Settings):
     runs: tuple[str, ...] = ()
     checkpoint: Literal["last", "best"] = "last"
 
+    def identity(self) -> dict[str, Any]:
+        """What of the settings decides values: every field but those :data:`WITHOUT_EFFECT`."""
+        return {name: value for name, value in self.model_dump().items() if name not in WITHOUT_EFFECT}
+
 
 class SampledSettings(ProbeSettings):
-    """Of a probe that looks at the loss over fixed samples: which ones, and how they are run."""
+    """Of a probe that looks at the loss over fixed samples: which ones, and how they are run.
+
+    ``parameters`` are shell patterns of those that move, or ``trainable`` or ``all``; by default those that require a gradient.
+    """
 
     batch_norm: str = "frozen"
     split: Literal["train", "validation", "test"] = "train"
@@ -38,6 +55,17 @@ class SampledSettings(ProbeSettings):
     batch_size: int | None = Field(default=None, ge=1)
     engine: str = "auto"
     compile: bool = False
+    parameters: tuple[str, ...] = ()
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _patterns(cls, value: Any) -> Any:
+        """One pattern, or several as text with commas."""
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+    def identity(self) -> dict[str, Any]:
+        batches = {"batch_size": self.batch_size} if self.batch_norm == "batch" else {}
+        return {**super().identity(), **batches}
 
     @field_validator("batch_norm", "precision", "engine")
     @classmethod
@@ -101,6 +129,12 @@ class RefinedSettings(SampledSettings):
             return None
         refinement = Refinement(self.tolerance, self.loss_max, self.max_points, self.minutes)
         return refinement if self.budgeted else self.bounded(refinement, counts)
+
+    def axes_identity(self, axes: Sequence[str]) -> dict[str, Any]:
+        """The same as :meth:`identity`, with axes and refinement as they are where the settings leave them open."""
+        refinement = self.refinement(axes)
+        resolved = {"adaptive": refinement is not None, "refinement": None if refinement is None else vars(refinement)}
+        return {**self.identity(), **dict(zip("xy", axes, strict=False)), **resolved}
 
     def bounded(self, refinement: Refinement, counts: Sequence[int]) -> Refinement:
         """The same with a budget, where neither points nor time are said."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import xarray as xr
 
+from landscape.numerics.stopping import look
+from landscape.objective.signature import Signature, stored_in
 from landscape.store import ResultFile
 from landscape.studies.places import Places
 
@@ -44,6 +47,7 @@ class Saver:
         self._places.reporter.progress(self._task, progress.done, progress.total)
         if time.monotonic() - self._saved_at >= max(self._places.save_every, SHARE * self._took):
             self.save_unfinished()
+        look()
 
     def save_unfinished(self) -> None:
         """Save what there is, marked as incomplete."""
@@ -61,7 +65,9 @@ class Prepared:
     Attributes:
         task: what it is called while it runs.
         stem: what its subject is called in the name of the default file.
-        identity: everything that decides its values: what a resumed measurement must share with the one before it.
+        identity: what was asked for: settings, checkpoints by their hashes, and model, data and loss by name. It names the file, so
+            that the same command finds it again, whatever became of the code behind those names.
+        signature: what the code behind them gives: hashes of weights and data, and values.
         attributes: what the result says besides.
         measure: makes the result; takes an earlier, incomplete one or None, and whom to tell of progress.
         count: how many of a result's parts were measured.
@@ -70,6 +76,16 @@ class Prepared:
     task: str
     stem: str
     identity: Mapping[str, Any]
+    signature: Callable[[], Signature]
     attributes: Mapping[str, Any]
     measure: Callable[[xr.Dataset | None, Saver], xr.Dataset]
     count: Callable[[xr.Dataset], int]
+
+    def check(self, existing: xr.Dataset, path: Path) -> None:
+        """Refuse what a file holds if other code or data made it, although the same was asked for.
+
+        Raises:
+            MismatchError: naming what differs.
+        """
+        advice = "Remove it to measure anew, or write to another file with --out."
+        self.signature().check(stored_in(existing.attrs), str(path), advice)

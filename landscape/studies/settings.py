@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from landscape.errors import InputError, unknown_choice
 from landscape.studies.checking import Settings, checked, known_keys
+from landscape.studies.names import check_distinct, check_file_name, part_names
 from landscape.studies.path_settings import PathSettings
 from landscape.studies.probe_settings import probe_settings
 from landscape.studies.run_settings import RunSettings
@@ -87,6 +88,30 @@ class StudySettings(Settings):
     tables: tuple[TableSettings, ...] = ()
     comparisons: tuple[ComparisonSettings, ...] = ()
 
+    @model_validator(mode="after")
+    def _files(self) -> Self:
+        check_file_name(self.name, "name")
+        # One table of probes with a list in it stands for several probes of one name, which are numbered.
+        named = [("a probe", name) for name in dict.fromkeys(p.name for p in self.probes) if name is not None]
+        parts: dict[str, tuple[Any, ...]] = {
+            "pictures": self.pictures,
+            "tables": self.tables,
+            "comparisons": self.comparisons,
+        }
+        for key, several in parts.items():
+            named += [(f"{key}[{i}]: name", part.name) for i, part in enumerate(several) if part.name is not None]
+        for where, name in named:
+            check_file_name(name, where)
+        check_distinct(named)
+        return self
+
+
+def picture_names(study: StudySettings) -> list[str]:
+    """What the files of each picture are called."""
+    return part_names(
+        study.pictures, [*(table.name for table in study.tables), *(made.name for made in study.comparisons)]
+    )
+
 
 # Tables of a study file whose entries are written as they are, without lists to expand.
 _PLAIN: dict[str, type[Settings]] = {
@@ -103,6 +128,8 @@ def load_study(reference: str) -> StudySettings:
 
     Lists are expanded: a ``[[runs]]`` table with ``norm = ["none", "batch"]`` and ``seed = [0, 1]`` is four runs. In ``[[probes]]``
     the keys ``seeds``, ``x``, ``y``, ``runs``, ``measures``, ``rho`` and ``paths`` are lists by nature and stay.
+
+    Names of the study and of its parts become files in its folder: each is the name of a file, and all of them differ.
 
     Raises:
         InputError: for a file that is missing or malformed, naming file, line or key, and what was expected.
@@ -145,6 +172,10 @@ def load_study(reference: str) -> StudySettings:
         f"{reference}: ",
     )
     _check_groups(study, reference)
+    named = enumerate(_tables(table, "probes", reference))
+    check_distinct(
+        (f"{reference}: probes[{i}]: name", raw["name"]) for i, raw in named if isinstance(raw.get("name"), str)
+    )
     return study
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import xarray as xr
 
 from landscape.errors import InputError
 from landscape.objective.objective import Objective
+from landscape.objective.signature import signature
 from landscape.probes.noise_scale import noise_scale
 from landscape.probes.sharpness import sharpness
 from landscape.studies.places import Places
 from landscape.studies.saving import Prepared, Saver
 from landscape.studies.sharpness_settings import NoiseScaleSettings, SharpnessSettings
-from landscape.studies.subjects import Opened, Subject, open_subject, sample_identity
+from landscape.studies.subjects import Opened, Subject, open_subject
 
 
 def prepare_sharpness(subject: Subject, settings: SharpnessSettings, places: Places) -> Prepared:
@@ -25,10 +27,8 @@ def prepare_sharpness(subject: Subject, settings: SharpnessSettings, places: Pla
     opened, objective = _opened(subject, settings, places)
     config = settings.config()
     identity = {
-        "kind": settings.kind,
         **opened.identity(),
-        **sample_identity(objective, settings),
-        **vars(config),
+        **settings.identity(),
         "rho": {measure: list(config.radii(measure)) for measure in config.measures},
         "m": config.batch(objective.n_samples) if "m_sharpness" in config.measures else None,
     }
@@ -40,7 +40,8 @@ def prepare_sharpness(subject: Subject, settings: SharpnessSettings, places: Pla
         return int((dataset["status"] != 0).sum())
 
     task = f"sharpness of {opened.stem}"
-    return Prepared(task, opened.stem, identity, {**opened.attributes(), "title": task}, measure, count)
+    attributes = {**opened.attributes(), "title": task}
+    return Prepared(task, opened.stem, identity, partial(signature, objective), attributes, measure, count)
 
 
 def prepare_noise_scale(subject: Subject, settings: NoiseScaleSettings, places: Places) -> Prepared:
@@ -52,19 +53,15 @@ def prepare_noise_scale(subject: Subject, settings: NoiseScaleSettings, places: 
     opened, objective = _opened(subject, settings, places)
     config = settings.config()
     config.split(objective.n_samples)
-    identity = {
-        "kind": settings.kind,
-        **opened.identity(),
-        **sample_identity(objective, settings),
-        **vars(config),
-    }
+    identity = {**opened.identity(), **settings.identity()}
 
     def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
         return noise_scale(objective, config, observer=saver)
 
     task = f"gradient noise scale of {opened.stem}"
     attributes: dict[str, Any] = {**opened.attributes(), "title": task}
-    return Prepared(task, opened.stem, identity, attributes, measure, lambda made: made.sizes["group"])
+    made = partial(signature, objective)
+    return Prepared(task, opened.stem, identity, made, attributes, measure, lambda found: found.sizes["group"])
 
 
 def _opened(

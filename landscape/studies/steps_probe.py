@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import xarray as xr
 
 from landscape.errors import CheckpointError, InputError
+from landscape.objective.batches import tensors_in
+from landscape.objective.signature import Signature, tensors_hash
 from landscape.probes.gradient_flow import GradientFlow
 from landscape.probes.step_observer import StepProbe
 from landscape.studies.health import health_of
@@ -16,7 +19,7 @@ from landscape.studies.places import Places
 from landscape.studies.probe_settings import StepsSettings
 from landscape.studies.saving import Prepared, Saver
 from landscape.studies.subjects import Opened, Subject, open_subject
-from landscape.training import Observer, StepReport, TrainingConfig, fit, learning_rate
+from landscape.training import Observer, StepReport, TrainingConfig, fit, learning_rate, signature_of
 
 
 def prepare_steps(subject: Subject, settings: StepsSettings, places: Places) -> Prepared:
@@ -39,15 +42,23 @@ def prepare_steps(subject: Subject, settings: StepsSettings, places: Places) -> 
             "Expected a checkpoint that landscape train wrote, such as last.pt."
         )
     state, config = _continued(state, settings, len(opened.dataset.train))
-    identity = {"kind": "steps", **opened.identity(), **settings.model_dump(exclude={"name", "checkpoint"})}
+    moments = {"optimizer": tensors_hash(tensors_in(state["optimizer"])), "training": config.to_dict()}
+    identity = {**opened.identity(), **settings.identity(), **moments}
     attributes = {**opened.attributes(), "title": f"steps on from {opened.stem}", "data": opened.dataset.train.name}
 
-    def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
-        return _measured(opened, settings, config, state, attributes, places.device, saver)
+    @cache
+    def made() -> Signature:
+        train, loss = opened.dataset.train, opened.loss
+        return signature_of(opened.module, train, config, loss=loss, device=places.device, resume=state)
 
-    return Prepared(
-        f"steps on from {opened.stem}", opened.stem, identity, attributes, measure, lambda made: made.sizes["step"]
-    )
+    def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
+        # What is trained here is what is asked for, whatever the checkpoint was trained with.
+        own = {**state, "made": {"start": made().content(), "here": made().content()}}
+        told = {**attributes, **made().attribute()}
+        return _measured(opened, settings, config, own, told, places.device, saver)
+
+    task = f"steps on from {opened.stem}"
+    return Prepared(task, opened.stem, identity, made, attributes, measure, lambda found: found.sizes["step"])
 
 
 def _measured(

@@ -11,8 +11,10 @@ from typing import Any
 import xarray as xr
 
 from landscape.errors import InputError
-from landscape.store import atomic_write, load_result
+from landscape.store import atomic_write, check_writable, load_result
 from landscape.studies.comparison import compare
+from landscape.studies.comparison.writing import FORMATS, writable_files
+from landscape.studies.names import RUNS_TABLE, part_names
 from landscape.studies.path_ends import far_end
 from landscape.studies.path_settings import PathSettings
 from landscape.studies.pictures import RUN_FILES, Drawing, draw
@@ -21,7 +23,7 @@ from landscape.studies.probing import ProbeOutcome, probe_checkpoint
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.runs import RunOutcome
 from landscape.studies.sampled_settings import ProbeSettings
-from landscape.studies.settings import ComparisonSettings, PictureSettings, StudySettings, TableSettings
+from landscape.studies.settings import ComparisonSettings, PictureSettings, StudySettings, TableSettings, picture_names
 from landscape.studies.subjects import Subject
 from landscape.studies.sweep import Trained, attempt, labels_of, train_all
 from landscape.studies.tables import Probed, Row, final_rows, run_rows, study_markdown, table_markdown
@@ -61,22 +63,36 @@ class _Study:
 
     def run(self) -> StudyOutcome:
         study = self._study
+        self._check_writable()
         self._trained = train_all(study.runs, self._places, self._failures)
-        for name, probe in zip(_names(study.probes), study.probes, strict=True):
+        for name, probe in zip(part_names(study.probes), study.probes, strict=True):
             self._probed[name] = self._probe(probe, name)
-        pictures = self._each(study.pictures, self._draw)
+        pictures = self._each(study.pictures, picture_names(study), self._draw)
         rows = run_rows(self._trained, self._probed)
-        tables = [self._write("table.md", study_markdown(study, rows, self._failures))]
-        tables += self._each(study.tables, self._tabulate) + self._each(study.comparisons, self._compare)
+        tables = [self._write(RUNS_TABLE, study_markdown(study, rows, self._failures))]
+        tables += self._each(study.tables, [table.name for table in study.tables], self._tabulate)
+        tables += self._each(study.comparisons, [made.name for made in study.comparisons], self._compare)
         # Again, because what was made since may have failed too.
-        self._write("table.md", study_markdown(study, rows, self._failures))
+        self._write(RUNS_TABLE, study_markdown(study, rows, self._failures))
         results = [path for _, outcome in self._trained for path in outcome.files]
         results += [path for made in self._probed.values() for path, _ in made.values()]
         return StudyOutcome(rows, tables, pictures, results, self._failures)
 
-    def _each(self, parts: Sequence[Any], make: Any) -> list[Path]:
+    def _check_writable(self) -> None:
+        """What the parts become, before the first run is trained."""
+        study = self._study
+        for name, picture in zip(picture_names(study), study.pictures, strict=True):
+            for suffix in suffixes_of(picture):
+                check_writable(self._folder / f"{name}.{suffix}")
+        for name in (RUNS_TABLE, *(table.name for table in study.tables)):
+            check_writable(self._folder / f"{name}.md")
+        for comparison in study.comparisons:
+            writable_files(self._comparison_files(comparison.name))
+            check_writable(self._folder / f"{comparison.name}.png")
+
+    def _each(self, parts: Sequence[Any], names: Sequence[str], make: Any) -> list[Path]:
         made: list[Path] = []
-        for part, name in zip(parts, _names(parts), strict=True):
+        for part, name in zip(parts, names, strict=True):
             made += attempt(self._failures, name, partial(make, part, name)) or []
         return made
 
@@ -111,7 +127,15 @@ class _Study:
                 return None
             to = (_checkpoint(probe, end),)
         inside = replace(self._places, outputs=self._folder)
-        return probe_checkpoint(Subject(_checkpoint(probe, outcome), to=to), probe, inside)
+        # All from the study, which the user runs: nothing that a file in a run's folder names is.
+        subject = Subject(
+            _checkpoint(probe, outcome),
+            model={"name": settings.model, "options": settings.builder_options()},
+            data={"name": settings.data, "options": settings.data_options},
+            loss=settings.loss,
+            to=to,
+        )
+        return probe_checkpoint(subject, probe, inside)
 
     def _draw(self, picture: PictureSettings, stem: str) -> list[Path]:
         runs = self._of(picture.runs)
@@ -129,9 +153,8 @@ class _Study:
             labels=None if picture.kind == "curves" else tuple(label for _, label in found),
             **{k: v for k in ("quantity", "along") if (v := getattr(picture, k)) is not None},
         )
-        suffixes = ("html",) if page else picture.formats
         noted = [self._noted(dataset) for dataset, _ in found]
-        return draw(noted, [self._folder / f"{stem}.{suffix}" for suffix in suffixes], drawing)
+        return draw(noted, [self._folder / f"{stem}.{suffix}" for suffix in suffixes_of(picture)], drawing)
 
     def _drawn(self, picture: PictureSettings, outcome: RunOutcome) -> xr.Dataset | None:
         """What a picture shows of one run; None where there is no such thing."""
@@ -151,32 +174,29 @@ class _Study:
 
     def _tabulate(self, table: TableSettings, name: str) -> list[Path]:
         rows = final_rows(table, self._of(table.runs))
-        return [self._write(f"{name}.md", table_markdown(self._study, table, rows))]
+        return [self._write(name, table_markdown(self._study, table, rows))]
 
     def _compare(self, comparison: ComparisonSettings, name: str) -> list[Path]:
         runs = self._of(comparison.runs)
         folders = [outcome.folder for _, outcome in runs]
         probed = [made[f][0] for made in self._probed.values() for f in folders if f in made]
         found = compare([*folders, *probed], by=comparison.by, note=self._study.note)
-        paths = found.write(self._folder / name)
+        paths = found.write(*self._comparison_files(name))
         figure = self._folder / f"{name}.png"
         return [*paths, *draw([found.dataset()], [figure], Drawing(kind="comparison"))]
 
+    def _comparison_files(self, name: str) -> list[Path]:
+        return [self._folder / f"{name}.{suffix}" for suffix in FORMATS]
+
     def _write(self, name: str, text: str) -> Path:
-        path = self._folder / name
+        path = self._folder / f"{name}.md"
         atomic_write(path, text.encode())
         return path
 
 
+def suffixes_of(picture: PictureSettings) -> tuple[str, ...]:
+    return ("html",) if picture.kind == "interactive" else picture.formats
+
+
 def _checkpoint(probe: ProbeSettings, outcome: RunOutcome) -> Path:
     return outcome.last if probe.checkpoint == "last" else outcome.best
-
-
-def _names(parts: Sequence[Any]) -> list[str]:
-    """A name for each part: its own, else its kind, numbered where that repeats."""
-    names: list[str] = []
-    for part in parts:
-        base = part.name or part.kind
-        taken = sum(1 for name in names if name == base or name.startswith(f"{base}-"))
-        names.append(f"{base}-{taken + 1}" if taken else base)
-    return names

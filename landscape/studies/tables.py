@@ -14,6 +14,8 @@ import xarray as xr
 
 from landscape.errors import InputError
 from landscape.numerics.notation import value_with_uncertainty
+from landscape.printable import markdown as marked_down
+from landscape.printable import printable
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.runs import RunOutcome
 from landscape.studies.settings import StudySettings, TableSettings
@@ -71,16 +73,21 @@ def final_rows(table: TableSettings, trained: Trained) -> list[Row]:
 def markdown(rows: Sequence[Row]) -> str:
     """Rows as a Markdown table; columns in the order in which they first appear."""
     columns = list(dict.fromkeys(key for row in rows for key in row.cells))
-    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    lines += [f"| {' | '.join(row.cells.get(c, '') for c in columns)} |" for row in rows]
+    lines = [f"| {' | '.join(map(marked_down, columns))} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join(marked_down(row.cells.get(c, '')) for c in columns)} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
 def study_markdown(study: StudySettings, rows: Sequence[Row], failures: Mapping[str, str]) -> str:
     """The study's table of runs, with what failed below it."""
-    parts = [f"# {study.name}", study.description, *([study.note] if study.note else []), markdown(rows)]
-    parts += ["\n".join(f"- failed: {name}: {why}" for name, why in failures.items())] if failures else []
+    failed = [f"- failed: {marked_down(name)}: {marked_down(why)}" for name, why in failures.items()]
+    parts = [f"# {marked_down(study.name)}", _lines(study.description), study.note, markdown(rows), "\n".join(failed)]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def _lines(text: str) -> str:
+    """The user's own Markdown, with nothing in it that acts on a terminal."""
+    return "\n".join(map(printable, text.splitlines()))
 
 
 def table_markdown(study: StudySettings, table: TableSettings, rows: Sequence[Row]) -> str:
@@ -89,7 +96,9 @@ def table_markdown(study: StudySettings, table: TableSettings, rows: Sequence[Ro
         f"Means over the final {FINAL_EPOCHS} epochs. 0.479(4) means 0.479 ± 0.004, where ± is the standard error of the mean "
         "(SEM); SD is the standard deviation. Both are over the row's epochs, or over the seeds where the row says so."
     )
-    return "\n\n".join([f"# {table.title or table.name}", *([study.note] if study.note else []), text, markdown(rows)])
+    return "\n\n".join(
+        [f"# {marked_down(table.title or table.name)}", *([study.note] if study.note else []), text, markdown(rows)]
+    )
 
 
 def _final_row(

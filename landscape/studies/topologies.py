@@ -9,7 +9,7 @@ import xarray as xr
 
 from landscape.errors import InputError
 from landscape.probes.topology import topology
-from landscape.store import load_result, save_result
+from landscape.store import check_result_path, load_result, save_result
 
 
 def topology_files(
@@ -23,10 +23,12 @@ def topology_files(
     """
     if out is not None and len(planes) > 1:
         raise InputError(f"out: is one file, and {len(planes)} planes were given. Leave it out, or give one plane.")
+    paths = [out or plane.with_name(f"{plane.stem}-topology.h5") for plane in planes]
+    for path in paths:
+        check_result_path(path, planes)
     made = []
-    for plane in planes:
+    for plane, path in zip(planes, paths, strict=True):
         dataset = _named(plane, load_result(plane), loss_max)
-        path = out or plane.with_name(f"{plane.stem}-topology.h5")
         save_result(dataset, path)
         made.append((path, dataset))
     return made

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import xarray as xr
 
 from landscape.errors import InputError
+from landscape.objective.signature import signature
 from landscape.probes.surface import ABOVE, MEASURED
 from landscape.probes.trajectory import trajectory
 from landscape.store import Checkpoint
 from landscape.studies.places import Places
 from landscape.studies.saving import Prepared, Saver
-from landscape.studies.subjects import Subject, open_subject, sample_identity, stem
+from landscape.studies.subjects import Subject, open_subject, stem
 from landscape.studies.trajectory_settings import TrajectorySettings
 
 DEFAULT_AXIS = "auto:51"
@@ -40,14 +42,7 @@ def prepare_trajectory(subject: Subject, settings: TrajectorySettings, places: P
     axes = [settings.x or DEFAULT_AXIS, settings.y or DEFAULT_AXIS]
     refinement = settings.refinement(axes)
     every = (*opened.others, opened.checkpoint)
-    identity = {
-        "kind": "trajectory",
-        **opened.identity(),
-        **sample_identity(objective, settings),
-        "refinement": None if refinement is None else refinement.settings(),
-        "axes": axes,
-        "centred": settings.centred,
-    }
+    identity = {**opened.identity(), **settings.axes_identity(axes)}
 
     def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
         return trajectory(
@@ -63,7 +58,8 @@ def prepare_trajectory(subject: Subject, settings: TrajectorySettings, places: P
             observer=saver,
         )
 
-    return Prepared(f"trajectory to {opened.stem}", opened.stem, identity, opened.attributes(), measure, _measured)
+    task, made = f"trajectory to {opened.stem}", partial(signature, objective)
+    return Prepared(task, opened.stem, identity, made, opened.attributes(), measure, _measured)
 
 
 def _measured(dataset: xr.Dataset) -> int:

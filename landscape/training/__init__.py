@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from landscape.training.config import OPTIMIZERS, PRECISIONS, SCHEDULES, TrainingConfig
 from landscape.training.history import History, history_dataset
-from landscape.training.loop import fit
+from landscape.training.loop import fit, signature_of
 from landscape.training.observers import (
     EpochReport,
     Observer,
@@ -34,4 +34,5 @@ __all__ = [
     "fit",
     "history_dataset",
     "learning_rate",
+    "signature_of",
 ]

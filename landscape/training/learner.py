@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from landscape.errors import InputError
 from landscape.numerics.statistics import mean_and_standard_error
+from landscape.objective.accuracy import Accuracy, as_metric, counts_of, per_sample_accuracy
 from landscape.objective.batches import map_tensors
 from landscape.objective.convolutions import filtered_convolutions, has_filterable
 from landscape.objective.flat_module import converted, has_convolutions
-from landscape.objective.losses import PerSampleLoss, per_sample_accuracy
+from landscape.objective.losses import Parts, SampleLoss
 from landscape.objective.runner import Forward, Runner, agree
 from landscape.training.config import TrainingConfig
 
@@ -28,11 +29,12 @@ class Learner:
     """
 
     def __init__(
-        self, module: nn.Module, config: TrainingConfig, loss: PerSampleLoss, forward: Forward, device: torch.device
+        self, module: nn.Module, config: TrainingConfig, loss: SampleLoss, forward: Forward, device: torch.device
     ) -> None:
         self.module = converted(module, device, torch.float32)
         self.device = device
-        self.runner = Runner(module, loss, per_sample_accuracy, forward, config.precision, device)
+        metric = as_metric(per_sample_accuracy, loss, counting=loss.own or loss.count is not None)
+        self.runner = Runner(module, loss, metric, forward, config.precision, device)
         self._steps = self.runner.of(torch.compile(module)) if config.compile else self.runner
         self.optimizer = make_optimizer(module, config)
         self._precision = config.precision
@@ -46,7 +48,7 @@ class Learner:
         try:
             if has_convolutions(self.module):
                 self.module.to(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
-            with self._evaluating():
+            with self.evaluating():
                 return self.runner.tried(map_tensors(torch.clone, self.place(inputs)))  # which a module may write into
         except RuntimeError:
             if not self.channels_last:
@@ -69,12 +71,15 @@ class Learner:
         with filtered_convolutions(self.module, agrees, half=half) as self.engine:
             yield
 
-    def backward(self, inputs: Any, targets: Any) -> tuple[Tensor, Tensor | None]:
-        """Set the gradients of the mean loss; the losses ``(B,)`` and what is classified rightly ``(B,)`` or None, detached."""
+    def backward(self, inputs: Any, targets: Any, tally: Tally) -> Tensor:
+        """Set the gradients of the minibatch's loss, and add it to the ``tally``; the samples' shares in it ``(B,)``, detached."""
         self.optimizer.zero_grad(set_to_none=True)
-        losses, right = self._steps.losses(inputs, targets)
-        losses.mean().backward()  # type: ignore[no-untyped-call]
-        return losses.detach(), right
+        outputs = self._steps.wide_outputs(inputs)
+        parts, right = self._steps.scored(outputs, targets)
+        shares = self._steps.loss.shares(parts)
+        shares.mean().backward()  # type: ignore[no-untyped-call]
+        tally.add(parts, right, outputs, targets)
+        return shares.detach()
 
     def update(self, learning_rate: float) -> None:
         """Let the optimiser move the parameters along the gradients that are set."""
@@ -83,10 +88,18 @@ class Learner:
         self.optimizer.step()
         self.updates += 1
 
-    def evaluate(self, batches: Iterable[tuple[Any, Any]]) -> tuple[float, float | None]:
-        """The mean loss, and the accuracy or None, over all samples of ``batches`` in evaluation mode."""
-        with self._evaluating():
-            return means(*self.runner.measure(batches))
+    def evaluate(self, batches: Iterable[tuple[Any, Any]], runner: Runner | None = None) -> tuple[float, float | None]:
+        """The loss, and the accuracy or None, over all samples of ``batches`` in evaluation mode, run as usual or by ``runner``."""
+        run = runner or self.runner
+        tally = Tally(run)
+        with self.evaluating(), torch.no_grad(), run.own_randomness():
+            for outputs, targets in run.passes(batches):
+                tally.add(*run.scored(outputs, targets), outputs, targets)
+        return tally.means()
+
+    def tally(self) -> Tally:
+        """An empty one for this loss."""
+        return Tally(self.runner)
 
     def place(self, value: Any) -> Any:
         """Tensors in nested ``value`` on the device, floating-point ones in fp32, images in the module's memory format."""
@@ -100,7 +113,7 @@ class Learner:
         return tensor
 
     @contextmanager
-    def _evaluating(self) -> Iterator[None]:
+    def evaluating(self) -> Iterator[None]:
         """Evaluation mode; afterwards training mode again."""
         self.module.eval()
         try:
@@ -122,26 +135,38 @@ def training_mode(module: nn.Module) -> Iterator[None]:
 
 
 class Tally:
-    """Losses and right answers of an epoch. They stay on the device until :meth:`means`, so that adding never waits for it."""
+    """What samples put into a loss, and right answers. They stay on the device until :meth:`means`, so that adding never waits."""
 
-    def __init__(self) -> None:
-        self._losses: list[Tensor] = []
+    def __init__(self, runner: Runner) -> None:
+        self._loss = runner.loss
+        self._accuracy = runner.metric if isinstance(runner.metric, Accuracy) and runner.metric.counting else None
+        self._numerators: list[Tensor] = []
+        self._weights: list[Tensor] = []
         self._right: list[Tensor] = []
+        self._counts: list[Tensor] = []
 
-    def add(self, losses: Tensor, right: Tensor | None) -> None:
-        self._losses.append(losses)
+    def add(self, parts: Parts, right: Tensor | None, outputs: Any, targets: Any) -> None:
+        """What a batch is scored as, from these outputs and targets."""
+        self._numerators.append(parts.numerators.detach())
+        if parts.weights is not None:
+            self._weights.append(parts.weights.detach())
         if right is not None:
             self._right.append(right)
+            classes = None if self._accuracy is None else self._accuracy.classes(outputs, targets)
+            if classes is not None:
+                self._counts.append(counts_of(targets, parts.counted, classes))
 
     def means(self) -> tuple[float, float | None]:
-        """The mean loss, and the accuracy or None, over all samples added."""
-        return means(torch.cat(self._losses), torch.cat(self._right) if self._right else None)
-
-
-def means(losses: Tensor, right: Tensor | None) -> tuple[float, float | None]:
-    """The mean loss, and the accuracy or None, over samples: float64, on the CPU, because MPS has none."""
-    loss, _ = mean_and_standard_error(losses.cpu())
-    return loss, None if right is None else mean_and_standard_error(right.cpu())[0]
+        """The loss, and the accuracy or None, over all samples added: float64, on the CPU, because MPS has none."""
+        weights = torch.cat(self._weights).cpu() if self._weights else None
+        numerators = torch.cat(self._numerators).cpu()
+        loss, _ = mean_and_standard_error(numerators, weights)
+        if self._loss.divisor == "nothing" and weights is None:
+            loss *= len(numerators)
+        if not self._right:
+            return loss, None
+        counts = torch.cat(self._counts).cpu() if self._counts else None
+        return loss, mean_and_standard_error(torch.cat(self._right).cpu(), counts)[0]
 
 
 def make_optimizer(module: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:

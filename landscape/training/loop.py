@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,16 +12,22 @@ import torch
 from torch import Tensor, nn
 
 from landscape.data import Data, DataSet, as_data, subset
+from landscape.data.splits import SPLITS
 from landscape.errors import InputError
 from landscape.numerics.devices import resolve_device
 from landscape.numerics.isolation import isolated, seed_modules
 from landscape.numerics.seeds import derive_seed, generator
+from landscape.numerics.stopping import look
 from landscape.objective.batches import PreparedBatches
-from landscape.objective.losses import loss_name, per_sample_loss
+from landscape.objective.labels import ignored_label
+from landscape.objective.losses import SampleLoss, loss_name
 from landscape.objective.runner import Forward, call
+from landscape.objective.signature import Signature
+from landscape.objective.torch_losses import per_sample_loss
 from landscape.training.checks import check_first_batch
 from landscape.training.config import TrainingConfig
-from landscape.training.learner import Learner, Tally, training_mode
+from landscape.training.learner import Learner, training_mode
+from landscape.training.made import run_name, training_signature
 from landscape.training.observers import (
     EpochReport,
     Observer,
@@ -32,7 +38,7 @@ from landscape.training.observers import (
     best_epoch,
 )
 from landscape.training.schedule import learning_rate
-from landscape.training.state import diverged, restore, since, snapshot
+from landscape.training.state import check_made, diverged, restore, since, snapshot
 
 
 @torch.inference_mode(False)
@@ -48,7 +54,7 @@ def fit(
     resume: Mapping[str, Any] | None = None,
     forward: Forward = call,
 ) -> TrainingResult:
-    """Train ``module`` on the training split of ``dataset``, minimising the mean of a per-sample loss.
+    """Train ``module`` on the training split of ``dataset``, minimising the loss of each minibatch.
 
     **The module is trained in place**: afterwards it holds the final weights, in fp32 on ``device``, with images and
     convolution weights channels-last (a memory format; values and shapes are not concerned), its layers in the modes they
@@ -68,10 +74,12 @@ def fit(
         dataset: a :class:`landscape.data.DataSet`, or training data alone: a ``Data``, a pair of tensors, or anything with
             ``__len__`` and ``__getitem__``. Without a validation split nothing is validated and no epoch is best.
         config: the recipe; the defaults of :class:`TrainingConfig` where None.
-        loss: a name (``cross_entropy``, ``mse``), a ``torch.nn`` loss, or a callable ``(outputs, targets) -> (B, …)``.
+        loss: a name (``cross_entropy``, ``mse``), a ``torch.nn`` loss with its own reduction, or a callable
+            ``(outputs, targets) -> values (B, …)`` or ``-> (values, weights)``; a minibatch's loss is their (weighted) mean.
         device: ``auto``, ``cpu``, ``cuda``, ``mps`` or a ``torch.device``. The data is moved to it once.
         observers: told about start, steps, epochs and end; see :class:`Observer`.
-        resume: what ``EpochReport.state()`` of an earlier run returned; training goes on after that epoch. It is only read.
+        resume: what ``EpochReport.state()`` of an earlier run returned; training goes on after that epoch. It is only read. Module,
+            loss and data must give what they gave then, for a few samples and by hashes: see :mod:`landscape.training.made`.
         forward: ``(module, inputs) -> outputs`` for modules that are called in another way than ``module(inputs)``,
             ``module(*inputs)`` for tuples or ``module(**inputs)`` for mappings.
 
@@ -80,20 +88,17 @@ def fit(
 
     Raises:
         InputError: for an unusable argument, before any training: among them labels outside the module's classes.
-        CheckpointError, MismatchError: for a ``resume`` that does not belong to this module or this recipe.
+        CheckpointError, MismatchError: for a ``resume`` that does not belong to this module, loss, data or recipe.
     """
     config = TrainingConfig() if config is None else config
     _check_arguments(module, config, observers)
-    place = resolve_device(device)
-    data = (dataset if isinstance(dataset, DataSet) else _training_data_alone(dataset)).to(place)
-    with isolated(place), training_mode(module), ExitStack() as stack:
-        learner = Learner(module, config, per_sample_loss(loss, place), forward, place)
-        indices = subset(data.train, config.train_images)
-        config = config.for_steps(config.steps_per_epoch(len(indices)))
-        check_first_batch(learner, data, indices[: config.batch_size], loss)
-        run = _Run(learner, data, indices.to(place), config, tuple(observers))
-        history = [] if resume is None else restore(resume, learner, config, run.steps_per_epoch)
-        stack.enter_context(learner.filtered(data.train.batch(indices[: config.batch_size])[0]))
+    with ExitStack() as stack:
+        run = stack.enter_context(_ready(module, dataset, config, loss, device, forward, observers))
+        learner, history = run.learner, run.resumed(resume)
+        here = run.signature()
+        start = here.content() if resume is None else check_made(resume, here)
+        run = replace(run, start=start)
+        stack.enter_context(learner.filtered(run.data.train.batch(run.indices[: run.config.batch_size])[0]))
         if resume is not None:
             learner.engine = since(resume, learner.engine)
         for observer in observers:
@@ -102,15 +107,71 @@ def fit(
         return run.to_the_end(history, loss_name(loss))
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
+def signature_of(
+    module: nn.Module,
+    dataset: Any,
+    config: TrainingConfig,
+    *,
+    loss: str | nn.Module | Callable[[Any, Any], Tensor] = "cross_entropy",
+    device: str | torch.device = "auto",
+    resume: Mapping[str, Any] | None = None,
+) -> Signature:
+    """What :func:`fit` with these arguments would start from, or go on from; see :mod:`landscape.training.made`.
+
+    ``module`` holds the weights of ``resume`` afterwards. Raises what :func:`fit` does, but for what made ``resume``.
+    """
+    _check_arguments(module, config, ())
+    with _ready(module, dataset, config, loss, device, call, ()) as run:
+        run.resumed(resume)
+        return run.signature()
+
+
+@contextmanager
+def _ready(
+    module: nn.Module,
+    dataset: Any,
+    config: TrainingConfig,
+    loss: Any,
+    device: str | torch.device,
+    forward: Forward,
+    observers: Sequence[Observer],
+) -> Iterator[_Run]:
+    """Module, loss and data put together and tried, in training mode and with PyTorch's global state borrowed."""
+    place = resolve_device(device)
+    data = (dataset if isinstance(dataset, DataSet) else _training_data_alone(dataset)).to(place)
+    with isolated(place), training_mode(module):
+        learner = Learner(
+            module, config, _for_labels_of(data, per_sample_loss(loss, place, torch.float32)), forward, place
+        )
+        indices = subset(data.train, config.train_images)
+        config = config.for_steps(config.steps_per_epoch(len(indices)))
+        check_first_batch(learner, data, indices[: config.batch_size])
+        yield _Run(learner, data, indices.to(place), config, tuple(observers))
+
+
 @dataclass(frozen=True)
 class _Run:
-    """What stays the same from epoch to epoch. ``indices`` are the training samples used, on the device."""
+    """What stays the same from epoch to epoch. ``indices`` are the training samples used, on the device.
+
+    ``start`` is what the run was at its first weights, as stored.
+    """
 
     learner: Learner
     data: DataSet
     indices: Tensor
     config: TrainingConfig
     observers: tuple[Observer, ...]
+    start: Mapping[str, Any] = field(default_factory=dict)
+
+    def resumed(self, state: Mapping[str, Any] | None) -> list[Record]:
+        """Put a state back, if there is one; the history up to it."""
+        return [] if state is None else restore(state, self.learner, self.config, self.steps_per_epoch)
+
+    def signature(self) -> Signature:
+        """What the run is at its present weights."""
+        return training_signature(self.learner, self.data, self.indices, self.config)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -139,10 +200,9 @@ class _Run:
 
     def _epoch(self, epoch: int) -> Record:
         """Train for one epoch, validate, and give its record."""
-        rate, tally = learning_rate(self.config, epoch), Tally()
+        rate, tally = learning_rate(self.config, epoch), self.learner.tally()
         for inputs, targets in self._training_batches(epoch):
-            losses, right = self.learner.backward(inputs, targets)
-            tally.add(losses, right)
+            losses = self.learner.backward(inputs, targets, tally)
             self._tell_step(epoch, rate, inputs, targets, losses)
             self.learner.update(rate)
         record = _record("train", tally.means())
@@ -156,6 +216,7 @@ class _Run:
         order = torch.randperm(len(self.indices), generator=generator(config.seed, "shuffle", epoch))
         steps = config.updates_after(epoch, self.steps_per_epoch) - learner.updates
         for part in _batches(self.indices[order.to(self.indices.device)], config.batch_size)[:steps]:
+            look()
             if config.augment:
                 batch = train.training_batch(part, generator(config.seed, "augment", learner.updates))
             else:
@@ -194,6 +255,7 @@ class _Run:
                     loss_name=loss,
                     history=history,
                     engine=learner.engine,
+                    run=run_name(self.start, self.config),
                 )
             )
 
@@ -224,7 +286,7 @@ class _Run:
                 raise InputError(
                     f"state: epoch {epoch} is over and the weights have moved on. Call it within on_epoch."
                 )
-            return snapshot(learner, config, history)
+            return snapshot(learner, config, history, {"start": self.start, "here": self.signature().content()})
 
         for observer in self.observers:
             observer.on_epoch(
@@ -239,6 +301,16 @@ class _Run:
                     _snapshot=state,
                 )
             )
+
+
+def _for_labels_of(data: DataSet, loss: SampleLoss) -> SampleLoss:
+    """The loss without a look at what labels weigh, where classes are known of every split and none of them is left out."""
+    splits = [split for split in (getattr(data, name) for name in SPLITS) if split is not None]
+    classes = [split.classes for split in splits]
+    weighted = getattr(loss.whole, "weight", None) is not None
+    if loss.takes != "labels" or weighted or any(n is None or 0 <= ignored_label(loss) < n for n in classes):
+        return loss
+    return loss.plain()
 
 
 def _batches(order: Tensor, batch_size: int) -> list[Tensor]:

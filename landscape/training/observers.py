@@ -25,6 +25,7 @@ class StartReport:
     ``history`` holds the records of the epochs made before a resume, so ``first_epoch`` is ``len(history) + 1``. ``data`` is the
     name of the training split and ``train_images`` the number of its images used; an epoch makes ``steps_per_epoch`` updates.
     ``engine`` says how convolutions are made, or why they are not filtered; it is empty where that was not asked for or none suits.
+    ``run`` tells this training from others, by what it started from: a resumed one has the name of the run before.
     """
 
     module: nn.Module
@@ -36,6 +37,7 @@ class StartReport:
     loss_name: str
     history: Sequence[Record]
     engine: str = ""
+    run: str = ""
 
     @property
     def first_epoch(self) -> int:
@@ -48,7 +50,7 @@ class StepReport:
 
     Everything is a reference to what the loop itself uses: to look is free, but reading a value on an accelerator makes the
     host wait for it. ``step`` counts the updates made before this one over the whole training, ``epoch`` is 1-based.
-    ``losses`` are the minibatch's per-sample losses ``(B,)``, detached; the gradients are those of their mean. They came from
+    ``losses`` are the samples' shares in the minibatch's loss ``(B,)``, detached; the gradients are those of their mean. They are
     ``runner.losses(inputs, targets)``; ``runner.of(copy)`` computes the same of a copy of the module, which an observer makes
     to look at other parameters, and draws what the step drew (dropout) after ``seed_modules(device, seed)``.
     """
@@ -71,8 +73,9 @@ class EpochReport:
     """The end of an epoch (1-based) of ``epochs``, after ``step`` updates in all.
 
     ``record`` has ``train_loss`` and ``train_accuracy``, running over the epoch (train mode, each minibatch before its update,
-    augmented), ``validation_loss`` and ``validation_accuracy`` (evaluation mode, after the epoch), all of them means
-    over samples, and ``learning_rate``. ``history`` is every record so far, this one last. ``is_best`` as in :func:`best_epoch`.
+    augmented), ``validation_loss`` and ``validation_accuracy`` (evaluation mode, after the epoch), all of them over
+    all samples, losses reduced as the loss itself does it, and ``learning_rate``. ``history`` is every record so far, this one
+    last. ``is_best`` as in :func:`best_epoch`.
     """
 
     epoch: int
@@ -88,8 +91,9 @@ class EpochReport:
         """A copy, on the CPU, of all that ``fit(resume=…)`` needs to go on from here bit for bit.
 
         Keys: ``model`` and ``optimizer`` (state dicts), ``epoch``, ``step``, ``generator`` (``seed``, ``epoch`` and ``step``,
-        from which every draw is derived), ``config``, ``history`` and ``best`` (the best epoch's record with its ``epoch``,
-        or None). Tensors and plain Python only, so that ``torch.load(weights_only=True)`` reads it back.
+        from which every draw is derived), ``config``, ``history``, ``made`` (hashes of the data, and values of module and
+        loss for a few samples, at the start and here) and ``best`` (the best epoch's record with its ``epoch``, or None). Tensors
+        and plain Python only, so that ``torch.load(weights_only=True)`` reads it back.
 
         Raises:
             InputError: when called later than in ``on_epoch``, once the weights have moved on.

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Column
 from rich.text import Text
 
+from landscape.printable import printable
 from landscape.training.observers import EpochReport, Observer, Record, StartReport, StepReport, TrainingResult
 
 
@@ -25,7 +26,7 @@ class TerminalProgress(Observer):
     """
 
     def __init__(self, title: str = "training", console: Console | None = None) -> None:
-        self._title = title
+        self._title = printable(title)
         self._console = console or Console(stderr=True)
         self._bar: Progress | None = None
         self._images = 0
@@ -77,7 +78,7 @@ class TerminalProgress(Observer):
 
     def _line(self, text: str) -> None:
         # soft_wrap, so that a line stays one line in a file; no markup, because titles may hold brackets
-        self._console.print(f"{self._title}: {text}", soft_wrap=True, markup=False, highlight=False)
+        self._console.print(Text(f"{self._title}: {text}"), soft_wrap=True)
 
 
 def describe(record: Record) -> str:

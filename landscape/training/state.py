@@ -11,6 +11,7 @@ from torch import Tensor
 
 from landscape.errors import CheckpointError, MismatchError
 from landscape.objective.batches import map_tensors
+from landscape.objective.signature import Signature
 from landscape.training.config import TrainingConfig
 from landscape.training.learner import Learner
 from landscape.training.observers import Record, best_epoch
@@ -19,7 +20,9 @@ _PYTORCH = "PyTorch's convolutions"
 _READ = ("model", "optimizer", "epoch", "step", "config", "history")
 
 
-def snapshot(learner: Learner, config: TrainingConfig, history: Sequence[Record]) -> dict[str, Any]:
+def snapshot(
+    learner: Learner, config: TrainingConfig, history: Sequence[Record], made: Mapping[str, Any]
+) -> dict[str, Any]:
     """Copies on the CPU; the mapping that :meth:`landscape.training.EpochReport.state` describes."""
     epoch, step, best = len(history), learner.updates, best_epoch(history)
     return {
@@ -31,6 +34,7 @@ def snapshot(learner: Learner, config: TrainingConfig, history: Sequence[Record]
         "config": config.to_dict(),
         "engine": learner.engine,
         "history": [dict(record) for record in history],
+        "made": dict(made),
         "best": None if best is None else {"epoch": best, **history[best - 1]},
     }
 
@@ -65,6 +69,18 @@ def restore(state: Mapping[str, Any], learner: Learner, config: TrainingConfig, 
         ) from error
     learner.updates = state["step"]
     return history
+
+
+def check_made(state: Mapping[str, Any], here: Signature) -> Mapping[str, Any]:
+    """What the run of a state started from, where its data, module and loss give what they gave when it was saved.
+
+    Raises:
+        MismatchError: naming what differs; also for a state that does not say what made it.
+    """
+    made = state.get("made") or {}
+    here.check(made.get("here"), "resume", "Resume with the code and the data of the run, or start a new one.")
+    start: Mapping[str, Any] = made["start"]
+    return start
 
 
 def since(state: Mapping[str, Any], engine: str) -> str:

@@ -27,17 +27,17 @@ def settings_of(dataset: xr.Dataset) -> dict[str, Any]:
         InputError: for an attribute ``training`` that is no JSON mapping.
     """
     attributes = dataset.attrs
-    found = _mapping(attributes.get("training"), "training")
+    found = mapping(attributes.get("training"), "training")
     if not found:
         found = {key: attributes[key] for key in _FALLBACK if key in attributes}
         if attributes.get("kind") == "history":
-            found |= _mapping(attributes.get("settings"), "settings")
+            found |= mapping(attributes.get("settings"), "settings")
     return _flat(found)
 
 
 def has_identity(dataset: xr.Dataset) -> bool:
     """Whether the settings tell one training from another: they are all stored, or its seed is among them."""
-    return bool(_mapping(dataset.attrs.get("training"), "training")) or "seed" in settings_of(dataset)
+    return bool(mapping(dataset.attrs.get("training"), "training")) or "seed" in settings_of(dataset)
 
 
 def identity(settings: Mapping[str, Any], *, without: Iterable[str] = ()) -> str:
@@ -83,7 +83,8 @@ def in_order(values: Iterable[Any]) -> list[Any]:
     return [distinct[text] for text in sorted(distinct)]
 
 
-def _mapping(value: Any, name: str) -> dict[str, Any]:
+def mapping(value: Any, name: str) -> dict[str, Any]:
+    """A mapping that an attribute holds, as it is or as JSON text; empty where there is none."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -102,7 +103,7 @@ def _flat(found: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in found.items():
         if key in _NESTED:
-            options = _mapping(value, key)
+            options = mapping(value, key)
             flat |= {name if name == "norm" else f"{key}.{name}": inner for name, inner in options.items()}
         elif key not in _WATCHED:
             flat.setdefault(key, value)

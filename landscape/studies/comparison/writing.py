@@ -6,11 +6,13 @@ import csv
 import io
 import unicodedata
 from collections.abc import Callable, Sequence
-from html import escape
 from pathlib import Path
 
 from landscape.errors import unknown_choice
-from landscape.store import atomic_write, save_result
+from landscape.printable import csv_cell, printable
+from landscape.printable import html as escape
+from landscape.printable import markdown as marked_down
+from landscape.store import atomic_write, check_result_path, check_writable, save_result
 from landscape.studies.comparison.result import Comparison, Pair, Row
 from landscape.studies.comparison.tables import READING, Table, differences, means
 
@@ -24,12 +26,27 @@ def write_comparison(made: Comparison, paths: Sequence[Path]) -> list[Path]:
         InputError: for another suffix; nothing has been written then.
         ResultFileError: for a file that cannot be written, or an ``.h5`` that is there and is no result.
     """
-    files = [file for path in paths for file in _files(path)]
+    files = writable_files(paths)
     for file in files:
         if file.suffix == ".h5":
             save_result(made.dataset(), file)
         else:
             atomic_write(file, _TEXTS[file.suffix](made).encode())
+    return files
+
+
+def writable_files(paths: Sequence[Path], inputs: Sequence[Path] = ()) -> list[Path]:
+    """Every file that a comparison becomes, none of which is one of the ``inputs``; to be asked before a long one begins.
+
+    Raises:
+        InputError, ResultFileError: as :func:`write_comparison`.
+    """
+    files = [file for path in paths for file in _files(path)]
+    for file in files:
+        if file.suffix == ".h5":
+            check_result_path(file, inputs)
+        else:
+            check_writable(file)
     return files
 
 
@@ -39,23 +56,23 @@ def csv_text(made: Comparison) -> str:
     lines = [_csv_line(made, *each) for each in made.each_pair()]
     writer = csv.DictWriter(stream, list(lines[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows({name: csv_cell(value) for name, value in line.items()} for line in lines)
     return stream.getvalue()
 
 
 def markdown(made: Comparison) -> str:
-    parts = [f"# {_capital(made.title)}", READING]
+    parts = [f"# {marked_down(_capital(made.title))}", READING]
     for table in (means(made), differences(made)):
         rows = [table.columns, ("---",) * len(table.columns), *table.rows]
-        lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+        lines = ["| " + " | ".join(map(marked_down, row)) + " |" for row in rows]
         parts += [f"## {table.title}", "\n".join(lines)]
     for title, sentences in _lists(made):
-        parts += [f"## {title}", "\n".join(f"- {sentence}" for sentence in sentences)]
+        parts += [f"## {title}", "\n".join(f"- {marked_down(sentence)}" for sentence in sentences)]
     return "\n\n".join(parts) + "\n"
 
 
 def latex(made: Comparison) -> str:
-    parts = [f"% {_ascii(_capital(made.title))}. Read it with \\input; it needs no package."]
+    parts = [f"% {_ascii(printable(_capital(made.title)))}. Read it with \\input; it needs no package."]
     for table in (means(made), differences(made)):
         parts.append(_tabular(table))
     parts.append(_tex(READING))
@@ -176,7 +193,7 @@ _TEX = {
 
 def _tex(text: str) -> str:
     """Text that any LaTeX sets as it is; a letter that it may lack is written out by its name."""
-    return "".join(_TEX.get(letter) or _ascii(letter) for letter in text)
+    return "".join(_TEX.get(letter) or _ascii(letter) for letter in printable(text))
 
 
 def _ascii(text: str) -> str:

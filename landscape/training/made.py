@@ -1,0 +1,132 @@
+"""What made a training: its data, and the values of its module and loss, by which a resumed one is told to be the same."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from landscape.data import DataSet
+from landscape.data.splits import SPLITS
+from landscape.numerics.isolation import isolated, seed_modules
+from landscape.numerics.seeds import derive_seed, generator
+from landscape.objective.batches import map_tensors
+from landscape.objective.runner import Runner
+from landscape.objective.signature import (
+    ALIKE,
+    DERIVED,
+    Numbers,
+    Signature,
+    loosened,
+    nudged,
+    reduced,
+    rounding_of,
+    spread,
+)
+from landscape.training.config import TrainingConfig
+from landscape.training.learner import Learner
+
+FEW = 8  # training samples that are looked at
+
+
+def training_signature(learner: Learner, data: DataSet, indices: Tensor, config: TrainingConfig) -> Signature:
+    """What a training is at its present weights: hashes of its splits, and what module and loss give for a few samples.
+
+    They are run in evaluation mode and, as a copy, in training mode with its gradient, so that an edit of dropout or of a
+    ``detach()`` shows; and the samples are looked at as augmentation gives them. Module and random state stay as they are.
+
+    Args:
+        indices: which training samples there are, of which :data:`FEW` are looked at.
+    """
+    places = indices[spread(len(indices), FEW).to(indices.device)]
+    inputs, targets = data.train.batch(places)
+    batch = learner.place(inputs), learner.place(targets)
+    with isolated(learner.device):
+        runner = _reference(learner, batch[0])
+        found = {**_sizes(learner), **_evaluated(learner, runner, batch), **_trained(learner, runner, batch)}
+    if config.augment:
+        drawn = data.train.training_batch(places, generator(config.seed, "signature"))
+        found |= reduced(drawn, "augmentation", ALIKE["fp32"])
+    splits = ((f"{name} data", getattr(data, name)) for name in SPLITS)
+    return Signature({name: None if split is None else split.fingerprint() for name, split in splits}, found)
+
+
+def run_name(start: Mapping[str, Any], config: TrainingConfig) -> str:
+    """Sixteen hexadecimal digits that tell a training from others, by what it started from and its recipe."""
+    text = json.dumps([start, config.to_dict()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _reference(learner: Learner, inputs: Any) -> Runner:
+    """How the module is run: in fp32 where it trains in bf16, whose rounding hides small changes, unless it runs in bf16 alone."""
+    own = learner.runner
+    if own.precision != "bf16":
+        return own
+    wide = replace(own, precision="fp32")
+    try:
+        with learner.evaluating():
+            wide.tried(map_tensors(torch.clone, inputs))
+    except Exception:  # of any kind: it is the user's code
+        return own
+    return wide
+
+
+def _sizes(learner: Learner) -> dict[str, Numbers]:
+    weights = [p.detach().double().cpu() for p in learner.module.parameters()]
+    norm = math.sqrt(sum(float(weight.square().sum()) for weight in weights))
+    return {"size of the weights": Numbers((norm, sum(float(w.abs().sum()) for w in weights)), ALIKE["fp32"])}
+
+
+def _evaluated(learner: Learner, runner: Runner, batch: tuple[Any, Any]) -> dict[str, Numbers]:
+    with learner.evaluating():
+        outputs = runner.tried(map_tensors(torch.clone, batch[0]))  # which a module may write into
+    loss, accuracy = learner.evaluate([map_tensors(torch.clone, batch)], runner)
+    alike, of = ALIKE[runner.precision], f"for {FEW} samples"
+    made = reduced(outputs, f"output {of}", alike)
+    return {
+        f"loss {of}": Numbers((loss,), alike, rounding_of(made, torch.float32), said=True),
+        f"accuracy {of}": Numbers(() if accuracy is None else (accuracy,), alike, said=True),
+        **made,
+    }
+
+
+def _trained(learner: Learner, runner: Runner, batch: tuple[Any, Any]) -> dict[str, Numbers]:
+    """Loss and gradient in training mode on this kind of device, whose generator draws for dropout; NaN where there is none.
+
+    Normalised by few samples, rounding may grow: they are known to what a nudge of the weights changes.
+    """
+    try:
+        module = copy.deepcopy(learner.module)  # statistics are updated in this mode
+        found = _step(module, runner, batch)
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.copy_(nudged(parameter))
+        return loosened(found, _step(module, runner, batch))
+    except Exception:  # of any kind: it is the user's code, or a module that cannot be copied
+        return {f"loss of a step in training mode on {runner.device.type}": Numbers((math.nan,), 0.0, local=True)}
+
+
+def _step(module: nn.Module, runner: Runner, batch: tuple[Any, Any]) -> dict[str, Numbers]:
+    of, alike = f"of a step in training mode on {runner.device.type}", ALIKE[runner.precision]
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    seed_modules(runner.device, derive_seed(0, "signature"))
+    with torch.enable_grad():
+        inputs, targets = map_tensors(torch.clone, batch)
+        run = runner.of(module)
+        losses = run.loss.shares(run.scored(run.wide_outputs(inputs), targets)[0])
+        found = torch.autograd.grad(losses.mean(), trained, allow_unused=True)
+    gradients = [gradient.double().cpu() for gradient in found if gradient is not None]
+    norm = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients))
+    size = sum(float(gradient.abs().sum()) for gradient in gradients)
+    return {
+        f"loss {of}": Numbers((float(losses.detach().double().mean()),), alike, said=True, local=True),
+        f"gradient norm {of}": Numbers((norm,), DERIVED * alike, said=True, local=True),
+        f"gradient {of}": Numbers((size,), DERIVED * alike, local=True),
+    }
