@@ -26,6 +26,7 @@ from landscape.store.digest import sealed
 from landscape.store.fingerprints import canonical_json, differences, fingerprint
 from landscape.store.hdf5 import MARK, read_contents, refuse_other
 from landscape.store.reading import Contents
+from landscape.store.schema import check
 
 _COMPRESSED_FROM = 4096  # entries; below this a chunk's bookkeeping costs more than compression saves
 
@@ -65,7 +66,7 @@ def as_result(path: str | os.PathLike[str], contents: Contents) -> xr.Dataset:
     """The data set that a file's contents are.
 
     Raises:
-        ResultFileError: where they are not a result of landscape, or cannot be put together to one.
+        ResultFileError: where they are not a result of landscape, or lack what one of their kind has.
     """
     if not contents.is_result:
         raise ResultFileError(_foreign(path, contents))
@@ -77,6 +78,7 @@ def as_result(path: str | os.PathLike[str], contents: Contents) -> xr.Dataset:
         raise ResultFileError(
             f"{path}: its data sets do not fit together ({error}). It has been left as it is: put back a copy, or make it again."
         ) from error
+    check(path, dataset)
     return dataset.drop_encoding()
 
 
