@@ -31,7 +31,7 @@ from landscape.objective.engines import ENGINES, choose_engine
 from landscape.objective.flat_module import Patterns
 from landscape.objective.labels import check_loss_count
 from landscape.objective.losses import loss_name
-from landscape.objective.preparation import Preparation
+from landscape.objective.preparation import Preparation, fixed_batches
 from landscape.objective.runner import PRECISIONS, Runner, call, own_precision
 from landscape.objective.side_by_side import side_by_side
 from landscape.objective.spread import clusters
@@ -368,7 +368,7 @@ class Objective:
             "bn_layers": self.bn_layers,
             "loss_name": self.loss_name,
             **self._said,
-            **({"loss_batches": self._loss_batches()} if self.couples else {}),
+            **({"loss_batches": fixed_batches(self._batches)} if self.couples else {}),
             "precision": self.precision,
             "evaluation_batch_size": self.batch_size,  # batch_size is the training's
             "device": self.device.type,
@@ -376,13 +376,6 @@ class Objective:
             "engine": f"{self.engine_note}; compiled" if self.compiled else self.engine_note,
             "memory_format": "channels_last" if self.channels_last else "contiguous",
         }
-
-    def _loss_batches(self) -> str:
-        count = self._batches.count
-        return (
-            f"the loss couples the samples of a batch: measured over {count} fixed batch{'es' * (count > 1)} of "
-            f"{min(self.batch_size, self.n_samples)} samples, in their order; standard errors are those over the batches"
-        )
 
     def _check_subspace(self, subspace: Subspace) -> None:
         if self.batch_norm == "interpolated" and self._statistics.layout.size and subspace.statistics is None:

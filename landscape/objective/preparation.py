@@ -150,3 +150,12 @@ class Preparation:
 
         with torch.no_grad(), runner.own_randomness():
             return couples(runner.loss, runner.widened(outputs), targets, None if self._statistics else again)
+
+
+def fixed_batches(batches: PreparedBatches) -> str:
+    """What a result says of a loss that couples the samples of a batch."""
+    count = batches.count
+    return (
+        f"the loss couples the samples of a batch: measured over {count} fixed batch{'es' * (count > 1)} of "
+        f"{min(batches.batch_size, len(batches))} samples, in their order; standard errors are those over the batches"
+    )
