@@ -69,7 +69,7 @@ def _surface_file_lines(path: str | os.PathLike[str], contents: Contents) -> lis
 def _result_lines(path: str | os.PathLike[str], contents: Contents) -> list[str]:
     from landscape.store.results import as_result
 
-    dataset = as_result(path, contents)
+    dataset = _over_seeds(as_result(path, contents))
     kind = dataset.attrs["kind"]
     if kind in ("plane", "trajectory") and "loss" in dataset and "status" in dataset:
         along = _path(dataset) if kind == "trajectory" else []
@@ -95,6 +95,16 @@ def _result_lines(path: str | os.PathLike[str], contents: Contents) -> list[str]
         f"sizes: {sizes}",
         *_provenance(dataset),
     ]
+
+
+def _over_seeds(dataset: xr.Dataset) -> xr.Dataset:
+    """One seed's plane, which somebody chose from several, as those are."""
+    if "seed" in dataset.dims or "loss" not in dataset or "x" not in dataset["loss"].dims:
+        return dataset
+    seed = [int(dataset["seed"]) if "seed" in dataset.coords else 0]
+    without = dataset.drop_vars("seed", errors="ignore")
+    points = {name: one.expand_dims(seed=seed) for name, one in without.data_vars.items() if "x" in one.dims}
+    return without.assign(points)
 
 
 def _completeness(dataset: xr.Dataset, what: str = "points") -> str:
@@ -163,13 +173,11 @@ def _refined(dataset: xr.Dataset) -> list[str]:
     if "picture_error" not in dataset.attrs:
         return []
     made = dataset.attrs
+    passes = f"{made['image_passes']:.0f} passes over the samples; " if "image_passes" in made else ""
     known = f"95 % of the picture is known to {100 * made['picture_error']:.2g} % of its range"
     if not np.isfinite(made["picture_error"]):
         known = "stopped before its error was known"
-    return [
-        f"adaptive, for losses up to {made['loss_max']:g}: {made['image_passes']:.0f} passes over the samples; "
-        f"{known} (asked: {100 * made['tolerance']:g} %)"
-    ]
+    return [f"adaptive, for losses up to {made['loss_max']:g}: {passes}{known} (asked: {100 * made['tolerance']:g} %)"]
 
 
 def _deviation(dataset: xr.Dataset) -> list[str]:

@@ -12,17 +12,21 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from landscape.errors import ResultFileError
 
 _AT_POINTS = "loss(grid) status(grid)? loss_standard_error(grid)? accuracy(grid)? predicted_loss(grid)? samples(grid)?"
-_AT_CHECKPOINT = "checkpoint_loss()? checkpoint_loss_standard_error()? checkpoint_accuracy()? parameter_norm()? gradient_norm()?"
+_AT_CHECKPOINT = (
+    "checkpoint_loss()? checkpoint_loss_standard_error()? checkpoint_accuracy()? parameter_norm()? gradient_norm()?"
+)
 _DIRECTIONS = "direction_norm(seed direction)? direction_cosine(seed)? direction(direction):text? index(sample)?"
 _FRAME = f"{_AT_CHECKPOINT} {_DIRECTIONS} seed([seed])?"
 _PLANE = f"{_AT_POINTS} {_FRAME}"
@@ -47,8 +51,8 @@ _KINDS = {
         path_loss_standard_error(checkpoint) path_accuracy(checkpoint)? path_weights_loss(checkpoint)
         path_plane_loss(checkpoint) path_plane_loss_standard_error(checkpoint)? component(component)?
         explained_variance(component)""",
-    "curvature_map": f"""curvature_ratio(grid) status(grid) loss_status(grid) loss(grid)? loss_standard_error(grid)? accuracy(grid)?
-        {_EIGENVALUES} curvature_ratio_error_bound(grid)? products(grid)? checkpoint_eigenvalue_largest()
+    "curvature_map": f"""curvature_ratio(grid) status(grid) loss_status(grid) loss(grid)? loss_standard_error(grid)?
+        accuracy(grid)? {_EIGENVALUES} curvature_ratio_error_bound(grid)? products(grid)? checkpoint_eigenvalue_largest()
         checkpoint_eigenvalue_smallest() checkpoint_curvature_ratio()? {_FRAME}""",
     "history": """epoch(epoch) train_loss(epoch)? validation_loss(epoch)? train_accuracy(epoch)? validation_accuracy(epoch)?
         learning_rate(epoch)? test_loss()? test_accuracy()?""",
@@ -57,9 +61,10 @@ _KINDS = {
     "steps": f"""step(step) along(along):text eta(eta) loss(step) {_ALONG} parameter_norm(step)? gradient_norm(step)? epoch(step)?
         learning_rate(step)? loss_along(step along eta)? gradient_distance(step along eta)?
         gradient_norm_along(step along eta)?""",
-    "run_range": "step(step) loss_minimum(step) loss_maximum(step) gradient_norm_minimum(step) gradient_norm_maximum(step)",
-    "stability": """step(step) sharpness(step) ratio(step) residual(step) converged(step) loss(step) threshold(step)? products(step)?
-        epoch(step)? learning_rate(step)?""",
+    "run_range": """step(step) loss_minimum(step) loss_maximum(step) gradient_norm_minimum(step)
+        gradient_norm_maximum(step)""",
+    "stability": """step(step) sharpness(step) ratio(step) residual(step) converged(step) loss(step) threshold(step)?
+        products(step)? epoch(step)? learning_rate(step)?""",
     "path": """loss(path t) status(path t) barrier(path) barrier_standard_error(path) barrier_at(path) length(path) path(path):text
         t(t) loss_standard_error(path t) accuracy(path t)? accuracy_standard_error(path t)? end_distance(path)? moved_units()?
         alignment(alignment):text? similarity(alignment)?""",
@@ -85,32 +90,47 @@ _KINDS = {
     "plane_curvature": "curvature_largest(grid)? curvature_smallest(grid)? mean_curvature(grid)? loss(grid)",
     "plane_smoothness": "seed(seed)",
 }
-_TOGETHER = {  # where the first is there, the others are: variables, and attributes behind an @
+_TOGETHER = {  # where one before the bar is there, all are: variables, and attributes behind an @
     "curvature": (
-        "trace trace_standard_error frobenius_norm frobenius_norm_standard_error",
-        "density density_at density_spread density_variance",
+        "trace trace_standard_error frobenius_norm frobenius_norm_standard_error |",
+        "density density_at density_spread density_variance |",
     ),
-    "path": ("accuracy accuracy_standard_error",),
+    "path": ("accuracy | accuracy_standard_error",),
     "plane": (
-        "@tolerance @loss_max",
-        "@picture_error @tolerance @loss_max @image_passes @measured_points",
+        "@tolerance | @loss_max",
+        "@picture_error | @tolerance @loss_max @measured_points",
     ),
-    "stability": ("@limit @rule",),
-    "curvature_map": ("curvature_ratio @eigenvalue_tolerance",),
+    "stability": ("@limit @rule |",),
+    "curvature_map": ("curvature_ratio | @eigenvalue_tolerance",),
 }
 _TOGETHER["trajectory"] = _TOGETHER["plane"]
-_ALL_KINDS = ("@precision_deviation_max @precision_deviation_rms @precision_deviation_note",)
-_EMPTY = frozenset({"epoch", "record", "step", "feature", "node", "point", "sample", "pair", "rank", "parameter", "alignment"})
-_NUMBERS = frozenset(
-    "dead complete n_samples threads bn_layers evaluation_batch_size tolerance loss_max picture_error measured_points image_passes "
-    "precision_deviation_max precision_deviation_rms checkpoint_gradient eigenvalue_tolerance max_products limit preconditioned "
-    "best_epoch diverged_epoch updates confidence curve_bends stride".split()
+_ALL_KINDS = ("@precision_deviation_max @precision_deviation_rms | @precision_deviation_note",)
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_EMPTY = _names("epoch record step feature node point sample pair rank parameter alignment")
+_COUNTS = _names(
+    "dead complete n_samples threads bn_layers evaluation_batch_size measured_points max_products preconditioned best_epoch "
+    "diverged_epoch updates curve_bends stride"
 )
-_TEXTS = frozenset(
-    "title data model norm checkpoint notes note directions normalization bn_policy loss_name dead_reason range_note status by rule "
-    "precision device units long_name settings training fingerprint precision_deviation_note optimizer".split()
+_NUMBERS = _names(
+    "tolerance loss_max picture_error image_passes precision_deviation_max precision_deviation_rms checkpoint_gradient "
+    "eigenvalue_tolerance limit confidence"
 )
-_MAPPINGS = frozenset({"settings", "training"})
+_TEXTS = _names(
+    "title data model norm checkpoint notes note directions normalization bn_policy loss_name dead_reason range_note status by "
+    "rule precision device units long_name settings training fingerprint precision_deviation_note optimizer landscape_version "
+    "torch_version runs to operator"
+)
+_JSON = {"settings": dict, "training": dict, "runs": list}
+_WHOLE = _names(
+    "status loss_status converged eigenvalue_largest_converged eigenvalue_smallest_converged lower_bound dead path_measured seed "
+    "epoch step rank depth minima saddles components points interpolated_points holes features node_kind parameters products "
+    "moved_units dimension"
+)
 _LINE = re.compile(r"(\w+)\(([^)]*)\)(:text)?(\?)?")
 
 
@@ -159,11 +179,11 @@ def _faults(kind: str, dataset: xr.Dataset) -> Iterator[str]:
         elif wanted.needed:
             yield f"it has no variable {wanted.name!r}"
     for group in (*_TOGETHER.get(kind, ()), *_ALL_KINDS):
-        yield from _incomplete(group.split(), dataset)
+        yield from _incomplete(group, dataset)
     yield from _axes(kind, grid, dataset)
     for owner in ("", *dataset.variables):
         attributes = dataset[owner].attrs if owner else dataset.attrs
-        yield from _attributes(f" of {owner!r}" if owner else "", attributes)
+        yield from _attributes(kind, f" of {owner!r}" if owner else "", attributes)
 
 
 def _grid(kind: str, dataset: xr.Dataset) -> tuple[str, ...]:
@@ -179,6 +199,8 @@ def _form(wanted: _Variable, dims: tuple[str, ...], found: xr.DataArray) -> Iter
     kinds, expected = ("OUS", "text") if wanted.text else ("biuf", "numbers")
     if found.dtype.kind not in kinds:
         yield f"{wanted.name!r} holds {found.dtype} values; expected {expected}"
+    elif wanted.name in _WHOLE and not _are_whole(found.values):
+        yield f"{wanted.name!r} holds values that are no whole numbers"
     empty = [str(dim) for dim, size in found.sizes.items() if not size and dim not in _EMPTY]
     if empty:
         yield f"{wanted.name!r} has no values along {empty[0]!r}"
@@ -199,28 +221,42 @@ def _axes(kind: str, grid: tuple[str, ...], dataset: xr.Dataset) -> Iterator[str
             yield f"the coordinate {name!r} has a value twice"
 
 
-def _incomplete(group: list[str], dataset: xr.Dataset) -> Iterator[str]:
+def _incomplete(group: str, dataset: xr.Dataset) -> Iterator[str]:
     def there(name: str) -> bool:
         return name[1:] in dataset.attrs if name.startswith("@") else name in dataset.variables
 
-    for name in group[1:]:
-        if there(group[0]) and not there(name):
+    sign = next((name for name in group.partition("|")[0].split() if there(name)), None)
+    for name in group.replace("|", "").split():
+        if sign is not None and not there(name):
             what = "attribute" if name.startswith("@") else "variable"
-            yield f"it has {group[0].lstrip('@')!r}, and no {what} {name.lstrip('@')!r}"
+            yield f"it has {sign.lstrip('@')!r}, and no {what} {name.lstrip('@')!r}"
 
 
-def _attributes(owner: str, attributes: dict[str, object]) -> Iterator[str]:
+def _are_whole(values: NDArray[Any]) -> bool:
+    return values.dtype.kind in "biu" or bool(np.isfinite(values).all() and (values == np.rint(values)).all())
+
+
+def _attributes(kind: str, owner: str, attributes: Mapping[Any, Any]) -> Iterator[str]:
+    expected = {
+        **dict.fromkeys(_COUNTS, "a whole number"),
+        **dict.fromkeys(_NUMBERS, "a number"),
+        **dict.fromkeys(_TEXTS, "text"),
+    }
     for name, value in attributes.items():
-        if name in _NUMBERS and not isinstance(value, int | float):
-            yield f"its attribute {name!r}{owner} is {value!r}; expected a number"
-        elif name in _TEXTS and not isinstance(value, str):
-            yield f"its attribute {name!r}{owner} is {value!r}; expected text"
-        elif name in _MAPPINGS and not _is_mapping(value):
-            yield f"its attribute {name!r}{owner} is not JSON of a mapping"
+        right = {
+            "a whole number": isinstance(value, int) or (isinstance(value, float) and value.is_integer()),
+            "a number": isinstance(value, int | float),
+            "text": isinstance(value, str),
+        }
+        if not right.get(expected.get(name, ""), True):
+            yield f"its attribute {name!r}{owner} is {value!r}; expected {expected[name]}"
+        form = list if (kind, name) == ("comparison", "notes") else _JSON.get(name)
+        if form is not None and value and not _is_json(value, form):
+            yield f"its attribute {name!r}{owner} is not JSON of a {'mapping' if form is dict else 'list'}"
 
 
-def _is_mapping(text: object) -> bool:
+def _is_json(text: object, form: type) -> bool:
     try:
-        return isinstance(json.loads(str(text)), dict)
+        return isinstance(json.loads(str(text)), form)
     except (ValueError, RecursionError):
         return False

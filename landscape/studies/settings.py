@@ -137,7 +137,7 @@ def load_study(reference: str) -> StudySettings:
     text, name = _study_text(reference)
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{reference}: not a TOML file: {error}.") from None
     known = {"name", "description", "defaults", "runs", "probes", *_PLAIN}
     for key in table:

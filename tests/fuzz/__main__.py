@@ -27,7 +27,9 @@ def main() -> None:
         make_originals(folder / "originals")
         (folder / "originals" / "complete").touch()
     bad = 0
-    print(f"| format | files | {' | '.join((*ALLOWED, *FORBIDDEN))} |\n|---|{'---:|' * (1 + len(ALLOWED) + len(FORBIDDEN))}")
+    print(
+        f"| format | files | {' | '.join((*ALLOWED, *FORBIDDEN))} |\n|---|{'---:|' * (1 + len(ALLOWED) + len(FORBIDDEN))}"
+    )
     for name in given.formats:
         bad += _row(folder, given.seed, name, range(given.files), door=False)
         if FORMATS[name].apart and given.door:

@@ -59,7 +59,9 @@ def number(dice: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
     """A length, an address or a count of another size."""
     size = dice.choice((1, 2, 4, 8))
     start = dice.randrange(max(len(data) - size, 0) + 1)
-    value = dice.choice((0, 1, 2, 255, 65535, 2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1, len(data), dice.randrange(2**32)))
+    value = dice.choice(
+        (0, 1, 2, 255, 65535, 2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1, len(data), dice.randrange(2**32))
+    )
     return _put(data, start, start + size, (value % 256**size).to_bytes(size, dice.choice(("little", "big"))))
 
 

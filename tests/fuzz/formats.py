@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
 from collections.abc import Callable, Sequence
@@ -86,14 +87,33 @@ def _study(dice: random.Random, whole: bytes, others: Sequence[bytes], canary: s
         key, equals, value = lines[number].partition(" = ")
         new = dice.choice(_TOML).replace("CANARY", canary)
         if equals:
-            lines[number] = dice.choice((f"{key} = {new}", f"{dice.choice(_KEYS)} = {value}", f"{key} = [{value}, {new}]", ""))
+            lines[number] = dice.choice(
+                (f"{key} = {new}", f"{dice.choice(_KEYS)} = {value}", f"{key} = [{value}, {new}]", "")
+            )
         else:
             lines[number] = dice.choice(("", "[[runs]]", "[runs]", f"[[{dice.choice(_KEYS)}]]", "[" * 3000))
     data = "\n".join(lines).encode("utf-8", "surrogatepass")
     return (damaged(dice, data, others) if dice.random() < 0.4 else data), False
 
 
-_KEYS = ("name", "kind", "x", "seeds", "model", "data", "loss", "epochs", "runs", "probe", "formats", "to", "paths", "rho", "by", "a.b")
+_KEYS = (
+    "name",
+    "kind",
+    "x",
+    "seeds",
+    "model",
+    "data",
+    "loss",
+    "epochs",
+    "runs",
+    "probe",
+    "formats",
+    "to",
+    "paths",
+    "rho",
+    "by",
+    "a.b",
+)
 _TOML = (
     '""', '"../../x"', '"\\u001b[31m"', '"' + "x" * 3000 + '"', "0", "-1", "1e400", "nan", "inf", "-inf", "9223372036854775807",
     "99999999999999999999999", "true", "[]", "[[]]", "{}", '{a = 1}', "1979-05-27", "07:32:00", '["a", 1]', "[" * 900 + "]" * 900,
@@ -119,17 +139,18 @@ def _of_dataset(dataset: xr.Dataset) -> str:
 
 
 def _attributes(attributes: Any) -> list[object]:
-    return [(name, value.tobytes() if isinstance(value, np.ndarray) else value) for name, value in sorted(attributes.items())]
+    return [
+        (name, value.tobytes() if isinstance(value, np.ndarray) else value)
+        for name, value in sorted(attributes.items())
+    ]
 
 
 def _read_result(path: Path) -> str:
     text = describe(path)
     dataset = ls.load(path)
     if int(hashlib.sha256(path.read_bytes()).hexdigest(), 16) % 40 == 0:  # a page takes longer than everything else
-        try:
+        with contextlib.suppress(ls.LandscapeError):
             ls.interactive(dataset)
-        except ls.LandscapeError:
-            pass
     return _hashed(text.partition(": ")[2]) + _of_dataset(dataset)
 
 

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 import landscape as ls
 from landscape.store.results import serialize
 
-
 _REFINED = {"picture_error": 0.01, "image_passes": 12.0, "measured_points": 12}
 
 
@@ -68,7 +67,9 @@ def without_digests(results: list[bytes]) -> list[bytes]:
     """The same content, as programs write it that know of no digest."""
     made = []
     for data in results:
-        with xr.open_dataset(io.BytesIO(data), engine="h5netcdf", decode_times=False, decode_timedelta=False) as dataset:
+        with xr.open_dataset(
+            io.BytesIO(data), engine="h5netcdf", decode_times=False, decode_timedelta=False
+        ) as dataset:
             made.append(bytes(dataset.load().drop_encoding().to_netcdf(engine="h5netcdf", format="NETCDF4")))
     return made
 
@@ -145,7 +146,6 @@ def safetensors() -> list[bytes]:
 
 def studies() -> list[bytes]:
     return [_STUDY.encode()]
-
 
 
 _STUDY = """\

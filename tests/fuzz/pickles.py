@@ -28,7 +28,8 @@ _TORCH = (
     "torch._utils _rebuild_tensor_v2", "torch FloatStorage", "torch LongStorage", "collections OrderedDict",
     "torch._utils _rebuild_parameter", "torch Size", "torch device", "torch._utils _rebuild_sparse_tensor",
     "torch._utils _rebuild_wrapper_subclass", "torch.storage UntypedStorage", "builtins set", "_codecs encode",
-    "numpy._core.multiarray scalar", "numpy dtype", "argparse Namespace", "pathlib PosixPath", "torch._tensor _rebuild_from_type_v2",
+    "numpy._core.multiarray scalar", "numpy dtype", "argparse Namespace", "pathlib PosixPath",
+    "torch._tensor _rebuild_from_type_v2",
 )  # fmt: skip
 
 
@@ -88,8 +89,10 @@ def _tensor(dice: random.Random, canary: str) -> bytes:
     stride = tuple(dice.choice((0, 1, 4, -1, 2**40)) for _ in size)
     offset = dice.choice((0, 0, 1, 100, -1, 2**60))
     head = b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n(("
-    storage = pickle.dumps("storage", 2)[2:-1] + b"ctorch\nFloatStorage\n" + b"".join(
-        pickle.dumps(part, 2)[2:-1] for part in ("0", dice.choice(("cpu", "cuda:0", "meta", "xyz")), count)
+    storage = (
+        pickle.dumps("storage", 2)[2:-1]
+        + b"ctorch\nFloatStorage\n"
+        + b"".join(pickle.dumps(part, 2)[2:-1] for part in ("0", dice.choice(("cpu", "cuda:0", "meta", "xyz")), count))
     )
     rest = b"".join(pickle.dumps(part, 2)[2:-1] for part in (offset, size, stride, False, {}))
     return head + storage + b"tQ" + rest + b"tRs."
@@ -125,4 +128,6 @@ def _nested(dice: random.Random, canary: str) -> bytes:
 
 def _large(dice: random.Random, canary: str) -> bytes:
     """Lengths that no file has."""
-    return dice.choice((b"X\xff\xff\xff\xff", b"\x8b\xff\xff\xff\x7f", b"B\xff\xff\xff\x7f", b"\x8e" + b"\xff" * 8)).join((b"\x80\x04", b"."))
+    return dice.choice(
+        (b"X\xff\xff\xff\xff", b"\x8b\xff\xff\xff\x7f", b"B\xff\xff\xff\x7f", b"\x8e" + b"\xff" * 8)
+    ).join((b"\x80\x04", b"."))

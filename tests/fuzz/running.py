@@ -90,7 +90,9 @@ def _seconds_of(number: int) -> float:
         return time.monotonic()
 
 
-def judged(worker: Worker, name: str, cases: Sequence[int], log: Path, apart: float = DOOR) -> Iterator[tuple[str, str]]:
+def judged(
+    worker: Worker, name: str, cases: Sequence[int], log: Path, apart: float = DOOR
+) -> Iterator[tuple[str, str]]:
     """The outcome of every case; those that the log holds already are not run again."""
     done = {}
     if log.exists():

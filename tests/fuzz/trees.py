@@ -75,8 +75,14 @@ def rename(dice: random.Random, file: h5py.File) -> None:
 def retype(dice: random.Random, file: h5py.File) -> None:
     kind = dice.choice((">f8", "<f2", "<i8", ">u2", "S3", "<c16", "|V4", "O", "bool", "<f16", "i1"))
     one = _dataset(dice, file)
-    values = np.zeros(one.shape, dtype=kind) if kind == "|V4" else np.zeros(one.shape).astype(kind if kind != "O" else "S1")
-    _replace(file, one, lambda group, name: group.create_dataset(name, data=values, dtype=h5py.string_dtype() if kind == "O" else None))
+    values = (
+        np.zeros(one.shape, dtype=kind) if kind == "|V4" else np.zeros(one.shape).astype(kind if kind != "O" else "S1")
+    )
+    _replace(
+        file,
+        one,
+        lambda group, name: group.create_dataset(name, data=values, dtype=h5py.string_dtype() if kind == "O" else None),
+    )
 
 
 def reshape(dice: random.Random, file: h5py.File) -> None:
@@ -87,7 +93,11 @@ def reshape(dice: random.Random, file: h5py.File) -> None:
 
 def revalue(dice: random.Random, file: h5py.File) -> None:
     one = _dataset(dice, file)
-    value = dice.choice((0, 1, 127, -128)) if one.dtype.kind in "iub" else dice.choice((0.0, -1e300, 1e-320, float("nan"), float("inf")))
+    value = (
+        dice.choice((0, 1, 127, -128))
+        if one.dtype.kind in "iub"
+        else dice.choice((0.0, -1e300, 1e-320, float("nan"), float("inf")))
+    )
     if one.dtype.kind in "iufb":
         one[...] = value
 
@@ -100,7 +110,9 @@ def huge(dice: random.Random, file: h5py.File) -> None:
 def external(dice: random.Random, file: h5py.File) -> None:
     where = dice.choice(("/etc/hostname", "other.bin", "/dev/zero"))
     _replace(
-        file, _dataset(dice, file), lambda group, name: group.create_dataset(name, (3,), "f8", external=[(where, 0, 24)])
+        file,
+        _dataset(dice, file),
+        lambda group, name: group.create_dataset(name, (3,), "f8", external=[(where, 0, 24)]),
     )
 
 
