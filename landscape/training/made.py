@@ -17,7 +17,7 @@ from landscape.data import DataSet
 from landscape.data.splits import SPLITS
 from landscape.numerics.isolation import isolated, seed_modules
 from landscape.numerics.seeds import derive_seed, generator
-from landscape.objective.batches import map_tensors, tensors_in
+from landscape.objective.batches import map_tensors
 from landscape.objective.runner import Runner
 from landscape.objective.signature import (
     ALIKE,
@@ -31,7 +31,7 @@ from landscape.objective.signature import (
     spread,
 )
 from landscape.training.config import TrainingConfig
-from landscape.training.learner import Learner, means
+from landscape.training.learner import Learner
 
 FEW = 8  # training samples that are looked at
 
@@ -87,7 +87,10 @@ def _sizes(learner: Learner) -> dict[str, Numbers]:
 def _evaluated(learner: Learner, runner: Runner, batch: tuple[Any, Any]) -> dict[str, Numbers]:
     with learner.evaluating():
         outputs = runner.tried(map_tensors(torch.clone, batch[0]))  # which a module may write into
-        loss, accuracy = means(*runner.measure([map_tensors(torch.clone, batch)]))
+        with torch.no_grad(), runner.own_randomness():
+            losses, right = runner.losses(*map_tensors(torch.clone, batch))
+    loss = float(losses.cpu().double().mean())
+    accuracy = None if right is None else float(right.cpu().double().mean())
     alike, of = ALIKE[runner.precision], f"for {FEW} samples"
     made = reduced(outputs, f"output {of}", alike)
     return {
@@ -118,7 +121,7 @@ def _step(module: nn.Module, runner: Runner, batch: tuple[Any, Any]) -> dict[str
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     seed_modules(runner.device, derive_seed(0, "signature"))
     with torch.enable_grad():
-        losses = tensors_in(runner.of(module).losses(*map_tensors(torch.clone, batch))[0])[0]
+        losses, _ = runner.of(module).losses(*map_tensors(torch.clone, batch))
         found = torch.autograd.grad(losses.mean(), trained, allow_unused=True)
     gradients = [gradient.double().cpu() for gradient in found if gradient is not None]
     norm = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients))
