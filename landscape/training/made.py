@@ -118,9 +118,7 @@ def _step(module: nn.Module, runner: Runner, batch: tuple[Any, Any]) -> dict[str
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     seed_modules(runner.device, derive_seed(0, "signature"))
     with torch.enable_grad():
-        inputs, targets = map_tensors(torch.clone, batch)
-        run = runner.of(module)
-        losses = run.loss.shares(run.scored(run.wide_outputs(inputs), targets)[0])
+        losses, _ = runner.of(module).losses(*map_tensors(torch.clone, batch))
         found = torch.autograd.grad(losses.mean(), trained, allow_unused=True)
     gradients = [gradient.double().cpu() for gradient in found if gradient is not None]
     norm = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients))
