@@ -46,7 +46,7 @@ class Learner:
         try:
             if has_convolutions(self.module):
                 self.module.to(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
-            with self.evaluating():
+            with self._evaluating():
                 return self.runner.tried(map_tensors(torch.clone, self.place(inputs)))  # which a module may write into
         except RuntimeError:
             if not self.channels_last:
@@ -85,7 +85,7 @@ class Learner:
 
     def evaluate(self, batches: Iterable[tuple[Any, Any]]) -> tuple[float, float | None]:
         """The mean loss, and the accuracy or None, over all samples of ``batches`` in evaluation mode."""
-        with self.evaluating():
+        with self._evaluating():
             return means(*self.runner.measure(batches))
 
     def place(self, value: Any) -> Any:
@@ -100,7 +100,7 @@ class Learner:
         return tensor
 
     @contextmanager
-    def evaluating(self) -> Iterator[None]:
+    def _evaluating(self) -> Iterator[None]:
         """Evaluation mode; afterwards training mode again."""
         self.module.eval()
         try:
