@@ -86,12 +86,12 @@ class Agreement:
         return elsewhere(theta, layout), torch.where(self._variances, grown, moved)
 
 
-def elsewhere(vector: Tensor, layout: Layout) -> Tensor:
+def elsewhere(vector: Tensor, layout: Layout, *which: int) -> Tensor:
     """A point nearby, the same each time: every tensor moves by a tenth of its root mean square in a direction drawn for it.
 
-    Tensors that are zero move too, by a hundredth.
+    Tensors that are zero move too, by a hundredth. ``which`` of such points.
     """
-    drawn = torch.randn(layout.size, generator=generator(0, "elsewhere")).to(vector)
+    drawn = torch.randn(layout.size, generator=generator(0, "elsewhere", *which)).to(vector)
     steps = layout.views(drawn)
     for name, view in layout.views(vector).items():
         size = float(view.square().mean().sqrt()) if view.numel() else 0.0

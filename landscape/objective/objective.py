@@ -34,6 +34,7 @@ from landscape.objective.flat_module import FlatModule, has_convolutions
 from landscape.objective.labels import check_labels, check_losses
 from landscape.objective.losses import loss_name, per_sample_accuracy, per_sample_loss
 from landscape.objective.runner import PRECISIONS, Runner, call, own_precision
+from landscape.objective.second_derivatives import CheckedDerivatives
 from landscape.objective.side_by_side import side_by_side
 from landscape.objective.sizing import Footprint, evaluation_batch, footprint
 from landscape.objective.stacked import POINTS, Stacked, may_stack, try_stacked
@@ -147,9 +148,15 @@ class Objective:
         if engine != "plain" and not compile:
             self._fast, shared_out = side_by_side(self._fast, self._batches, self._footprint.layer)
             self.engine_note = "; ".join(filter(None, (self.engine_note, shared_out)))
-        self._derivatives = Derivatives(
-            self._engine, self._runner, self._theta.layout, wide=self._wide, whole=sized or batch_norm == "batch"
+        derivatives = Derivatives(
+            self._engine.flat.module,
+            self._engine.tensors,
+            self._runner,
+            self._theta.layout,
+            wide=self._wide,
+            whole=sized or batch_norm == "batch",
         )
+        self._derivatives = CheckedDerivatives(derivatives, self._flat.module)
         self._stacked = self._try_stacked()
 
     def _prepare(self, module: nn.Module, parameters: Sequence[str] | None, run: Runner) -> Any:
@@ -162,12 +169,8 @@ class Objective:
             unfilter_convolutions(self._flat.module)
             if self.batch_norm == "batch":
                 use_batch_statistics(self._flat.module)
-            self._runner = run.of(self._flat.module)
             try:
-                self._footprint = self._measured_footprint()
-                self.batch_size = self.batch_size or evaluation_batch(self._footprint, self.device)
-                self._batches = self._prepared(self.data, self._indices, self.batch_size, self._head)
-                outputs = self._runner.tried(next(iter(self._batches))[0])
+                outputs = self._first_outputs(run.of(self._flat.module))
                 break
             except RuntimeError:
                 # Some modules call .view() on their weights or features, which the channels-last layout does not allow.
@@ -179,6 +182,22 @@ class Objective:
         self._checkpoint_statistics = self._statistics.vector.clone()
         self._theta = self._flat.snapshot()
         return outputs
+
+    def _first_outputs(self, runner: Runner, *, again: bool = True) -> Any:
+        """The outputs for the first batch, with a graph where the module or ``forward`` differentiates and fails without."""
+        self._runner = runner
+        try:
+            self._footprint = self._measured_footprint()
+            self.batch_size = self.batch_size or evaluation_batch(self._footprint, self.device)
+            self._batches = self._prepared(self.data, self._indices, self.batch_size, self._head)
+            return self._runner.tried(next(iter(self._batches))[0])
+        except RuntimeError as error:
+            if not again:
+                raise
+            try:
+                return self._first_outputs(replace(runner, differentiates=True), again=False)
+            except RuntimeError:
+                raise error from None
 
     def _measured_footprint(self) -> Footprint:
         """From two samples; two, because batch statistics need them."""
