@@ -57,6 +57,15 @@ def wrong_gradient(pieces: Sequence[Piece], plain: nn.Module) -> str:
     )
 
 
+def jumps(piece: Piece, plain: nn.Module) -> str:
+    """The sentence that refuses products of what is not continuous at θ."""
+    return (
+        f"{_layer(piece, plain, Piece.jumps)}: its values jump at this point, however little the parameters move, so that there is "
+        "no curvature. Rounding or comparing a parameter does that, such as .int(), .round() or an argmax of equal numbers; of "
+        "torch.nn.utils.parametrizations.orthogonal the householder map does, and matrix_exp and cayley do not."
+    )
+
+
 def _distances(off: Mapping[Way, float]) -> str:
     """By how much, of all ways; those with fused operations taken apart only where they are all there is."""
     told = {way: distance for way, distance in off.items() if not way.apart} or off

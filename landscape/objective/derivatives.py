@@ -114,6 +114,15 @@ class Derivatives:
         return type(self)(module, lambda own: {**constants, **own}, runner, layout, wide=self.wide, whole=True)
 
     @torch.inference_mode(False)
+    @torch.no_grad()
+    def value(self, theta: Tensor, batches: Batches) -> float:
+        """Σ losses / N at θ."""
+        at = self._function.at(self._tensors(self._leaves(theta, self.layout)))
+        with self.runner.own_randomness(), at as runner:
+            losses = torch.cat([runner.losses(*batch)[0] for batch in batches])
+        return float(losses.to(self.wide).sum()) / len(batches)
+
+    @torch.inference_mode(False)
     @torch.enable_grad()
     def gradient(self, theta: Tensor, batches: Batches) -> tuple[Tensor, Tensor]:
         """The losses of all samples ``(N,)`` and the gradient ``(n,)`` at θ."""

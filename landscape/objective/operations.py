@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map
 
 _NARROW = {torch.float32: torch.float64, torch.bfloat16: torch.float64, torch.float16: torch.float64}
 _NARROW |= {torch.complex64: torch.complex128}
@@ -53,15 +52,20 @@ class InDouble(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        name = getattr(function, "__name__", "")
-        if name == "__setitem__" or (name.endswith("_") and not name.endswith("__")):
-            return function(*args, **(kwargs or {}))
+        name, kwargs = getattr(function, "__name__", ""), kwargs or {}
+        written = name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
+        if written or name == "__get__":  # a property, of which there are many
+            return function(*args, **kwargs)
         wide = Tensor.double if function in _NARROWING else function
-        return tree_map(_widened, wide(*tree_map(_widened, args), **tree_map(_widened, kwargs or {})))
+        return _widened(wide(*_widened(args), **_widened(kwargs)))
 
 
 def _widened(value: Any) -> Any:
-    """A tensor of a narrow type in a wide one, and the type's name; the rest as it is."""
+    """Tensors of a narrow type in a wide one, and the type's name; the rest as it is."""
     if isinstance(value, Tensor):
         return value.to(_NARROW[value.dtype]) if value.dtype in _NARROW else value
+    if type(value) in (tuple, list):
+        return type(value)(_widened(item) for item in value)
+    if type(value) is dict:
+        return {key: _widened(item) for key, item in value.items()}
     return _NARROW.get(value, value) if isinstance(value, torch.dtype) else value

@@ -20,6 +20,8 @@ from landscape.objective.derivatives import HESSIAN, Batch, Batches, Derivatives
 from landscape.objective.differences import Differences
 from landscape.objective.operations import InDouble
 
+SHORT = 2.0**-25  # of d, in which a continuous function hardly changes
+JUMP = 1e-4  # of the value
 ALONG = 0  # which of the points beside another gives the direction
 
 Loss = Callable[[Any, Any], Tensor]
@@ -137,6 +139,15 @@ class Piece:
         quadratic = isinstance(self.loss, Quadratic)
         return Differences(self._pushed if quadratic else self.gradient, self.theta, self.along, self._kept)
 
+    def jumps(self) -> bool:
+        """Whether the value changes at θ along d, or back, by as much however short the step."""
+        here = self.of.value(self.theta, self.few)
+        for side in (SHORT, -SHORT):
+            change, longer = (self.of.value(self.theta + s * self.along, self.few) - here for s in (side, 16 * side))
+            if abs(change) > max(JUMP * abs(here), abs(longer) / 2):  # never where something is not finite
+                return True
+        return False
+
     def product(self, way: Way) -> Tensor:
         return self.of.product(self.matrix, way, self.theta, self._kept(self.along), self.few, self.names)
 
@@ -171,6 +182,10 @@ def with_loss(of: Derivatives, loss: Loss) -> Derivatives:
 
 class InDoublePrecision(Derivatives):
     """Derivatives taken in double precision, whatever types a module's or a loss's own code names or holds."""
+
+    def value(self, *args: Any) -> float:
+        with InDouble():
+            return super().value(*args)
 
     def gradient(self, *args: Any) -> tuple[Tensor, Tensor]:
         with InDouble():

@@ -6,10 +6,11 @@ module and loss are each held against differences, on :data:`FEW` samples and in
 to meet a kink. The module is looked at beside θ (each tensor moved by a tenth of its size), where nothing is zero that hides
 something else, through a random linear function of its outputs; the loss at outputs shrunk to size 1/2, where it is not
 saturated. At last the product as it is run (its precision, folded BatchNorm, filtered convolutions) is held against that in double
-precision.
+precision. At θ itself the module must not jump.
 
-It takes six passes of :data:`FEW` samples, four of them in double precision, where a product takes one of all samples. A module
-that cannot run in double precision is looked at in its own, where a way is only ever replaced by one that agrees.
+It takes five evaluations, four gradients and two products of :data:`FEW` samples, most of them in double precision, where a product
+takes all samples. A module that cannot run in double precision is looked at in its own, where a way is only ever replaced by one
+that agrees.
 
 What it cannot see: an operation that is wrong at some values only, or that these samples do not reach.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +27,7 @@ from torch import Tensor, nn
 from landscape.errors import InputError
 from landscape.objective.agreement import elsewhere
 from landscape.objective.batches import split_batch
-from landscape.objective.culprit import not_twice, wrong_as_run, wrong_gradient, wrong_products
+from landscape.objective.culprit import jumps, not_twice, wrong_as_run, wrong_gradient, wrong_products
 from landscape.objective.derivatives import Batch, Batches, Derivatives, Outputs, Way
 from landscape.objective.differences import Verdict
 from landscape.objective.pieces import (
@@ -120,6 +122,8 @@ class _Check:
         Raises:
             _Refused: where the differences tell, and none agrees.
         """
+        if self.dtype == torch.float64 and (here := self._module(self.theta.to(self.dtype))).jumps():
+            raise _Refused(jumps(here, self.plain))
         undecided, refused = ways[0], []
         for theta in self._points():
             found = self._at(theta, ways)
@@ -175,18 +179,27 @@ class _Check:
 
     def _pieces(self, theta: Tensor) -> list[Piece]:
         """The module and the loss alone, or both together where they cannot be taken apart."""
-        of = in_double(self.run, self.plain) if self.dtype == torch.float64 else self.run
-        few = Few(self.batch, self.dtype)
-        together = through_loss(of, few, self.matrix, theta, self.names)
-        module = through_outputs(of, few, self.matrix, theta, self.names)
+        module, few = self._module(theta), self._few
+        together = through_loss(self._of, few, self.matrix, theta, self.names)
         try:
             outputs = module.outputs
         except InputError:  # no floating-point tensors in them
             return [together]
         if Outputs(outputs).opaque:
             return [module, together]
-        alone = loss_alone(of, few, self.matrix, outputs)
+        alone = loss_alone(self._of, few, self.matrix, outputs)
         return [module, alone if alone.is_finite else together]
+
+    def _module(self, theta: Tensor) -> Piece:
+        return through_outputs(self._of, self._few, self.matrix, theta, self.names)
+
+    @cached_property
+    def _of(self) -> Derivatives:
+        return in_double(self.run, self.plain) if self.dtype == torch.float64 else self.run
+
+    @property
+    def _few(self) -> Few:
+        return Few(self.batch, self.dtype)
 
     def _as_run(self, piece: Piece, way: Way, expected: Tensor) -> float:
         """How far the product as it is run is from that in double precision, of its size; 0 where that may be rounding."""
