@@ -33,6 +33,7 @@ from landscape.objective.labels import check_loss_count
 from landscape.objective.losses import loss_name
 from landscape.objective.preparation import Preparation, fixed_batches
 from landscape.objective.runner import PRECISIONS, Runner, call, own_precision
+from landscape.objective.second_derivatives import CheckedDerivatives
 from landscape.objective.side_by_side import side_by_side
 from landscape.objective.spread import clusters
 from landscape.objective.stacked import POINTS, Stacked, may_stack, try_stacked
@@ -159,13 +160,15 @@ class Objective:
             self._fast, shared_out = side_by_side(self._fast, self._batches, made.footprint.layer)
             self.engine_note = "; ".join(filter(None, (self.engine_note, shared_out)))
         del made.outputs  # which may be large
-        self._derivatives = Derivatives(
-            self._engine,
+        derivatives = Derivatives(
+            self._engine.flat.module,
+            self._engine.tensors,
             self._runner,
             self._theta.layout,
             wide=self._wide,
             whole=batch_size is not None or batch_norm == "batch" or self.couples,
         )
+        self._derivatives = CheckedDerivatives(derivatives, self._flat.module)
         self._stacked = self._try_stacked()
 
     def _try_stacked(self) -> Stacked | None:

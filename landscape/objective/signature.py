@@ -259,7 +259,7 @@ def _unmoved(objective: Objective) -> list[Tensor]:
 
 def _numbers(objective: Objective) -> dict[str, Numbers]:
     theta = objective.theta
-    run, away = _reference(objective), elsewhere(theta.vector, theta.layout, BESIDE)
+    run, away = _reference(objective), elsewhere(theta.vector, theta.layout, step=BESIDE)
     found = _values(run, theta.vector, "at the checkpoint", None)
     try:
         return found | _values(run, away, "beside it", away - theta.vector)
