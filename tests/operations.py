@@ -296,23 +296,11 @@ for name, moved in MOVED.items():
     pointwise(name, lambda a, moved=moved: torch.tanh(moved(torch.tanh(a))).square())
 
 # Functions of a number
-for name in [
-    "gelu",
-    "silu",
-    "mish",
-    "softplus",
-    "elu",
-    "selu",
-    "celu",
-    "hardswish",
-    "hardtanh",
-    "softshrink",
-    "tanhshrink",
-    "logsigmoid",
-    "hardsigmoid",
-    "rrelu",
-    "glu",
-]:
+NAMES = """
+gelu silu mish softplus elu selu celu
+hardswish hardtanh softshrink tanhshrink logsigmoid hardsigmoid rrelu glu
+"""
+for name in NAMES.split():
     pointwise(name, lambda a, f=getattr(F, name): f(a * 1.1) * a[:, :1])
 pointwise("gelu tanh", lambda a: F.gelu(a, approximate="tanh"))
 pointwise("prelu", lambda a: F.prelu(a, a[0].mean().reshape(1)) * a)
