@@ -52,7 +52,9 @@ def test_a_product_is_that_of_differences_or_is_refused(name: str) -> None:
     layout = objective.theta.layout
     vector = torch.randn(layout.size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     if name in REFUSED:
-        with pytest.raises(InputError, match=r"cannot be differentiated twice|gradient is not that of its value|values jump"):
+        with pytest.raises(
+            InputError, match=r"cannot be differentiated twice|gradient is not that of its value|values jump"
+        ):
             objective.hessian_product(vector)
         return
     expected = layout.pack(difference(objective.structure, inputs, layout.views(vector)))

@@ -33,7 +33,7 @@ from landscape.objective.engines import ENGINES, choose_engine
 from landscape.objective.flat_module import FlatModule, has_convolutions
 from landscape.objective.labels import check_labels, check_losses
 from landscape.objective.losses import loss_name, per_sample_accuracy, per_sample_loss
-from landscape.objective.runner import PRECISIONS, Runner, call, own_precision
+from landscape.objective.runner import PRECISIONS, Runner, call, own_precision, with_graph_if_needed
 from landscape.objective.second_derivatives import CheckedDerivatives
 from landscape.objective.side_by_side import side_by_side
 from landscape.objective.sizing import Footprint, evaluation_batch, footprint
@@ -82,7 +82,8 @@ class Objective:
             fp32 is never TF32, PyTorch's default for convolutions: see :func:`landscape.numerics.isolation.full_precision`.
         device: ``auto``, ``cpu``, ``cuda``, ``mps`` or a ``torch.device``.
         parameters: shell patterns naming the parameters that make up θ; all by default.
-        forward: ``(module, inputs) -> outputs`` for modules that are called in another way.
+        forward: ``(module, inputs) -> outputs`` for modules that are called in another way. Where it takes derivatives itself (by
+            the inputs, say) and fails without a graph, evaluations make one too, which takes the memory of a gradient.
         metric: ``(outputs, targets) -> (B,)`` reported as accuracy; by default the top-1 accuracy where there are classes.
 
     Raises:
@@ -170,7 +171,7 @@ class Objective:
             if self.batch_norm == "batch":
                 use_batch_statistics(self._flat.module)
             try:
-                outputs = self._first_outputs(run.of(self._flat.module))
+                _, outputs = with_graph_if_needed(run.of(self._flat.module), self._first_outputs)
                 break
             except RuntimeError:
                 # Some modules call .view() on their weights or features, which the channels-last layout does not allow.
@@ -183,21 +184,13 @@ class Objective:
         self._theta = self._flat.snapshot()
         return outputs
 
-    def _first_outputs(self, runner: Runner, *, again: bool = True) -> Any:
-        """The outputs for the first batch, with a graph where the module or ``forward`` differentiates and fails without."""
+    def _first_outputs(self, runner: Runner) -> Any:
+        """The outputs for the first batch."""
         self._runner = runner
-        try:
-            self._footprint = self._measured_footprint()
-            self.batch_size = self.batch_size or evaluation_batch(self._footprint, self.device)
-            self._batches = self._prepared(self.data, self._indices, self.batch_size, self._head)
-            return self._runner.tried(next(iter(self._batches))[0])
-        except RuntimeError as error:
-            if not again:
-                raise
-            try:
-                return self._first_outputs(replace(runner, differentiates=True), again=False)
-            except RuntimeError:
-                raise error from None
+        self._footprint = self._measured_footprint()
+        self.batch_size = self.batch_size or evaluation_batch(self._footprint, self.device)
+        self._batches = self._prepared(self.data, self._indices, self.batch_size, self._head)
+        return self._runner.tried(next(iter(self._batches))[0])
 
     def _measured_footprint(self) -> Footprint:
         """From two samples; two, because batch statistics need them."""
@@ -364,8 +357,14 @@ class Objective:
     ) -> Tensor:
         """H(θ) v for the Hessian H of the mean loss over the samples: shape ``(n,)``; see :mod:`landscape.objective.derivatives`.
 
+        Before the first one PyTorch's second derivatives of the module and the loss are held against differences of gradients: see
+        :mod:`landscape.objective.product_check`.
+
         Under ``reestimated`` the recomputed statistics are held constant; under ``batch`` H flows through them. With ``names``,
         v and the result hold these parameters alone, in the layout's order: the product of that diagonal block.
+
+        Raises:
+            InputError: where module or loss have no second derivative, or PyTorch a wrong one; the layer is named.
         """
         point, along = self._load(theta), ordinary(vector.to(self.device, self._dtype))
         return self._derivatives.hessian_product(point, along, self._batches, names).to(self._dtype)
