@@ -1,14 +1,15 @@
-"""Small modules in double precision, one for each of some 160 differentiable operations, which parameters and samples both reach."""
+"""Small modules in double precision, one for each of 181 differentiable operations, which parameters and samples both reach."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - its usual name
+from torch.nn import functional as F
 from torch.nn.utils import parametrizations, rnn
 
 SAMPLES = 5
@@ -69,6 +70,12 @@ def layer(
 def pointwise(name: str, function: Callable[[Tensor], Tensor]) -> None:
     """Of products with a matrix: positive and negative numbers up to about two."""
     add(name, lambda x, w: function(x @ w), (3,), (3, 4))
+
+
+def of_each(kind: Callable[..., None], where: Any, names: str, applied: Callable[[Any, Tensor], Tensor]) -> None:
+    """``applied(where.name, tensor)`` for each of the names."""
+    for name in names.split():
+        kind(name, partial(applied, getattr(where, name)))
 
 
 def positive(name: str, function: Callable[[Tensor], Tensor]) -> None:
@@ -296,22 +303,18 @@ for name, moved in MOVED.items():
     pointwise(name, lambda a, moved=moved: torch.tanh(moved(torch.tanh(a))).square())
 
 # Functions of a number
-for name in "gelu silu mish softplus elu selu celu hardswish hardtanh softshrink tanhshrink logsigmoid hardsigmoid rrelu glu".split():
-    pointwise(name, lambda a, f=getattr(F, name): f(a * 1.1) * a[:, :1])
+SHAPED = (
+    "gelu silu mish softplus elu selu celu hardswish hardtanh softshrink tanhshrink logsigmoid hardsigmoid rrelu glu"
+)
+of_each(pointwise, F, SHAPED, lambda f, a: f(a * 1.1) * a[:, :1])
 pointwise("gelu tanh", lambda a: F.gelu(a, approximate="tanh"))
 pointwise("prelu", lambda a: F.prelu(a, a[0].mean().reshape(1)) * a)
-for name in "sigmoid tanh atan erf sin exp expm1 sinc i0 square abs relu".split():
-    pointwise(name, lambda a, f=getattr(torch, name): f(a) * a + f(a[:, :1]))
-for name in "erfcx i1 log_ndtr bessel_j0".split():
-    pointwise(
-        f"special {name}",
-        lambda a, f=getattr(torch.special, name), e=name: f(a.square() + 0.1 if e == "erfcx" else a) * a,
-    )
-for name in "lgamma digamma log sqrt rsqrt reciprocal".split():
-    positive(name, lambda a, f=getattr(torch, name): f(a).sin() * a)
+SMOOTH = "sigmoid tanh atan erf sin exp expm1 sinc i0 square abs relu"
+of_each(pointwise, torch, SMOOTH, lambda f, a: f(a) * a + f(a[:, :1]))
+of_each(positive, torch.special, "erfcx i1 log_ndtr bessel_j0", lambda f, a: f(a) * a)
+of_each(positive, torch, "lgamma digamma log sqrt rsqrt reciprocal", lambda f, a: f(a).sin() * a)
 pointwise("polygamma", lambda a: torch.polygamma(1, a.square() + 0.5) * a)
-for name in "acos erfinv".split():
-    pointwise(name, lambda a, f=getattr(torch, name): f(0.9 * torch.tanh(a)) * a)
+of_each(pointwise, torch, "acos erfinv", lambda f, a: f(0.9 * torch.tanh(a)) * a)
 pointwise("logit", lambda a: torch.logit(torch.sigmoid(a) * 0.9) * a)
 pointwise("clamp", lambda a: a.clamp(-0.5, 0.6) * a)
 pointwise("logaddexp", lambda a: torch.logaddexp(a.flip(1), a) * a)
@@ -334,8 +337,8 @@ for p in (1.0, 2.0, 3.0):
     add(f"cdist {p:g}", lambda x, w, p=p: torch.cdist(torch.tanh(x @ w), w, p=p), (3,), (3, 3))
 pointwise("pairwise_distance", lambda a: F.pairwise_distance(a.tanh(), a.flip(1))[:, None])
 pointwise("cosine_similarity", lambda a: F.cosine_similarity(a.tanh(), a.flip(1))[:, None] * a)
-for name in ("smooth_l1_loss", "huber_loss", "mse_loss", "l1_loss", "soft_margin_loss", "poisson_nll_loss"):
-    pointwise(name, lambda a, f=getattr(F, name): f(a.sin(), a.flip(1).detach().sign() * 0.3, reduction="none") * a)
+LOSSES = "smooth_l1_loss huber_loss mse_loss l1_loss soft_margin_loss poisson_nll_loss"
+of_each(pointwise, F, LOSSES, lambda f, a: f(a.sin(), a.flip(1).detach().sign() * 0.3, reduction="none") * a)
 pointwise("binary_cross_entropy", lambda a: F.binary_cross_entropy(a.sigmoid(), a.flip(1).sigmoid(), reduction="none"))
 pointwise("bce with logits", lambda a: F.binary_cross_entropy_with_logits(a, a.flip(1).sigmoid(), reduction="none"))
 pointwise(
