@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from landscape.data import Data
-from landscape.errors import LandscapeError
+from landscape.errors import InputError, LandscapeError, unknown_choice
 from landscape.objective.batch_norm import use_batch_statistics
 from landscape.objective.batches import PreparedBatches, split_batch
 from landscape.objective.convolutions import unfilter_convolutions
+from landscape.objective.engines import ENGINES
 from landscape.objective.flat_module import FlatModule, Patterns, has_convolutions
 from landscape.objective.labels import check_fit, check_labels
-from landscape.objective.runner import PRECISIONS, Runner
+from landscape.objective.runner import PRECISIONS, Runner, with_graph_if_needed
 from landscape.objective.sizing import Footprint, evaluation_batch, footprint
 from landscape.objective.spread import settled
 from landscape.objective.trial import couples, not_run, try_loss, try_metric
@@ -69,11 +70,11 @@ class Preparation:
         # Batch statistics depend on the batches, which are then left as they are.
         self.head = drawn_head(0 if statistics else len(indices))
         self.batch_size = batch_size or (FIXED_BATCH if statistics else 0)
+        self.runner = run
         for self.channels_last in (True, False) if has_convolutions(module) else (False,):
             self.flat = self._private_copy(module, run, parameters)
-            self.runner = run.of(self.flat.module)
             try:
-                self._run_first()
+                with_graph_if_needed(run.of(self.flat.module), self._run_first)
                 break
             except LandscapeError:
                 raise
@@ -115,20 +116,11 @@ class Preparation:
             use_batch_statistics(flat.module)
         return flat
 
-    def _run_first(self) -> None:
-        """A first batch; with a graph where the module or ``forward`` takes derivatives of its own and fails without."""
-        try:
-            self.footprint = self._footprint()
-            self.batch_size = self.batch_size or evaluation_batch(self.footprint, self.runner.device)
-            self.batches, self.outputs = self._batches()
-        except RuntimeError as error:
-            if self.runner.differentiates:
-                raise
-            self.runner = replace(self.runner, differentiates=True)
-            try:
-                self._run_first()
-            except RuntimeError:
-                raise error from None
+    def _run_first(self, runner: Runner) -> None:
+        self.runner = runner
+        self.footprint = self._footprint()
+        self.batch_size = self.batch_size or evaluation_batch(self.footprint, runner.device)
+        self.batches, self.outputs = self._batches()
 
     def _footprint(self) -> Footprint:
         """From two samples; two, because batch statistics need them."""
@@ -163,6 +155,18 @@ class Preparation:
 
         with torch.no_grad(), runner.own_randomness():
             return couples(runner.loss, runner.widened(outputs), targets, None if self._statistics else again)
+
+
+def check_choices(precision: str | None, engine: str, batch_size: int | None, data: Any) -> None:
+    """Refuse arguments of an objective that are not usable, whatever the module."""
+    if precision is not None and precision not in PRECISIONS:
+        raise unknown_choice("precision", precision, PRECISIONS)
+    if engine not in ENGINES:
+        raise unknown_choice("engine", engine, ENGINES)
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch_size: expected at least 1, got {batch_size!r}.")
+    if data is None:
+        raise InputError("data: expected a data set, a pair of tensors or anything indexable, got None.")
 
 
 def fixed_batches(batches: PreparedBatches) -> str:

@@ -28,16 +28,16 @@ from landscape.errors import InputError
 from landscape.objective.agreement import elsewhere
 from landscape.objective.batches import split_batch
 from landscape.objective.culprit import jumps, not_twice, wrong_as_run, wrong_gradient, wrong_products
-from landscape.objective.derivatives import Batch, Batches, Derivatives, Outputs, Way
+from landscape.objective.derivatives import HESSIAN, Batch, Batches, Derivatives, Outputs, Way
 from landscape.objective.differences import Verdict
 from landscape.objective.pieces import (
     Few,
     Linear,
     Piece,
+    direction,
     generators_of,
     in_double,
     loss_alone,
-    through_loss,
     through_outputs,
     with_loss,
 )
@@ -122,8 +122,7 @@ class _Check:
         Raises:
             _Refused: where the differences tell, and none agrees.
         """
-        if self.dtype == torch.float64 and (here := self._module(self.theta.to(self.dtype))).jumps():
-            raise _Refused(jumps(here, self.plain))
+        self._refuse_jumps()
         undecided, refused = ways[0], []
         for theta in self._points():
             found = self._at(theta, ways)
@@ -138,6 +137,14 @@ class _Check:
         if refused:
             raise _Refused(refused[0])
         return undecided
+
+    def _refuse_jumps(self) -> None:
+        here = self._module(self.theta.to(self.dtype))
+        try:
+            if self.dtype == torch.float64 and here.jumps():
+                raise _Refused(jumps(here, self.plain))
+        except InputError:  # of outputs that no function is taken of
+            return
 
     def _points(self) -> Iterator[Tensor]:
         theta = self.theta.to(self.dtype)
@@ -178,20 +185,23 @@ class _Check:
         raise missing
 
     def _pieces(self, theta: Tensor) -> list[Piece]:
-        """The module and the loss alone, or both together where they cannot be taken apart."""
-        module, few = self._module(theta), self._few
-        together = through_loss(self._of, few, self.matrix, theta, self.names)
+        """The module and the loss alone; where they cannot be taken apart, both together, which is of use for the Hessian only."""
+        module = self._module(theta)
+        together = [replace(module, of=with_loss(self._of, self._of.runner.loss))] if self.matrix == HESSIAN else []
         try:
             outputs = module.outputs
-        except InputError:  # no floating-point tensors in them
-            return [together]
-        if Outputs(outputs).opaque:
-            return [module, together]
-        alone = loss_alone(self._of, few, self.matrix, outputs)
-        return [module, alone if alone.is_finite else together]
+        except InputError:  # no floating-point tensors in them, or complex ones
+            return together
+        alone = loss_alone(self._of, self._few, self.matrix, outputs)
+        apart = alone.is_finite and not Outputs(outputs).opaque
+        return [module, alone] if apart else [module, *together]
 
     def _module(self, theta: Tensor) -> Piece:
-        return through_outputs(self._of, self._few, self.matrix, theta, self.names)
+        return replace(through_outputs(self._of, self._few, self.matrix, theta, self._along), names=self.names)
+
+    @cached_property
+    def _along(self) -> Tensor:
+        return direction(self.theta.to(self.dtype), self.run.layout, self.names)
 
     @cached_property
     def _of(self) -> Derivatives:
