@@ -30,14 +30,14 @@ class Worker:
         self._door = door
         self._process: subprocess.Popen[str] | None = None
 
-    def judge(self, name: str, case: int, apart: float = DOOR) -> tuple[str, str]:
+    def judge(self, name: str, case: int) -> tuple[str, str]:
         process = self._started()
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(f"{name} {case}\n")
         process.stdin.flush()
         contained = FORMATS[name].apart and not self._door
-        line = self._answer(process, apart if contained else LIMIT)
+        line = self._answer(process, DOOR if contained else LIMIT)
         if line:
             outcome, detail = json.loads(line)
             return outcome, detail
@@ -101,7 +101,7 @@ def judged(
     with log.open("a") as stream:
         for case in cases:
             if case not in done:
-                done[case] = worker.judge(name, case, apart)
+                done[case] = worker.judge(name, case)
                 stream.write(json.dumps([case, *done[case]]) + "\n")
                 stream.flush()
             yield done[case]
