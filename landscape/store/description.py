@@ -104,9 +104,8 @@ def _over_seeds(dataset: xr.Dataset) -> xr.Dataset:
     seed = [int(dataset["seed"]) if "seed" in dataset.coords else 0]
     without = dataset.drop_vars("seed", errors="ignore")
     grid = set(dataset["loss"].dims) if "loss" in dataset else {"x", "y"}
-    return without.assign(
-        {n: one.expand_dims(seed=seed) for n, one in without.data_vars.items() if grid <= {*one.dims}}
-    )
+    of_seed = [name for name, one in without.data_vars.items() if grid <= {*one.dims} or name == "direction_cosine"]
+    return without.assign({name: without[name].expand_dims(seed=seed) for name in of_seed})
 
 
 def _completeness(dataset: xr.Dataset, what: str = "points") -> str:

@@ -232,6 +232,8 @@ def _densities(dataset: xr.Dataset) -> Iterator[str]:
     if "density_at" in dataset:
         if (np.diff(dataset["density_at"].values, axis=-1) <= 0).any():
             yield "'density_at' does not rise"
+        if (dataset[["density", "density_spread"]].to_array() < 0).any():
+            yield "'density' or 'density_spread' holds numbers below 0"
         if not (dataset["density_variance"].where(dataset["density_at"].notnull().any("point"), 1) > 0).all():
             yield "'density_variance' holds numbers that are not above 0"
 
