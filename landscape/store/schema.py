@@ -125,6 +125,7 @@ _TEXTS = _names(
     "rule precision device units long_name settings training fingerprint precision_deviation_note optimizer landscape_version "
     "torch_version runs to operator"
 )
+_RECIPE = _names("learning_rate batch_size seed epochs weight_decay momentum")
 _JSON = {"settings": dict, "training": dict, "runs": list}
 _WHOLE = _names(
     "status loss_status converged eigenvalue_largest_converged eigenvalue_smallest_converged lower_bound dead path_measured seed "
@@ -258,12 +259,15 @@ def _attributes(kind: str, owner: str, attributes: Mapping[Any, Any]) -> Iterato
         **dict.fromkeys(_COUNTS, "a whole number"),
         **dict.fromkeys(_NUMBERS, "a number"),
         **dict.fromkeys(_TEXTS, "text"),
+        **dict.fromkeys(_RECIPE, "text or a finite number"),
     }
     for name, value in attributes.items():
         right = {
             "a whole number": isinstance(value, int) or (isinstance(value, float) and value.is_integer()),
             "a number": isinstance(value, int | float),
             "text": isinstance(value, str),
+            "text or a finite number": isinstance(value, str | int)
+            or (isinstance(value, float) and np.isfinite(value)),
         }
         if not right.get(expected.get(name, ""), True):
             yield f"its attribute {name!r}{owner} is {value!r}; expected {expected[name]}"
