@@ -10,7 +10,7 @@ from fuzz.__main__ import FORBIDDEN
 from fuzz.formats import FORMATS, make_originals
 from fuzz.running import Worker
 
-CASES = 25
+CASES = 12
 
 
 @pytest.fixture(scope="module")
