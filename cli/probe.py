@@ -166,9 +166,10 @@ def command(
     A checkpoint of a model of your own names your functions, and what only a file names is not run: repeat --model, --data and
     --loss, or say --trust.
 
-    Started again, it goes on where it stopped, or says that the code or data behind its names gives other values now. A plane is measured where its picture needs it, up to a budget, and
-    says how well it is known; --full measures every point. For a surer picture ask for more --images, for the spread
-    between random planes for --seeds 0,1,2. --kind steps goes on training from the checkpoint, without changing its file.
+    Started again, it goes on where it stopped, or says that the code or data behind its names gives other values now. A plane is
+    measured where its picture needs it, up to a budget, and says how well it is known; --full measures every point. For a surer
+    picture ask for more --images, for the spread between random planes for --seeds 0,1,2. --kind steps goes on training from
+    the checkpoint, without changing its file.
     """
     from landscape.studies.places import Places
     from landscape.studies.probe_settings import probe_settings

@@ -40,6 +40,7 @@ BASE = [
 ]
 SETUP = [[*BASE, "--out", "base"], [*BASE, "--seed", "1", "--out", "other"]]
 WATCHED = ["--flow-every", "3", "--probe-every", "6", "--stability-every", "4", "--checkpoint-every", "2"]
+FEW = ["--images", "60"]
 SAVED = ["--save-every", "0.02", *DATA]
 STUDY = """
 name = "small"
@@ -71,6 +72,7 @@ name = "means"
 title = "Means"
 runs = ["all"]
 over = "batch_size"
+quantities = ["train_loss", "validation_loss"]
 [[comparisons]]
 name = "compared"
 by = "batch_size"
@@ -78,25 +80,25 @@ by = "batch_size"
 
 
 def probe(kind: str, *options: str, of: Sequence[str] = ("base/last.pt",)) -> list[str]:
-    return ["probe", *of, "--kind", kind, "--images", "60", *options, *SAVED, "--out", "OUT/result.h5"]
+    return ["probe", *of, "--kind", kind, *options, *SAVED, "--out", "OUT/result.h5"]
 
 
 KINDS: dict[str, list[str]] = {
     "train": [*BASE, "--epochs", "4", *WATCHED, "--out", "OUT"],
     "train, convolutions": [
-        *("train", "--model", "vgg08", "--norm", "batch", "--train-images", "100", "--epochs", "3"),
-        *("--batch-size", "25", "--stability-every", "4", *DATA, "--out", "OUT"),
+        *("train", "--model", "vgg08", "--norm", "batch", "--train-images", "60", "--epochs", "3"),
+        *("--batch-size", "30", *DATA, "--out", "OUT"),
     ],
-    "plane": probe("plane", "--x=-1:1:13", "--y=-1:1:13", "--seeds", "0,1", "--full"),
-    "plane, adaptive": probe("plane", "--x=-1:1:21", "--y=-1:1:21"),
-    "line": probe("line", "--x=-1:1:201", "--seeds", "0,1"),
+    "plane": probe("plane", "--x=-1:1:13", "--y=-1:1:13", "--seeds", "0,1", "--full", *FEW),
+    "plane, adaptive": probe("plane", "--x=-1:1:21", "--y=-1:1:21", *FEW),
+    "line": probe("line", "--x=-1:1:201", "--seeds", "0,1", *FEW),
     "steps": probe("steps", "--steps", "40", "--probe-every", "4"),
-    "trajectory": probe("trajectory", of=["base/last.pt", *(f"base/epoch-{n:04d}.pt" for n in (1, 2))]),
-    "sharpness": probe("sharpness", "--draws", "20", "--ascent-steps", "20"),
-    "noise_scale": probe("noise_scale"),
-    "curvature": probe("curvature", "--top", "4", "--trace-probes", "10", "--density-steps", "15"),
-    "path": probe("path", "--paths", "linear,aligned,bezier,chain", "--curve-steps", "40", of=["base/last.pt", "other/last.pt"]),
-    "curvature-map": probe("curvature-map", "--x=-1:1:4", "--y=-1:1:4"),
+    "trajectory": probe("trajectory", *FEW, of=["base/last.pt", *(f"base/epoch-{n:04d}.pt" for n in (1, 2))]),
+    "sharpness": probe("sharpness", "--draws", "20", "--ascent-steps", "20", *FEW),
+    "noise_scale": probe("noise_scale", "--images", "300"),
+    "curvature": probe("curvature", "--top", "4", "--trace-probes", "10", "--density-steps", "15", *FEW),
+    "path": probe("path", "--paths", "linear,aligned,bezier", "--curve-steps", "30", *FEW, of=["base/last.pt", "other/last.pt"]),
+    "curvature-map": probe("curvature-map", "--x=-1:1:3", "--y=-1:1:3", *FEW),
     "study": ["study", "study.toml", *DATA, "--checkpoints", "OUT/checkpoints", "--outputs", "OUT/outputs"],
 }  # fmt: skip
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)

@@ -107,7 +107,7 @@ def test_a_damaged_result_is_not_overwritten(here: Path, capsys: pytest.CaptureF
 def test_resuming_a_probe_with_other_settings_names_them(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = Path("plane.h5").read_bytes()
     other = ["--x=-1:1:3", "--y=-1:1:3", "--images", "30", "--device", "cpu", "--out", "plane.h5"]
-    fails(capsys, "probe", "--checkpoint", "run/last.pt", *other, status=1, says="n_samples")
+    fails(capsys, "probe", "--checkpoint", "run/last.pt", *other, status=1, says="images: 20 stored, 30 asked")
     assert Path("plane.h5").read_bytes() == before
 
 

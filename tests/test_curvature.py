@@ -78,7 +78,7 @@ def test_eigenvalues_are_those_of_curvlinops(name: str, operator: str) -> None:
 
 
 class HalfHidden(torch.autograd.Function):
-    """x w, whose backward hides from autograd that the slope in x depends on w."""
+    """x w, whose backward hides from autograd that the slope in x depends on w, where w ends in 2 and nowhere beside it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class HalfHidden(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         x, w = ctx.saved_tensors
-        return gradient * w.detach(), (gradient * x).sum(0)
+        return gradient * (w.detach() if float(w[-1].detach()) == 2.0 else w), (gradient * x).sum(0)
 
 
 class Scaled(nn.Module):
@@ -101,7 +101,7 @@ class Scaled(nn.Module):
         return HalfHidden.apply(self.first(x.flatten(1)), self.scale)
 
 
-def test_a_second_derivative_that_is_no_true_one_is_noticed_by_its_asymmetry() -> None:
+def test_a_second_derivative_that_is_no_true_one_at_the_checkpoint_alone_is_noticed_by_its_asymmetry() -> None:
     assert "unsymmetric" not in curvature(objective_of(mlp()), CurvatureConfig(**QUICK)).attrs["notes"]
     with torch.random.fork_rng():
         torch.manual_seed(0)

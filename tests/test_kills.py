@@ -11,7 +11,7 @@ from kills import BASE, KINDS, Campaign, probe
 def test_a_killed_command_ends_with_the_same_values(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path)
     train = [*BASE, "--epochs", "2", "--stability-every", "3", "--out", "OUT"]
-    plane = probe("plane", "--x=-1:1:9", "--y=-1:1:9", "--full", of=["train-whole/last.pt"])
+    plane = probe("plane", "--x=-1:1:9", "--y=-1:1:9", "--full", "--images", "60", of=["train-whole/last.pt"])
     for kind, command in (("train", train), ("plane", plane)):
         record = campaign.kill(kind, 2, command)
         assert record.total >= 2

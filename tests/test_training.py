@@ -13,7 +13,7 @@ from training_samples import CLASSES, DEVICES, Keeper, Steps, copied, data_set, 
 
 from landscape.data import DataSet, TensorData, subset
 from landscape.errors import InputError
-from landscape.training import EpochReport, Observer, StartReport, TrainingConfig, best_epoch, fit
+from landscape.training import EpochReport, Observer, TrainingConfig, best_epoch, fit
 
 PLAIN = TrainingConfig(epochs=2, batch_size=8, augment=False)
 
@@ -207,14 +207,13 @@ def test_parameters_without_gradient_stay_and_the_others_are_trained_in_place() 
 
 def test_bf16_computes_in_bf16_and_keeps_the_weights_in_fp32() -> None:
     module, seen = network(), set()
-    module[4].register_forward_hook(lambda layer, inputs, output: seen.add(output.dtype))
 
-    class Start(Observer):
-        def on_start(self, report: StartReport) -> None:
-            seen.clear()  # what the run is told by is looked at in fp32
+    def look(layer: nn.Module, inputs: Any, output: Tensor) -> None:
+        if layer is module[4]:  # not one of a copy, which is looked at for what made the training
+            seen.add(output.dtype)
 
-    config = TrainingConfig(epochs=1, precision="bf16", batch_size=25)
-    result = fit(module, data_set(), config, device="cpu", observers=(Start(),))
+    module[4].register_forward_hook(look)
+    result = fit(module, data_set(), TrainingConfig(epochs=1, precision="bf16", batch_size=25), device="cpu")
     assert seen == {torch.bfloat16}
     assert {p.dtype for p in module.parameters()} == {torch.float32}
     assert math.isfinite(result.history[0]["train_loss"])

@@ -73,7 +73,9 @@ def map_leaves(function: Callable[[Any], Any], value: Any) -> Any:
         return {key: map_leaves(function, item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         items = [map_leaves(function, item) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+        # As it stands: a PackedSequence, which is a named tuple, would check what is put into it.
+        kind: Any = type(value)
+        return kind._make(items) if hasattr(value, "_fields") else kind(items)
     return function(value)
 
 

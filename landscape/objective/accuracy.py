@@ -15,6 +15,10 @@ from landscape.objective.losses import SampleLoss
 Metric = Callable[[Any, Any, Tensor | None], Tensor | None]
 
 
+def no_metric(outputs: Any, targets: Any, counted: Tensor | None) -> None:
+    """Where only the loss is asked for."""
+
+
 def per_sample_accuracy(outputs: Any, targets: Any) -> Tensor | None:
     """Whether each sample is classified rightly, ``argmax_c outputs[b, c] == targets[b]``, as booleans ``(B,)``.
 

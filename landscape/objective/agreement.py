@@ -86,12 +86,12 @@ class Agreement:
         return elsewhere(theta, layout), torch.where(self._variances, grown, moved)
 
 
-def elsewhere(vector: Tensor, layout: Layout, step: float = STEP) -> Tensor:
+def elsewhere(vector: Tensor, layout: Layout, *which: int, step: float = STEP) -> Tensor:
     """A point nearby, the same each time and in every memory format: every tensor moves by ``step`` times its root mean square.
 
-    Tensors that are zero move too, as if their size were a tenth.
+    Tensors that are zero move too, as if their size were a tenth. ``which`` of such points.
     """
-    draws = generator(0, "elsewhere")
+    draws = generator(0, "elsewhere", *which)
     drawn = {slot.name: torch.randn(slot.shape, generator=draws) for slot in layout.slots}
     moved = layout.pack(drawn, dtype=vector.dtype, device=vector.device) if drawn else torch.zeros_like(vector)
     steps = layout.views(moved)

@@ -1,10 +1,10 @@
 """Gradients, Hessian and Gauss–Newton products of the mean loss over prepared batches, through whichever engine is in use.
 
 A Hessian product is taken forward over reverse (the directional derivative of the gradient, in one pass of dual numbers): on
-convolutional networks it costs about three gradients, reverse over reverse about four (see docs/performance.md). Where an
-operation has no forward derivative it falls back to reverse over reverse. A product of the generalised Gauss–Newton matrix
-G = 1/N Σ Jᵢᵀ ∇²ℓᵢ Jᵢ, with the Jacobians J of the outputs and ∇²ℓ the loss's Hessian in them, is J v forward, ∇²ℓ on the
-outputs alone, and Jᵀ in reverse.
+convolutional networks it costs about three gradients, reverse over reverse about four (see docs/performance.md). A product of the
+generalised Gauss–Newton matrix G = 1/N Σ Jᵢᵀ ∇²ℓᵢ Jᵢ, with the Jacobians J of the outputs and ∇²ℓ the loss's Hessian in them, is
+J v forward or by reverse passes, ∇²ℓ on the outputs alone, and Jᵀ in reverse. Which way is right for a module is not known here:
+see :mod:`landscape.objective.second_derivatives`.
 
 The engine makes the tensors that are run out of θ, and that is differentiated once a pass: parts are differentiated in the tensors
 that are run, and their sum is pulled back to θ at the end.
@@ -17,162 +17,187 @@ each part.)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.autograd.forward_ad as forward_ad
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_flatten, tree_unflatten  # knows the outputs that other libraries registered
 
 from landscape.errors import InputError
 from landscape.numerics.parameters import Layout
-from landscape.objective.batches import PreparedBatches, batch_rows, map_tensors, split_batch
-from landscape.objective.engines import Engine
+from landscape.objective.accuracy import no_metric
+from landscape.objective.batches import batch_rows, map_tensors, split_batch
+from landscape.objective.operations import taken_apart
 from landscape.objective.runner import Functional, Runner
 from landscape.objective.sizing import derivative_batch, kept_bytes
 
+HESSIAN, GAUSS_NEWTON = "Hessian", "Gauss–Newton matrix"
 FORWARD, REVERSE = "forward over reverse", "reverse over reverse"
 Batch = tuple[Any, Any]
 Tensors = Mapping[str, Tensor]
 # (tensors of θ, what they change by, a part of the samples, N) -> the part's share of a product, tensor by tensor
-Way = Callable[[Tensors, Tensors, Batch, int], list[Tensor]]
+Share = Callable[[Tensors, Tensors, Batch, int], list[Tensor]]
 # the same of all parts: their sum
 Whole = Callable[[Tensors, Tensors, Iterable[Batch], int], list[Tensor]]
-# what torch says where there is no second derivative
-_NOT_TWICE = ("differentiate twice", "derivative for", "does not require grad", "double backward", "double_backward")
+_PLAIN = (type(None), bool, int, float, str)  # what in outputs depends on no parameter
 FEW, MORE = 2, 4  # samples whose difference tells what one sample keeps
+
+
+class Batches(Protocol):
+    """Batches of inputs and targets, the same at every pass; the length is the number of samples."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a product is taken: by a pass of dual numbers or by reverse passes alone, and whether fused operations are
+    :func:`~landscape.objective.operations.taken_apart`.
+    """
+
+    order: str
+    apart: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.order}, fused operations taken apart" if self.apart else self.order
+
+
+# The cheapest first.
+WAYS = (Way(FORWARD), Way(REVERSE), Way(FORWARD, apart=True), Way(REVERSE, apart=True))
 
 
 class Derivatives:
     """Derivatives at a point, of Σ losses / N.
 
     Args:
-        engine: gives the module, and its tensors as a differentiable function of θ.
+        module: what is run.
+        tensors: its tensors as a differentiable function of θ's.
         runner: the loss, the precision and the way of calling.
         layout: of θ.
         wide: the type that batches are summed in.
         whole: never take a batch in parts, because its size is part of the result or was asked for.
     """
 
-    def __init__(self, engine: Engine, runner: Runner, layout: Layout, *, wide: torch.dtype, whole: bool) -> None:
-        self._engine, self._runner, self._layout = engine, runner, layout
-        self._function = Functional(runner, engine.flat.module)
-        self._wide = wide
-        self._whole = whole
+    def __init__(
+        self,
+        module: nn.Module,
+        tensors: Callable[[Tensors], Tensors],
+        runner: Runner,
+        layout: Layout,
+        *,
+        wide: torch.dtype,
+        whole: bool,
+    ) -> None:
+        self.runner, self.layout, self.whole = runner, layout, whole
+        self.module, self._tensors = module, tensors
+        self._function = Functional(runner, module)
+        self.wide = wide
         self._size: int | None = None
         self._looked = False
-        self.mode = FORWARD
 
     def run_by(self, runner: Runner) -> Derivatives:
         """The same with another loss or precision."""
-        return Derivatives(self._engine, runner, self._layout, wide=self._wide, whole=self._whole)
+        return type(self)(self.module, self._tensors, runner, self.layout, wide=self.wide, whole=self.whole)
+
+    def of_module(self, module: nn.Module, constants: Tensors, layout: Layout) -> Derivatives:
+        """The same of a module that is called with the inputs alone."""
+        runner = replace(self.runner, forward=lambda called, inputs: called(inputs), metric=no_metric)
+        return type(self)(module, lambda own: {**constants, **own}, runner, layout, wide=self.wide, whole=True)
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def value(self, theta: Tensor, batches: Batches) -> float:
+        """Σ losses / N at θ."""
+        at = self._function.at(self._tensors(self._leaves(theta, self.layout)))
+        with self.runner.own_randomness(), at as runner:
+            losses = torch.cat([runner.losses(*batch)[0] for batch in batches])
+        return float(losses.to(self.wide).sum()) / len(batches)
 
     @torch.inference_mode(False)
     @torch.enable_grad()
-    def gradient(self, theta: Tensor, batches: PreparedBatches) -> tuple[Tensor, Tensor]:
+    def gradient(self, theta: Tensor, batches: Batches) -> tuple[Tensor, Tensor]:
         """The losses of all samples ``(N,)`` and the gradient ``(n,)`` at θ."""
-        leaves = self._leaves(theta, self._layout)
-        run = self._engine.tensors(leaves)
+        leaves = self._leaves(theta, self.layout)
+        run = self._tensors(leaves)
         inner = _cut(run)
-        sums = _Sums(inner, self._wide)
+        sums = _Sums(inner, self.wide)
         losses = []
-        with self._runner.own_randomness():
+        with self.runner.own_randomness(), self._function.at(inner) as runner:
             for part in self._parts(theta, batches):
-                values = self._function.losses(inner, *part)[0]
+                values = runner.losses(*part)[0]
                 sums.add(_gradients(values.sum() / len(batches), sums.moving))
                 losses.append(values.detach())
         pulled = _vector_jacobian([run[name] for name in sums.moving], leaves, sums.narrow())
-        return torch.cat(losses), self._layout.pack(dict(zip(leaves, pulled, strict=True)), dtype=self._wide)
-
-    def hessian_product(
-        self, theta: Tensor, vector: Tensor, batches: PreparedBatches, names: Sequence[str] | None = None
-    ) -> Tensor:
-        """H(θ) v, shape ``(n,)``; :attr:`mode` says afterwards how it was taken.
-
-        With ``names``, v and the result hold these parameters alone: the product of that diagonal block.
-
-        Raises:
-            InputError: where the module or the loss cannot be differentiated twice.
-        """
-        return self._product(self._forward_over_reverse, self._reverse_over_reverse, theta, vector, batches, names)
-
-    def gauss_newton_product(
-        self, theta: Tensor, vector: Tensor, batches: PreparedBatches, names: Sequence[str] | None = None
-    ) -> Tensor:
-        """G(θ) v, otherwise as :meth:`hessian_product`.
-
-        Raises:
-            InputError: also for outputs that hold no floating-point tensor.
-        """
-        forward = partial(self._part_by_part, self._pushed_forward)
-        return self._product(forward, self._pushed_by_reverse, theta, vector, batches, names)
+        return torch.cat(losses), self.layout.pack(dict(zip(leaves, pulled, strict=True)), dtype=self.wide)
 
     @torch.inference_mode(False)
     @torch.enable_grad()
-    def _product(
+    def product(
         self,
-        forward: Whole,
-        reverse: Way,
+        matrix: str,
+        way: Way,
         theta: Tensor,
         vector: Tensor,
-        batches: PreparedBatches,
-        names: Sequence[str] | None,
+        batches: Batches,
+        names: Sequence[str] | None = None,
     ) -> Tensor:
-        """The product with a pass of dual numbers, or where that cannot be, by reverse passes alone."""
-        layout = self._layout if names is None else self._layout.part(names)
+        """H(θ) v or G(θ) v, shape ``(n,)``; with ``names``, v and the result hold these parameters alone.
+
+        Raises:
+            InputError: for a Gauss–Newton matrix of outputs that hold no floating-point tensor.
+            RuntimeError, NotImplementedError: where an operation has no such derivative.
+        """
+        layout = self.layout if names is None else self.layout.part(names)
         leaves, along = self._leaves(theta, layout), layout.views(vector)
+        # The fused attention kernels have no second derivative; the plain one has.
+        with sdpa_kernel(SDPBackend.MATH), self.runner.own_randomness(), taken_apart(way.apart):
+            parts = self._taken(matrix, way)(leaves, along, self._parts(theta, batches), len(batches))
+        return layout.pack(dict(zip(layout.names, parts, strict=True)), dtype=self.wide)
 
-        def made(way: Whole) -> Tensor:
-            # The fused attention kernels have no second derivative; the plain one has.
-            with sdpa_kernel(SDPBackend.MATH), self._runner.own_randomness():
-                parts = way(leaves, along, self._parts(theta, batches), len(batches))
-            return layout.pack(dict(zip(layout.names, parts, strict=True)), dtype=self._wide)
-
-        if self.mode == FORWARD:
-            try:
-                return made(forward)
-            except (NotImplementedError, RuntimeError):
-                # Not every operation has a forward derivative. If the cause was another, it comes up again below.
-                self.mode = REVERSE
-        try:
-            return made(partial(self._part_by_part, reverse))
-        except (NotImplementedError, RuntimeError) as error:
-            if not any(words in str(error) for words in _NOT_TWICE):
-                raise
-            raise InputError(
-                f"module, loss: cannot be differentiated twice, so they have no curvature ({error}). Expected operations with "
-                "a second derivative; a torch.autograd.Function needs a backward that is differentiable itself."
-            ) from error
+    def _taken(self, matrix: str, way: Way) -> Whole:
+        if matrix == HESSIAN:
+            in_reverse = partial(self._part_by_part, self._reverse_over_reverse)
+            return self._forward_over_reverse if way.order == FORWARD else in_reverse
+        return partial(self._part_by_part, self._pushed_forward if way.order == FORWARD else self._pushed_by_reverse)
 
     def _part_by_part(
-        self, way: Way, leaves: Tensors, along: Tensors, parts: Iterable[Batch], samples: int
+        self, share: Share, leaves: Tensors, along: Tensors, parts: Iterable[Batch], samples: int
     ) -> list[Tensor]:
         """The sum of every part's share of a product."""
-        sums = _Sums(_moving(leaves, along), self._wide)
+        sums = _Sums(_moving(leaves, along), self.wide)
         for part in parts:
-            sums.add(way(leaves, along, part, samples))
+            sums.add(share(leaves, along, part, samples))
         return list(sums.totals)
 
-    def _parts(self, theta: Tensor, batches: PreparedBatches) -> Iterator[Batch]:
+    def _parts(self, theta: Tensor, batches: Batches) -> Iterator[Batch]:
         for batch in batches:
-            if self._whole or batch_rows(batch) <= MORE:
+            if self.whole or batch_rows(batch) <= MORE:
                 yield batch
             else:
                 yield from split_batch(batch, self._part_size(theta, batch))
 
     def _part_size(self, theta: Tensor, batch: Batch) -> int:
         if self._size is None:
-            leaves = self._leaves(theta, self._layout)
+            leaves = self._leaves(theta, self.layout)
 
             def kept(count: int) -> int:
                 own = map_tensors(torch.clone, next(split_batch(batch, count)))  # which the module may write into
-                return kept_bytes(partial(self._losses, leaves, own))
+                return kept_bytes(lambda: self._function.losses(self._tensors(leaves), *own)[0])
 
-            with self._runner.own_randomness():
-                few, more = kept(FEW), kept(MORE)
-            self._size = derivative_batch((more - few) // (MORE - FEW), self._runner.device)
+            try:
+                with self.runner.own_randomness():
+                    few, more = kept(FEW), kept(MORE)
+                self._size = derivative_batch((more - few) // (MORE - FEW), self.runner.device)
+            except RuntimeError:  # the transforms of torch.func that make derivatives let nobody see what is kept
+                self._size = batch_rows(batch)
         return self._size
 
     def _forward_over_reverse(
@@ -182,51 +207,56 @@ class Derivatives:
         H v is how (∂t/∂θ)ᵀ g changes along v, both factors moving.
         """
         with forward_ad.dual_level():
-            run = self._engine.tensors(_duals(leaves, along))
+            run = self._tensors(_duals(leaves, along))
             pairs = {name: forward_ad.unpack_dual(t) for name, t in run.items()}  # type: ignore[no-untyped-call]
             inner = _cut({name: pair.primal for name, pair in pairs.items()})
             changes = {name: pair.tangent.detach() for name, pair in pairs.items() if pair.tangent is not None}
-        first, second = _Sums(inner, self._wide), _Sums(inner, self._wide)
+        first, second = _Sums(inner, self.wide), _Sums(inner, self.wide)
         for part in parts:
-            with forward_ad.dual_level():
-                values = self._function.losses(_duals(inner, changes), *part)[0]
+            with forward_ad.dual_level(), self._function.at(_duals(inner, changes)) as runner:
+                values = runner.losses(*part)[0]
                 gradients, tangents = _unpacked(_gradients(values.sum() / samples, first.moving))
             first.add(gradients)
             second.add(tangents)
         moving = _moving(leaves, along)
         with forward_ad.dual_level():
-            run = self._engine.tensors(_duals(leaves, along))
+            run = self._tensors(_duals(leaves, along))
             weights = [forward_ad.make_dual(*pair) for pair in zip(first.narrow(), second.narrow(), strict=True)]  # type: ignore[no-untyped-call]
             _, tangents = _unpacked(_vector_jacobian([run[name] for name in first.moving], moving, weights))
         return tangents
 
     def _reverse_over_reverse(self, leaves: Tensors, along: Tensors, part: Batch, samples: int) -> list[Tensor]:
         moving = _moving(leaves, along)
-        first = _gradients(self._losses(leaves, part).sum() / samples, moving, create_graph=True)
-        self._refuse_dead_ends(first)
-        slope = torch.stack([(g * along[name]).sum() for g, name in zip(first, moving, strict=True)]).sum()
-        if not slope.requires_grad:
-            return [torch.zeros_like(g) for g in first]
-        return _gradients(slope, moving)
+        with self._function.at(self._tensors(leaves)) as runner:
+            values = runner.losses(*part)[0]
+            first = _gradients(values.sum() / samples, moving, create_graph=True)
+            self._refuse_dead_ends(first)
+            slope = torch.stack([(g * along[name]).sum() for g, name in zip(first, moving, strict=True)]).sum()
+            if not slope.requires_grad:
+                return [torch.zeros_like(g) for g in first]
+            return _gradients(slope, moving)
 
     def _pushed_forward(self, leaves: Tensors, along: Tensors, part: Batch, samples: int) -> list[Tensor]:
-        with forward_ad.dual_level():
-            outputs = Outputs(self._function.outputs(self._engine.tensors(_duals(leaves, along)), part[0]))
-            pairs = [forward_ad.unpack_dual(z) for z in outputs.tensors]  # type: ignore[no-untyped-call]
-            changes = [torch.zeros_like(p.primal) if p.tangent is None else p.tangent.detach() for p in pairs]
-        # Outside, so that what follows carries no tangents.
-        return self._pulled_back([pair.primal for pair in pairs], outputs, changes, leaves, along, part, samples)
+        with ExitStack() as held:
+            with forward_ad.dual_level():
+                runner = held.enter_context(self._function.at(self._tensors(_duals(leaves, along))))
+                outputs = Outputs(runner.wide_outputs(part[0])).differentiable()
+                pairs = [forward_ad.unpack_dual(z) for z in outputs.tensors]  # type: ignore[no-untyped-call]
+                changes = [torch.zeros_like(p.primal) if p.tangent is None else p.tangent.detach() for p in pairs]
+            # Outside, so that what follows carries no tangents.
+            return self._pulled_back([pair.primal for pair in pairs], outputs, changes, leaves, along, part, samples)
 
     def _pushed_by_reverse(self, leaves: Tensors, along: Tensors, part: Batch, samples: int) -> list[Tensor]:
         """J v as the derivative of Jᵀ u, which is linear in u."""
         moving = _moving(leaves, along)
-        outputs = Outputs(self._function.outputs(self._engine.tensors(leaves), part[0]))
-        free = [torch.zeros_like(z, requires_grad=True) for z in outputs.tensors]
-        pulled = _vector_jacobian(outputs.tensors, moving, free, create_graph=True)
-        self._refuse_dead_ends(pulled)
-        slope = torch.stack([(g * along[name]).sum() for g, name in zip(pulled, moving, strict=True)]).sum()
-        changes = _vector_jacobian([slope], dict(enumerate(free)), None) if slope.requires_grad else free
-        return self._pulled_back(outputs.tensors, outputs, changes, leaves, along, part, samples)
+        with self._function.at(self._tensors(leaves)) as runner:
+            outputs = Outputs(runner.wide_outputs(part[0])).differentiable()
+            free = [torch.zeros_like(z, requires_grad=True) for z in outputs.tensors]
+            pulled = _vector_jacobian(outputs.tensors, moving, free, create_graph=True)
+            self._refuse_dead_ends(pulled)
+            slope = torch.stack([(g * along[name]).sum() for g, name in zip(pulled, moving, strict=True)]).sum()
+            changes = _vector_jacobian([slope], dict(enumerate(free)), None) if slope.requires_grad else free
+            return self._pulled_back(outputs.tensors, outputs, changes, leaves, along, part, samples)
 
     def _pulled_back(
         self,
@@ -239,7 +269,7 @@ class Derivatives:
         samples: int,
     ) -> list[Tensor]:
         """Jᵀ ∇²ℓ J v from J v."""
-        bent = outputs.bent(lambda made: self._runner.loss(made, part[1]).sum() / samples, changes)
+        bent = outputs.bent(lambda made: self.runner.loss(made, part[1]).sum() / samples, changes)
         return _vector_jacobian(tensors, _moving(leaves, along), bent)
 
     def _refuse_dead_ends(self, gradients: Sequence[Tensor]) -> None:
@@ -264,38 +294,53 @@ class Derivatives:
     def _leaves(self, theta: Tensor, moving: Layout) -> dict[str, Tensor]:
         """The tensors of θ, of which those of ``moving`` are differentiated."""
         names = set(moving.names)
-        views = self._layout.views(theta).items()
+        views = self.layout.views(theta).items()
         return {name: view.detach().requires_grad_(name in names) for name, view in views}
-
-    def _losses(self, parameters: Tensors, batch: Batch) -> Tensor:
-        return self._function.losses(self._engine.tensors(parameters), *batch)[0]
 
 
 class Outputs:
-    """What a module returned: the floating-point tensors in it, and how a loss takes others in their place.
+    """What a module returned: the floating-point tensors in it, and the same with others in their place.
 
-    Raises:
-        InputError: where there are none.
+    Attributes:
+        tensors: these, in order.
+        opaque: whether there is more that may depend on θ: complex tensors, or objects that nobody told PyTorch how to look into.
     """
 
     def __init__(self, outputs: Any) -> None:
         self._leaves, self._structure = tree_flatten(outputs)
-        self._places = [i for i, x in enumerate(self._leaves) if isinstance(x, Tensor) and x.is_floating_point()]
-        if not self._places:
+        self._kind = type(outputs).__name__
+        held = [leaf.data if isinstance(leaf, PackedSequence) else leaf for leaf in self._leaves]
+        self._places = [i for i, x in enumerate(held) if isinstance(x, Tensor) and x.is_floating_point()]
+        self.tensors: list[Tensor] = [held[place] for place in self._places]
+        others = [x for i, x in enumerate(held) if i not in self._places and not isinstance(x, _PLAIN)]
+        self.opaque = any(not isinstance(x, Tensor) or x.is_complex() for x in others)
+
+    def differentiable(self) -> Outputs:
+        """The same.
+
+        Raises:
+            InputError: where there is no floating-point tensor in them.
+        """
+        if not self.tensors:
             raise InputError(
-                f"module: expected outputs that hold floating-point tensors, got {type(outputs).__name__}. "
+                f"module: expected outputs that hold floating-point tensors, got {self._kind}. "
                 "Say with forward= which tensors the loss is taken of."
             )
-        self.tensors: list[Tensor] = [self._leaves[place] for place in self._places]
+        return self
+
+    def holding(self, tensors: Iterable[Tensor]) -> Any:
+        """The outputs with these in the place of :attr:`tensors`."""
+        leaves = [x.detach() if isinstance(x, Tensor) else x for x in self._leaves]
+        for place, z in zip(self._places, tensors, strict=True):
+            packed = leaves[place]
+            leaves[place] = packed._replace(data=z) if isinstance(packed, PackedSequence) else z
+        return tree_unflatten(leaves, self._structure)
 
     def bent(self, loss: Callable[[Any], Tensor], changes: Sequence[Tensor]) -> list[Tensor]:
         """∇²ℓ u for the changes u of the tensors; zeros where the loss is linear in them."""
         free = [z.detach().requires_grad_() for z in self.tensors]
-        leaves = [x.detach() if isinstance(x, Tensor) else x for x in self._leaves]
-        for place, z in zip(self._places, free, strict=True):
-            leaves[place] = z
         named = dict(enumerate(free))
-        value = loss(tree_unflatten(leaves, self._structure))
+        value = loss(self.holding(free))
         if not value.requires_grad:
             return [torch.zeros_like(z) for z in free]
         first = _gradients(value, named, create_graph=True)

@@ -31,8 +31,9 @@ from landscape.objective.engines import ENGINES, choose_engine
 from landscape.objective.flat_module import Patterns
 from landscape.objective.labels import check_loss_count
 from landscape.objective.losses import loss_name
-from landscape.objective.preparation import Preparation
+from landscape.objective.preparation import Preparation, fixed_batches
 from landscape.objective.runner import PRECISIONS, Runner, call, own_precision
+from landscape.objective.second_derivatives import CheckedDerivatives
 from landscape.objective.side_by_side import side_by_side
 from landscape.objective.spread import clusters
 from landscape.objective.stacked import POINTS, Stacked, may_stack, try_stacked
@@ -159,13 +160,15 @@ class Objective:
             self._fast, shared_out = side_by_side(self._fast, self._batches, made.footprint.layer)
             self.engine_note = "; ".join(filter(None, (self.engine_note, shared_out)))
         del made.outputs  # which may be large
-        self._derivatives = Derivatives(
-            self._engine,
+        derivatives = Derivatives(
+            self._engine.flat.module,
+            self._engine.tensors,
             self._runner,
             self._theta.layout,
             wide=self._wide,
             whole=batch_size is not None or batch_norm == "batch" or self.couples,
         )
+        self._derivatives = CheckedDerivatives(derivatives, self._flat.module)
         self._stacked = self._try_stacked()
 
     def _try_stacked(self) -> Stacked | None:
@@ -368,7 +371,7 @@ class Objective:
             "bn_layers": self.bn_layers,
             "loss_name": self.loss_name,
             **self._said,
-            **({"loss_batches": self._loss_batches()} if self.couples else {}),
+            **({"loss_batches": fixed_batches(self._batches)} if self.couples else {}),
             "precision": self.precision,
             "evaluation_batch_size": self.batch_size,  # batch_size is the training's
             "device": self.device.type,
@@ -376,13 +379,6 @@ class Objective:
             "engine": f"{self.engine_note}; compiled" if self.compiled else self.engine_note,
             "memory_format": "channels_last" if self.channels_last else "contiguous",
         }
-
-    def _loss_batches(self) -> str:
-        count = self._batches.count
-        return (
-            f"the loss couples the samples of a batch: measured over {count} fixed batch{'es' * (count > 1)} of "
-            f"{min(self.batch_size, self.n_samples)} samples, in their order; standard errors are those over the batches"
-        )
 
     def _check_subspace(self, subspace: Subspace) -> None:
         if self.batch_norm == "interpolated" and self._statistics.layout.size and subspace.statistics is None:

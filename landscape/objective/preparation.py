@@ -73,9 +73,7 @@ class Preparation:
             self.flat = self._private_copy(module, run, parameters)
             self.runner = run.of(self.flat.module)
             try:
-                self.footprint = self._footprint()
-                self.batch_size = self.batch_size or evaluation_batch(self.footprint, run.device)
-                self.batches, self.outputs = self._batches()
+                self._run_first()
                 break
             except LandscapeError:
                 raise
@@ -117,6 +115,21 @@ class Preparation:
             use_batch_statistics(flat.module)
         return flat
 
+    def _run_first(self) -> None:
+        """A first batch; with a graph where the module or ``forward`` takes derivatives of its own and fails without."""
+        try:
+            self.footprint = self._footprint()
+            self.batch_size = self.batch_size or evaluation_batch(self.footprint, self.runner.device)
+            self.batches, self.outputs = self._batches()
+        except RuntimeError as error:
+            if self.runner.differentiates:
+                raise
+            self.runner = replace(self.runner, differentiates=True)
+            try:
+                self._run_first()
+            except RuntimeError:
+                raise error from None
+
     def _footprint(self) -> Footprint:
         """From two samples; two, because batch statistics need them."""
         few = self._indices[:2]
@@ -150,3 +163,12 @@ class Preparation:
 
         with torch.no_grad(), runner.own_randomness():
             return couples(runner.loss, runner.widened(outputs), targets, None if self._statistics else again)
+
+
+def fixed_batches(batches: PreparedBatches) -> str:
+    """What a result says of a loss that couples the samples of a batch."""
+    count = batches.count
+    return (
+        f"the loss couples the samples of a batch: measured over {count} fixed batch{'es' * (count > 1)} of "
+        f"{min(batches.batch_size, len(batches))} samples, in their order; standard errors are those over the batches"
+    )

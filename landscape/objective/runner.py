@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.nn.utils.stateless import _reparametrize_module
+from torch.utils._pytree import tree_map
 
 from landscape.numerics.isolation import isolated, seed_modules
 from landscape.numerics.seeds import derive_seed
@@ -46,7 +47,11 @@ def own_precision(module: nn.Module) -> str:
 
 @dataclass(frozen=True)
 class Runner:
-    """How a module is run. ``precision`` bf16 is autocast: weights stay fp32, losses are taken in fp32."""
+    """How a module is run. ``precision`` bf16 is autocast: weights stay fp32, losses are taken in fp32.
+
+    ``differentiates``: its forward takes derivatives of its own (by its inputs, say), which need a graph also where no gradient is
+    asked for.
+    """
 
     module: nn.Module | Callable[..., Any]
     loss: SampleLoss
@@ -54,6 +59,7 @@ class Runner:
     forward: Forward
     precision: str
     device: torch.device
+    differentiates: bool = False
 
     def of(self, module: nn.Module | Callable[..., Any]) -> Runner:
         """The same for another module."""
@@ -61,7 +67,11 @@ class Runner:
 
     def outputs(self, inputs: Any) -> Any:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            return self.forward(self.module, inputs)
+            if not self.differentiates or torch.is_grad_enabled():
+                return self.forward(self.module, inputs)
+            with torch.inference_mode(False), torch.enable_grad():
+                made = self.forward(self.module, inputs)
+            return tree_map(lambda x: x.detach() if isinstance(x, Tensor) else x, made)
 
     def tried(self, inputs: Any) -> Any:
         """The outputs for a first batch, by which ways of running are compared: without gradients, the generators left alone.
@@ -140,27 +150,28 @@ class Functional:
     """A runner's outputs and losses as functions of the tensors of its module, for derivatives and several points at once."""
 
     def __init__(self, runner: Runner, module: nn.Module) -> None:
-        self._runner, self._called = runner, _Called(module, runner.forward)
+        self._called = _Called(module, runner.forward)
+        self._runner = replace(runner, forward=lambda _, inputs: self._called(inputs))
 
     def losses(self, tensors: Mapping[str, Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Tensor | None]:
         """As :meth:`Runner.losses`, with the module's named tensors replaced."""
-        return self._with(tensors).losses(inputs, targets)
+        with self.at(tensors) as runner:
+            return runner.losses(inputs, targets)
 
-    def outputs(self, tensors: Mapping[str, Tensor], inputs: Any) -> Any:
-        """What the loss takes of the module, with its named tensors replaced."""
-        return self._with(tensors).wide_outputs(inputs)
+    @contextlib.contextmanager
+    def at(self, tensors: Mapping[str, Tensor]) -> Iterator[Runner]:
+        """The runner with the module's named tensors replaced while open.
 
-    def _with(self, tensors: Mapping[str, Tensor]) -> Runner:
+        :func:`torch.func.functional_call` gives them back as soon as the module has run; a backward pass that runs parts of it
+        again (``torch.utils.checkpoint``) would meet other weights.
+        """
         replaced = {f"inner.{name}": tensor for name, tensor in tensors.items()}
-
-        def forward(_: Any, inputs: Any) -> Any:
-            return functional_call(self._called, replaced, (inputs,))
-
-        return replace(self._runner, forward=forward)
+        with _reparametrize_module(self._called, replaced, tie_weights=True):
+            yield self._runner
 
 
 class _Called(nn.Module):
-    """A module called in the user's way, so that :func:`torch.func.functional_call` can call it too."""
+    """A module called in the user's way, so that all its tensors can be replaced by their names."""
 
     def __init__(self, inner: nn.Module, forward: Forward) -> None:
         super().__init__()

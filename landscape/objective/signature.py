@@ -33,8 +33,8 @@ ATTRIBUTE = "made_by"  # where a result keeps it
 ALIKE = {"fp64": 1e-9, "fp32": 1e-4, "bf16": 5e-2}
 DERIVED = 10.0  # so much more for gradients, and for directions that are made of them
 CANCELLED = 64.0  # roundings of the outputs, to which a loss far smaller than them is known
-NUDGE = 2.0  # roundings by which weights are nudged
-AMPLIFIED = 30.0  # so much more than that: another machine rounds every operation, and not weights alone
+NUDGE = 32.0  # roundings by which weights are nudged: fewer may be lost in the first operation
+AMPLIFIED = 4.0  # so much more than that: another machine rounds every operation, and not weights alone
 # Far enough for losses to be large also where the checkpoint's are nearly zero, and so hardly known: see elsewhere().
 BESIDE = 0.5
 FEW = 4  # samples whose outputs and gradients are looked at; losses are those of all
@@ -259,7 +259,7 @@ def _unmoved(objective: Objective) -> list[Tensor]:
 
 def _numbers(objective: Objective) -> dict[str, Numbers]:
     theta = objective.theta
-    run, away = _reference(objective), elsewhere(theta.vector, theta.layout, BESIDE)
+    run, away = _reference(objective), elsewhere(theta.vector, theta.layout, step=BESIDE)
     found = _values(run, theta.vector, "at the checkpoint", None)
     try:
         return found | _values(run, away, "beside it", away - theta.vector)
@@ -293,7 +293,10 @@ def _values(objective: Objective, theta: Tensor, where: str, step: Tensor | None
     found = _losses(objective, theta, where, step, outputs)
     if all(one.steady for one in outputs.values()):
         return found | outputs
-    return loosened(found, _losses(objective, close, where, step, outputs)) | outputs
+    known = loosened(found, _losses(objective, close, where, step, outputs))
+    accuracy = known[f"accuracy {where}"]
+    one = max(accuracy.absolute, 1.5 / objective.n_samples)  # a sample whose two best scores are as good as equal
+    return known | outputs | {f"accuracy {where}": replace(accuracy, absolute=one)}
 
 
 def _outputs(objective: Objective, theta: Tensor, where: str) -> dict[str, Numbers]:

@@ -97,7 +97,8 @@ def curvature(
     blocks = layers_of(layout.names) if config.per_layer else {WHOLE: layout.names}
     table = CurvatureTable.empty(config, blocks, layout, objective.theta.vector.dtype)
     # eigenvectors are stored in the order of θ's entries
-    made = signature(objective).also({"kind": "curvature", **vars(config), "channels_last": objective.channels_last})
+    order = {"memory_format": objective.provenance()["memory_format"]}
+    made = signature(objective).also({"kind": "curvature", **vars(config), **order})
     if resume is not None:
         made.check_resume(resume.attrs)
         table.take_up(resume)

@@ -202,7 +202,8 @@ class _Job:
         if self.trainer is None:
             return made
         # bends are stored in the order of θ's entries
-        made = made.also({"curve": vars(self.config), "channels_last": self.objective.channels_last})
+        order = {"memory_format": self.objective.provenance()["memory_format"]}
+        made = made.also({"curve": vars(self.config), **order})
         trained_on = signature(self.trainer).named("training")
         return made.also(trained_on.facts, trained_on.numbers)
 

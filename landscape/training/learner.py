@@ -48,7 +48,7 @@ class Learner:
         try:
             if has_convolutions(self.module):
                 self.module.to(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
-            with self.evaluating():
+            with self._evaluating():
                 return self.runner.tried(map_tensors(torch.clone, self.place(inputs)))  # which a module may write into
         except RuntimeError:
             if not self.channels_last:
@@ -88,13 +88,12 @@ class Learner:
         self.optimizer.step()
         self.updates += 1
 
-    def evaluate(self, batches: Iterable[tuple[Any, Any]], runner: Runner | None = None) -> tuple[float, float | None]:
-        """The loss, and the accuracy or None, over all samples of ``batches`` in evaluation mode, run as usual or by ``runner``."""
-        run = runner or self.runner
-        tally = Tally(run)
-        with self.evaluating(), torch.no_grad(), run.own_randomness():
-            for outputs, targets in run.passes(batches):
-                tally.add(*run.scored(outputs, targets), outputs, targets)
+    def evaluate(self, batches: Iterable[tuple[Any, Any]]) -> tuple[float, float | None]:
+        """The loss, and the accuracy or None, over all samples of ``batches`` in evaluation mode."""
+        tally = self.tally()
+        with self._evaluating(), torch.no_grad(), self.runner.own_randomness():
+            for outputs, targets in self.runner.passes(batches):
+                tally.add(*self.runner.scored(outputs, targets), outputs, targets)
         return tally.means()
 
     def tally(self) -> Tally:
@@ -113,7 +112,7 @@ class Learner:
         return tensor
 
     @contextmanager
-    def evaluating(self) -> Iterator[None]:
+    def _evaluating(self) -> Iterator[None]:
         """Evaluation mode; afterwards training mode again."""
         self.module.eval()
         try:
