@@ -84,8 +84,8 @@ class Way:
     def foot(self) -> tuple[float, float] | None:
         """The mean of the ends' losses and the largest one, between which the barrier lies; None where it cannot be drawn."""
         losses = self.values("loss")
-        height = self.barrier[0]
-        if not np.isfinite(height) or height <= 0:
+        height, _, at = self.barrier
+        if height <= 0 or not np.isfinite([height, at, losses[0], losses[-1]]).all():
             return None
         return float(losses[0] + losses[-1]) / 2, float(losses[0] + losses[-1]) / 2 + height
 

@@ -99,12 +99,13 @@ def _result_lines(path: str | os.PathLike[str], contents: Contents) -> list[str]
 
 def _over_seeds(dataset: xr.Dataset) -> xr.Dataset:
     """One seed's plane, which somebody chose from several, as those are."""
-    if "seed" in dataset.dims or "loss" not in dataset or "x" not in dataset["loss"].dims:
+    if "seed" in dataset.dims or dataset.attrs["kind"] not in ("plane", "trajectory", "curvature_map"):
         return dataset
     seed = [int(dataset["seed"]) if "seed" in dataset.coords else 0]
     without = dataset.drop_vars("seed", errors="ignore")
-    points = {name: one.expand_dims(seed=seed) for name, one in without.data_vars.items() if "x" in one.dims}
-    return without.assign(points)
+    grid = set(dataset["loss"].dims) if "loss" in dataset else {"x", "y"}
+    of_seed = [name for name, one in without.data_vars.items() if grid <= {*one.dims} or name == "direction_cosine"]
+    return without.assign({name: without[name].expand_dims(seed=seed) for name in of_seed})
 
 
 def _completeness(dataset: xr.Dataset, what: str = "points") -> str:

@@ -29,7 +29,9 @@ def sealed_archive(archive: bytes) -> bytes:
     buffer = io.BytesIO(archive)
     with zipfile.ZipFile(buffer, "a") as file:
         folder = file.namelist()[0].partition("/")[0]
-        file.writestr(zipfile.ZipInfo(f"{folder}/{_RECORD}"), _NAME)
+        file.writestr(
+            zipfile.ZipInfo(f"{folder}/{_RECORD}"), b""
+        )  # whose checksum is 0, as in archives without checksums
     buffer.seek(-2, os.SEEK_END)  # the length of the comment ends the archive
     buffer.write(SIZE.to_bytes(2, "little"))
     buffer.write(_NAME + hashlib.sha256(buffer.getbuffer()).digest())

@@ -25,6 +25,7 @@ from landscape.errors import InputError, ResultFileError
 from landscape.store.atomic import atomic_write
 from landscape.store.hdf5 import read_contents, refuse_other
 from landscape.store.reading import Contents, Item
+from landscape.store.schema import check
 
 UNFILLED = -1.0
 _SPLITS = ("train", "test")
@@ -60,7 +61,12 @@ def as_surface(path: str | os.PathLike[str], contents: Contents) -> xr.Dataset:
         )
     names = [f"{split}_{quantity}" for split in splits for quantity in ("loss", "acc")]
     arrays = {name: _array(path, held, name) for name in names if name in held}
-    return _dataset(path, axes, splits, arrays, _text(held["dir_file"].values) if "dir_file" in held else "")
+    long = next((name for name, values in axes.items() if values.ndim != 1), None)
+    if long is not None:
+        raise ResultFileError(f"{path}: {long}coordinates has the shape {axes[long].shape}; expected one axis.")
+    dataset = _dataset(path, axes, splits, arrays, _text(held["dir_file"].values) if "dir_file" in held else "")
+    check(path, dataset)
+    return dataset
 
 
 def export_surface(dataset: xr.Dataset, path: str | os.PathLike[str], *, seed: int | None = None) -> list[str]:

@@ -35,7 +35,8 @@ def save_result(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
     """Store a result as the whole content of ``path``, at once.
 
     NaN and ±inf are values and stay: no variable has a fill value. Types stay too (``int8`` flags are ``int8``).
-    xarray (``open_dataset``, ``open_datatree``), netCDF4 tools and plain h5py read the file.
+    xarray (``open_dataset``, ``open_datatree``), netCDF4 tools and plain h5py read the file. Its last 48 bytes, which those do not
+    look at, are its digest (:mod:`landscape.store.digest`).
 
     Raises:
         InputError: for a data set without the attribute ``kind``, or with a value that netCDF cannot hold.
@@ -51,13 +52,17 @@ def save_result(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
 def load_result(path: str | os.PathLike[str], *, unchecked: bool = False) -> xr.Dataset:
     """The result in memory; the file is closed again, so anything may replace it.
 
+    The file is held against its digest before anything parses it; one that never had a digest, such as xarray's, is parsed in a
+    process of its own. What comes out is held against :mod:`landscape.store.schema`. Real numbers of any byte order are read.
+
     Args:
         path: the file.
         unchecked: take a file that was changed after it was written, as it is now. Its digest is not looked at.
 
     Raises:
-        ResultFileError: where it is missing, empty, cut short, damaged, changed after it was written, not HDF5, or not a
-            result of landscape.
+        ResultFileError: where it is missing, empty, cut short, damaged, changed after it was written, not HDF5, or no result of
+            landscape; where its values lie in other files, or are neither real numbers nor text; where it lacks what a result
+            of its kind has.
     """
     return as_result(path, read_contents(path, unchecked=unchecked))
 

@@ -27,7 +27,7 @@ _AT_POINTS = "loss(grid) status(grid)? loss_standard_error(grid)? accuracy(grid)
 _AT_CHECKPOINT = (
     "checkpoint_loss()? checkpoint_loss_standard_error()? checkpoint_accuracy()? parameter_norm()? gradient_norm()?"
 )
-_DIRECTIONS = "direction_norm(seed direction)? direction_cosine(seed)? direction(direction):text? index(sample)?"
+_DIRECTIONS = "direction_norm([seed] direction)? direction_cosine([seed])? direction(direction):text? index(sample)?"
 _FRAME = f"{_AT_CHECKPOINT} {_DIRECTIONS} seed([seed])?"
 _PLANE = f"{_AT_POINTS} {_FRAME}"
 _ALONG = " ".join(
@@ -125,6 +125,7 @@ _TEXTS = _names(
     "rule precision device units long_name settings training fingerprint precision_deviation_note optimizer landscape_version "
     "torch_version runs to operator"
 )
+_RECIPE = _names("learning_rate batch_size seed epochs weight_decay momentum")
 _JSON = {"settings": dict, "training": dict, "runs": list}
 _WHOLE = _names(
     "status loss_status converged eigenvalue_largest_converged eigenvalue_smallest_converged lower_bound dead path_measured seed "
@@ -181,6 +182,8 @@ def _faults(kind: str, dataset: xr.Dataset) -> Iterator[str]:
     for group in (*_TOGETHER.get(kind, ()), *_ALL_KINDS):
         yield from _incomplete(group, dataset)
     yield from _axes(kind, grid, dataset)
+    if kind == "curvature":
+        yield from _densities(dataset)
     for owner in ("", *dataset.variables):
         attributes = dataset[owner].attrs if owner else dataset.attrs
         yield from _attributes(kind, f" of {owner!r}" if owner else "", attributes)
@@ -208,8 +211,10 @@ def _form(wanted: _Variable, dims: tuple[str, ...], found: xr.DataArray) -> Iter
 
 def _axes(kind: str, grid: tuple[str, ...], dataset: xr.Dataset) -> Iterator[str]:
     """The coordinates of a grid, and every index: each value once."""
-    if _variables(kind)[0].dims == ("grid",) and not {*grid} - {"seed"}:
-        yield f"its values are over ({', '.join(grid)}); expected at least one axis, such as x"
+    if _variables(kind)[0].dims == ("grid",):
+        needed = {"x", "y"} if kind in ("trajectory", "curvature_map") else set()
+        if not {*grid} - {"seed"} or not needed <= {*grid}:
+            yield f"its values are over ({', '.join(grid)}); expected {'y and x' if needed else 'at least one axis, such as x'}"
     for name in grid:
         if name not in dataset.coords:
             yield f"it has no coordinate {name!r}"
@@ -219,6 +224,19 @@ def _axes(kind: str, grid: tuple[str, ...], dataset: xr.Dataset) -> Iterator[str
             yield f"the coordinate {name!r} is not of finite numbers"
         elif not index.is_unique:
             yield f"the coordinate {name!r} has a value twice"
+
+
+def _densities(dataset: xr.Dataset) -> Iterator[str]:
+    """A spectrum's points rise, and its Gaussians have a width."""
+    if (dataset["parameters"] < 1).any():
+        yield "'parameters' holds numbers below 1"
+    if "density_at" in dataset:
+        if (np.diff(dataset["density_at"].values, axis=-1) <= 0).any():
+            yield "'density_at' does not rise"
+        if (dataset[["density", "density_spread"]].to_array() < 0).any():
+            yield "'density' or 'density_spread' holds numbers below 0"
+        if not (dataset["density_variance"].where(dataset["density_at"].notnull().any("point"), 1) > 0).all():
+            yield "'density_variance' holds numbers that are not above 0"
 
 
 def _incomplete(group: str, dataset: xr.Dataset) -> Iterator[str]:
@@ -241,12 +259,15 @@ def _attributes(kind: str, owner: str, attributes: Mapping[Any, Any]) -> Iterato
         **dict.fromkeys(_COUNTS, "a whole number"),
         **dict.fromkeys(_NUMBERS, "a number"),
         **dict.fromkeys(_TEXTS, "text"),
+        **dict.fromkeys(_RECIPE, "text or a finite number"),
     }
     for name, value in attributes.items():
         right = {
             "a whole number": isinstance(value, int) or (isinstance(value, float) and value.is_integer()),
             "a number": isinstance(value, int | float),
             "text": isinstance(value, str),
+            "text or a finite number": isinstance(value, str | int)
+            or (isinstance(value, float) and np.isfinite(value)),
         }
         if not right.get(expected.get(name, ""), True):
             yield f"its attribute {name!r}{owner} is {value!r}; expected {expected[name]}"

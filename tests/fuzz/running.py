@@ -11,12 +11,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fuzz.formats import FORMATS
-
 LIMIT = 10.0
-"""Seconds of processor time after which a file that is not read in a process of its own hangs."""
-DOOR = 3.5
-"""The same for one that is, where the product ends that process."""
+"""Seconds of processor time after which a file hangs."""
 _TESTS = Path(__file__).resolve().parent.parent
 _POLL = 0.5
 _WALL = 20  # times as long, on a machine that is busy with other things
@@ -27,17 +23,15 @@ class Worker:
 
     def __init__(self, folder: Path, seed: int, *, door: bool) -> None:
         self._command = [sys.executable, "-m", "fuzz.worker", str(folder), str(seed), "door" if door else "here"]
-        self._door = door
         self._process: subprocess.Popen[str] | None = None
 
-    def judge(self, name: str, case: int, apart: float = DOOR) -> tuple[str, str]:
+    def judge(self, name: str, case: int) -> tuple[str, str]:
         process = self._started()
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(f"{name} {case}\n")
         process.stdin.flush()
-        contained = FORMATS[name].apart and not self._door
-        line = self._answer(process, apart if contained else LIMIT)
+        line = self._answer(process)
         if line:
             outcome, detail = json.loads(line)
             return outcome, detail
@@ -45,8 +39,7 @@ class Worker:
         if process.returncode == 1:
             raise RuntimeError(f"the harness fails at {name} {case}; python -m fuzz.worker shows why")
         self.end()
-        what = f"crash ({process.returncode})" if ended else "hang"
-        return ("ended by the reader" if contained else what.split()[0]), what
+        return ("crash", str(process.returncode)) if ended else ("hang", "")
 
     def end(self) -> None:
         if self._process is not None:
@@ -67,13 +60,13 @@ class Worker:
         return self._process
 
     @staticmethod
-    def _answer(process: subprocess.Popen[str], limit: float) -> str:
+    def _answer(process: subprocess.Popen[str]) -> str:
         """The worker's line; empty where it has crashed or used up its time."""
         began, used = time.monotonic(), _seconds_of(process.pid)
         with selectors.DefaultSelector() as waiting:
             waiting.register(process.stdout, selectors.EVENT_READ)  # type: ignore[arg-type]
             while not waiting.select(_POLL):
-                if _seconds_of(process.pid) - used > limit or time.monotonic() - began > _WALL * limit:
+                if _seconds_of(process.pid) - used > LIMIT or time.monotonic() - began > _WALL * LIMIT:
                     return ""
         line = process.stdout.readline()  # type: ignore[union-attr]
         if not line:
@@ -90,9 +83,7 @@ def _seconds_of(number: int) -> float:
         return time.monotonic()
 
 
-def judged(
-    worker: Worker, name: str, cases: Sequence[int], log: Path, apart: float = DOOR
-) -> Iterator[tuple[str, str]]:
+def judged(worker: Worker, name: str, cases: Sequence[int], log: Path) -> Iterator[tuple[str, str]]:
     """The outcome of every case; those that the log holds already are not run again."""
     done = {}
     if log.exists():
@@ -101,7 +92,7 @@ def judged(
     with log.open("a") as stream:
         for case in cases:
             if case not in done:
-                done[case] = worker.judge(name, case, apart)
+                done[case] = worker.judge(name, case)
                 stream.write(json.dumps([case, *done[case]]) + "\n")
                 stream.flush()
             yield done[case]

@@ -6,11 +6,14 @@ A line "format number" comes in, a line of JSON goes out.
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
+import signal
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +30,7 @@ class _Watch:
 
     def __init__(self, *, quiet: bool) -> None:
         self.seen: list[str] = []
+        self.quiet = quiet
         if not quiet:
             sys.addaudithook(self._hear)
 
@@ -64,6 +68,34 @@ def judge(folder: Path, seed: int, name: str, case: int, watch: _Watch) -> tuple
     """What came of one file, and why."""
     data, damage, number = changed(folder, seed, name, case)
     expected = _values(folder, name, number)
+    if FORMATS[name].apart and not watch.quiet:
+        return _in_a_fork(lambda: _judged(folder, name, data, damage, expected, watch))
+    return _judged(folder, name, data, damage, expected, watch)
+
+
+def _in_a_fork(judged: Callable[[], tuple[str, str]]) -> tuple[str, str]:
+    """As the product does it, but that the process need not start anew: one that spins or crashes is given up."""
+    import resource
+
+    inlet, outlet = os.pipe()
+    child = os.fork()
+    if not child:
+        used = math.ceil(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
+        resource.setrlimit(resource.RLIMIT_CPU, (used + hdf5._SECONDS, used + hdf5._SECONDS + 1))
+        with os.fdopen(outlet, "w") as answer:
+            answer.write(json.dumps(judged()))
+        os._exit(0)
+    os.close(outlet)
+    with os.fdopen(inlet) as answer:
+        text = answer.read()
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return "ended by the reader", signal.Signals(os.WTERMSIG(status)).name
+    outcome, detail = json.loads(text)
+    return outcome, detail
+
+
+def _judged(folder: Path, name: str, data: bytes, damage: bool, expected: str, watch: _Watch) -> tuple[str, str]:
     path = folder / f"case-{os.getpid()}{FORMATS[name].suffix}"
     path.write_bytes(data)
     watch.seen.clear()

@@ -1,0 +1,150 @@
+"""A result is read where it has what one of its kind has, and otherwise refused in a sentence that names what is missing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import render_samples
+import render_step_samples
+import torch
+import xarray as xr
+from torch import nn
+
+import landscape as ls
+from landscape.errors import LandscapeError, ResultFileError
+from landscape.store import describe, load_result, save_result
+from landscape.store.schema import check
+
+
+def network(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+
+
+@cache
+def objective() -> ls.Objective:
+    samples = torch.randn(24, 4, generator=torch.Generator().manual_seed(0))
+    return ls.Objective(network(0), "cross_entropy", (samples, (samples[:, 0] > 0).long()), device="cpu")
+
+
+MADE: dict[str, Callable[[], xr.Dataset]] = {
+    "plane": lambda: ls.plane(objective(), seeds=[0, 1], x=(-1, 1, 3), y=(-1, 1, 3)),
+    "line": lambda: ls.line(objective(), x=(-1, 1, 3)),
+    "adaptive plane": lambda: render_step_samples.adaptive(render_samples.plane(9, 9)),
+    "path": lambda: ls.path(objective(), network(1), points=3),
+    "curvature": lambda: ls.curvature(objective()),
+    "curvature map": lambda: ls.curvature_map(objective(), x=(-1, 1, 3), y=(-1, 1, 3)),
+    "sharpness": lambda: ls.sharpness(objective()),
+    "topology": lambda: ls.topology(made("plane")),
+    "smoothness": lambda: ls.plane_smoothness(made("plane")),
+    "history": lambda: render_samples.history(3),
+    "flow": lambda: render_step_samples.flow(3, 2),
+    "steps": lambda: render_step_samples.steps(5),
+    "run range": lambda: render_step_samples.run_range(5),
+    "comparison": render_step_samples.comparison,
+}
+
+
+@cache
+def made(name: str) -> xr.Dataset:
+    return MADE[name]()
+
+
+def broken(whole: xr.Dataset) -> dict[str, xr.Dataset]:
+    """The data set without each of its variables and attributes, with text for numbers, and with dimensions that are gone."""
+    found = {f"without {name}": whole.drop_vars(name) for name in whole.variables}
+    for name in whole.attrs:
+        if name != "kind":
+            found[f"without @{name}"] = whole.drop_attrs(deep=False).assign_attrs(
+                {key: value for key, value in whole.attrs.items() if key != name}
+            )
+            found[f"@{name} a list"] = whole.assign_attrs({name: np.arange(3)})
+    for name, variable in whole.data_vars.items():
+        found[f"text in {name}"] = whole.assign({name: (variable.dims, np.full(variable.shape, "x"))})
+    for dim in whole.dims:
+        found[f"one of {dim}"] = whole.isel({dim: 0}, drop=True)
+        found[f"none of {dim}"] = whole.isel({dim: []})
+    return found
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_the_product_makes_is_read_back(tmp_path: Path, name: str) -> None:
+    save_result(made(name), tmp_path / "a.h5")
+    assert load_result(tmp_path / "a.h5").identical(made(name).assign_attrs(load_result(tmp_path / "a.h5").attrs))
+    describe(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_whatever_is_missing_the_file_is_described_and_drawn_or_refused(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused, path = 0, tmp_path / "a.h5"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n")
+    for what, dataset in broken(made(name)).items():
+        try:
+            check("a.h5", dataset)
+        except ResultFileError as error:
+            assert str(error).startswith("a.h5: is no whole result of kind"), what
+            refused += 1
+            continue
+        with monkeypatch.context() as patched:
+            patched.setattr("landscape.store.description.read_contents", lambda _: _Read())
+            patched.setattr("landscape.store.results.as_result", lambda *_, dataset=dataset: dataset)
+            describe(path)
+        if name != "line" or what.startswith("without @"):
+            continue
+        with contextlib.suppress(LandscapeError):
+            ls.interactive(dataset)
+    assert refused > 3, name
+
+
+class _Read:
+    groups: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+    is_result = True
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d.assign_attrs(kind="path"), r"'loss' is over \(seed, y, x\); expected \(path, t\)"),
+        (lambda d: d.drop_vars("x"), "no coordinate 'x'"),
+        (lambda d: d.assign_coords(x=[0.0, 0.0, 1.0]), "'x' has a value twice"),
+        (lambda d: d.assign_coords(x=[0.0, np.nan, 1.0]), "'x' is not of finite numbers"),
+        (lambda d: d.assign_attrs(picture_error=0.1), "'picture_error', and no attribute 'tolerance'"),
+        (lambda d: d.assign_attrs(dead="maybe"), "'dead' is 'maybe'; expected a whole number"),
+        (lambda d: d.assign_attrs(settings="{"), "'settings' is not JSON of a mapping"),
+        (lambda d: d.assign(status=d["status"] + 0.5), "'status' holds values that are no whole numbers"),
+        (lambda d: d.assign(status=d["status"].isel(seed=0)), r"'status' is over \(y, x\); expected \(seed, y, x\)"),
+        (lambda d: d.isel(x=[]), "no values along 'x'"),
+    ],
+)
+def test_the_sentence_names_what_is_wrong(
+    tmp_path: Path, change: Callable[[xr.Dataset], xr.Dataset], words: str
+) -> None:
+    save_result(change(made("plane")), tmp_path / "a.h5")
+    with pytest.raises(ResultFileError, match=words):
+        load_result(tmp_path / "a.h5")
+
+
+def test_kinds_of_other_packages_and_parts_of_a_plane_are_read(tmp_path: Path) -> None:
+    save_result(made("plane"), tmp_path / "whole.h5")
+    whole = load_result(tmp_path / "whole.h5")
+    for number, dataset in enumerate(
+        (
+            xr.Dataset({"anything": ("q", [1.0])}, attrs={"kind": "mine", "dead": "maybe"}),
+            whole.isel(seed=0),
+            whole.isel(seed=0, drop=True),
+            whole.isel(y=1),
+            whole.isel(seed=0, x=1, drop=True),
+            whole.drop_vars("status"),
+        )
+    ):
+        save_result(dataset, tmp_path / f"{number}.h5")
+        xr.testing.assert_identical(load_result(tmp_path / f"{number}.h5"), dataset)
+        assert describe(tmp_path / f"{number}.h5")
