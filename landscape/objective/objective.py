@@ -164,7 +164,7 @@ class Objective:
             self._runner,
             self._theta.layout,
             wide=self._wide,
-            whole=batch_size is not None or batch_norm == "batch" or self.couples,
+            whole=batch_size is not None or batch_norm == "batch" or bool(self.couples),
         )
         self._stacked = self._try_stacked()
 
@@ -368,7 +368,7 @@ class Objective:
             "bn_layers": self.bn_layers,
             "loss_name": self.loss_name,
             **self._said,
-            **({"loss_batches": fixed_batches(self._batches)} if self.couples else {}),
+            **({"loss_batches": fixed_batches(self._batches, self.couples)} if self.couples else {}),
             "precision": self.precision,
             "evaluation_batch_size": self.batch_size,  # batch_size is the training's
             "device": self.device.type,
