@@ -160,7 +160,7 @@ class Objective:
             self._runner,
             self._theta.layout,
             wide=self._wide,
-            whole=batch_size is not None or batch_norm == "batch" or self.couples,
+            whole=batch_size is not None or batch_norm == "batch" or bool(self.couples),
         )
         self._derivatives = CheckedDerivatives(derivatives, self._flat.module)
         self._stacked = self._try_stacked()
@@ -334,10 +334,9 @@ class Objective:
     ) -> Tensor:
         """H(θ) v for the Hessian H of the mean loss over the samples: shape ``(n,)``; see :mod:`landscape.objective.derivatives`.
 
-        Before the first one PyTorch's second derivatives are held against differences of gradients, see
-        :mod:`landscape.objective.product_check`. Under ``reestimated`` the recomputed statistics are held constant; under ``batch`` H
-        flows through them. With ``names``, v and the result hold these parameters alone, in the layout's order: the product of that
-        diagonal block.
+        The first time PyTorch's second derivatives are held against differences, see :mod:`landscape.objective.product_check`.
+        Under ``reestimated`` the recomputed statistics are held constant; under ``batch`` H flows through them. With ``names``, v and
+        the result hold these parameters alone, in the layout's order: the product of that diagonal block.
 
         Raises:
             InputError: where module or loss have no second derivative, or PyTorch a wrong one; the layer is named.
@@ -370,7 +369,7 @@ class Objective:
             "bn_layers": self.bn_layers,
             "loss_name": self.loss_name,
             **self._said,
-            **({"loss_batches": fixed_batches(self._batches)} if self.couples else {}),
+            **({"loss_batches": fixed_batches(self._batches, self.couples)} if self.couples else {}),
             "precision": self.precision,
             "evaluation_batch_size": self.batch_size,  # batch_size is the training's
             "device": self.device.type,

@@ -22,7 +22,7 @@ from landscape.errors import MismatchError
 from landscape.numerics.parameters import Layout
 from landscape.numerics.seeds import generator
 from landscape.objective.agreement import elsewhere
-from landscape.objective.batches import tensors_in
+from landscape.objective.batches import evenly, tensors_in
 
 if TYPE_CHECKING:
     from landscape.objective.objective import Objective
@@ -196,19 +196,13 @@ def vector_numbers(vectors: Mapping[str, Tensor], layout: Layout, precision: str
     return {name: Numbers(tuple(values), relative) for name, values in found.items()}
 
 
-def spread(count: int, few: int) -> Tensor:
-    """``few`` places of ``count``, or all if they are fewer, evenly spaced from the first to the last."""
-    chosen = min(few, count)
-    return torch.arange(chosen) * (count - 1) // max(chosen - 1, 1)
-
-
 def reduced(value: Any, name: str, relative: float) -> dict[str, Numbers]:
     """The first :data:`MOST` tensors in ``value`` as few numbers each: mean, root mean square and :data:`PLACES` entries."""
     found = {}
     for number, tensor in enumerate(tensors_in(value)[:MOST], 1):
         flat = (torch.view_as_real(tensor) if tensor.is_complex() else tensor).detach().reshape(-1).cpu().double()
         if flat.numel():
-            entries = flat[spread(flat.numel(), PLACES)]
+            entries = flat[evenly(flat.numel(), PLACES)]
             values = (float(flat.mean()), float(flat.square().mean().sqrt()), *entries.tolist())
             found[name if number == 1 else f"{name} ({number})"] = Numbers(values, relative)
     return found
@@ -280,7 +274,7 @@ def _reference(objective: Objective) -> Objective:
 
 def _few(objective: Objective) -> Objective:
     """The same over some of its samples, evenly spaced: data is often sorted by class."""
-    return objective.part(spread(objective.n_samples, FEW).to(objective.indices.device))
+    return objective.part(evenly(objective.n_samples, FEW).to(objective.indices.device))
 
 
 def _values(objective: Objective, theta: Tensor, where: str, step: Tensor | None) -> dict[str, Numbers]:
