@@ -41,6 +41,7 @@ FEW = 4  # samples whose outputs and gradients are looked at; losses are those o
 PLACES = 16  # entries of a tensor that are looked at, evenly spaced
 MOST = 8  # tensors of an output
 SHOWN = 3  # differences that an error names
+RESUME_ADVICE = "Measure anew without it, or resume what the same call made."
 _HASHED = {
     "theta": "parameters",
     "unmoved": "buffers, or the parameters that are not moved,",
@@ -151,7 +152,7 @@ class Signature:
         Raises:
             MismatchError: naming what differs.
         """
-        self.check(stored_in(attributes), "resume", "Measure anew without it, or resume what the same call made.")
+        self.check(stored_in(attributes), "resume", RESUME_ADVICE)
 
 
 def _scale(values: Iterable[float]) -> float:
@@ -225,6 +226,14 @@ def loosened(found: Mapping[str, Numbers], again: Mapping[str, Numbers]) -> dict
     return {name: numbers.loosened(again[name].values) if name in again else numbers for name, numbers in found.items()}
 
 
+def few_outputs(objective: Objective, theta: Tensor, where: str) -> dict[str, Numbers]:
+    """What the module gives for :data:`FEW` samples at θ, as few numbers; ``where`` is part of their names."""
+    few = _few(objective)
+    few._load(theta)
+    outputs = few._runner.of(few._engine.flat.module).tried(next(iter(few._batches))[0])
+    return reduced(outputs, f"output {where}", ALIKE[objective.precision])
+
+
 def _facts(objective: Objective) -> dict[str, Any]:
     """What is equal or not. θ and the rest without names, which decide nothing."""
     theta, normalised = objective.theta.views(), objective.batch_norm if objective.bn_layers else None
@@ -283,7 +292,7 @@ def _values(objective: Objective, theta: Tensor, where: str, step: Tensor | None
     Where rounding can pass for a change (statistics of few samples, long recurrences), all are known to what a nudge changes.
     """
     close = nudged(theta)
-    outputs = loosened(_outputs(objective, theta, where), _outputs(objective, close, where))
+    outputs = loosened(few_outputs(objective, theta, where), few_outputs(objective, close, where))
     found = _losses(objective, theta, where, step, outputs)
     if all(one.steady for one in outputs.values()):
         return found | outputs
@@ -291,13 +300,6 @@ def _values(objective: Objective, theta: Tensor, where: str, step: Tensor | None
     accuracy = known[f"accuracy {where}"]
     one = max(accuracy.absolute, 1.5 / objective.n_samples)  # a sample whose two best scores are as good as equal
     return known | outputs | {f"accuracy {where}": replace(accuracy, absolute=one)}
-
-
-def _outputs(objective: Objective, theta: Tensor, where: str) -> dict[str, Numbers]:
-    few = _few(objective)
-    few._load(theta)
-    outputs = few._runner.of(few._engine.flat.module).tried(next(iter(few._batches))[0])
-    return reduced(outputs, f"output {where}", ALIKE[objective.precision])
 
 
 def _losses(
