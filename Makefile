@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test install lint bench clean help
+.PHONY: demo test install lint bench fuzz clean help
 
 help:
 	@echo "make demo   install, then VGG38 with and without BatchNorm: train, probe, draw (a few minutes)"
 	@echo "make test   install with test extras, then the whole suite"
 	@echo "make lint   lint, types and floors"
+	@echo "make fuzz   10,000 damaged and hostile files of each format (an hour; goes on where it was stopped)"
 	@echo "make bench  times and memory against plain PyTorch and other libraries (half an hour, on a quiet machine)"
 
 demo: $(VENV)/.installed
@@ -25,6 +26,9 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.run $(BENCH)
+
+fuzz: $(VENV)/.installed-dev
+	cd tests && $(abspath $(BIN))/python -m fuzz
 
 install: $(VENV)/.installed
 

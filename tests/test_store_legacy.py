@@ -69,6 +69,17 @@ def test_unfilled_points_are_missing_and_not_minus_one(tmp_path: Path) -> None:
     assert float(surface["loss"].min()) >= 5
 
 
+def test_a_name_that_is_no_text_is_imported_and_exported(tmp_path: Path) -> None:
+    write_as_the_tool_does(tmp_path / "s.h5")
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        del file["dir_file"]
+        file.create_dataset("dir_file", data=b"net_weights_\xf8.h5", dtype=h5py.string_dtype())
+    surface = import_surface(tmp_path / "s.h5")
+    save_result(surface, tmp_path / "ours.h5")
+    export_surface(load_result(tmp_path / "ours.h5"), tmp_path / "out.h5")
+    assert surface.attrs["source_direction_file"] == "net_weights_\ufffd.h5"
+
+
 def test_a_measured_nan_stays_a_measurement(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "s.h5", "w") as file:
         file["xcoordinates"], file["train_loss"] = [0.0, 1.0, 2.0], [np.nan, np.inf, -1.0]

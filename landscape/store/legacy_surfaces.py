@@ -217,8 +217,10 @@ def _array(path: str | os.PathLike[str], held: Mapping[str, Item], name: str) ->
 
 
 def _text(values: NDArray[Any]) -> str:
+    """The text; what is not UTF-8 in it, and could not be stored again, is replaced."""
     value = values.item() if values.size == 1 else ""
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    raw = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "replace")
 
 
 def _labels(long_name: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def edited(dice: random.Random, whole: bytes) -> bytes:
         for _ in range(dice.choice((1, 1, 2, 3))):
             try:
                 dice.choice(EDITS)(dice, file)
-            except (KeyError, ValueError, TypeError, OSError, RuntimeError, IndexError):
+            except (KeyError, ValueError, TypeError, OSError, RuntimeError, IndexError, MemoryError):
                 continue
     return buffer.getvalue()
 
