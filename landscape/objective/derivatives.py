@@ -62,7 +62,7 @@ class Derivatives:
         self._wide = wide
         self._whole = whole
         self._size: int | None = None
-        self._looked = False
+        self._looked = self._followed = False
         self.mode = FORWARD
 
     def run_by(self, runner: Runner) -> Derivatives:
@@ -81,6 +81,7 @@ class Derivatives:
         with self._runner.own_randomness():
             for part in self._parts(theta, batches):
                 values = self._function.losses(inner, *part)[0]
+                self._refuse_checkpoints([values])
                 sums.add(_gradients(values.sum() / len(batches), sums.moving))
                 losses.append(values.detach())
         pulled = _vector_jacobian([run[name] for name in sums.moving], leaves, sums.narrow())
@@ -190,6 +191,7 @@ class Derivatives:
         for part in parts:
             with forward_ad.dual_level():
                 values = self._function.losses(_duals(inner, changes), *part)[0]
+                self._refuse_checkpoints([values])
                 gradients, tangents = _unpacked(_gradients(values.sum() / samples, first.moving))
             first.add(gradients)
             second.add(tangents)
@@ -202,7 +204,9 @@ class Derivatives:
 
     def _reverse_over_reverse(self, leaves: Tensors, along: Tensors, part: Batch, samples: int) -> list[Tensor]:
         moving = _moving(leaves, along)
-        first = _gradients(self._losses(leaves, part).sum() / samples, moving, create_graph=True)
+        values = self._losses(leaves, part)
+        self._refuse_checkpoints([values])
+        first = _gradients(values.sum() / samples, moving, create_graph=True)
         self._refuse_dead_ends(first)
         slope = torch.stack([(g * along[name]).sum() for g, name in zip(first, moving, strict=True)]).sum()
         if not slope.requires_grad:
@@ -212,6 +216,7 @@ class Derivatives:
     def _pushed_forward(self, leaves: Tensors, along: Tensors, part: Batch, samples: int) -> list[Tensor]:
         with forward_ad.dual_level():
             outputs = Outputs(self._function.outputs(self._engine.tensors(_duals(leaves, along)), part[0]))
+            self._refuse_checkpoints(outputs.tensors)
             pairs = [forward_ad.unpack_dual(z) for z in outputs.tensors]  # type: ignore[no-untyped-call]
             changes = [torch.zeros_like(p.primal) if p.tangent is None else p.tangent.detach() for p in pairs]
         # Outside, so that what follows carries no tangents.
@@ -221,6 +226,7 @@ class Derivatives:
         """J v as the derivative of Jᵀ u, which is linear in u."""
         moving = _moving(leaves, along)
         outputs = Outputs(self._function.outputs(self._engine.tensors(leaves), part[0]))
+        self._refuse_checkpoints(outputs.tensors)
         free = [torch.zeros_like(z, requires_grad=True) for z in outputs.tensors]
         pulled = _vector_jacobian(outputs.tensors, moving, free, create_graph=True)
         self._refuse_dead_ends(pulled)
@@ -249,17 +255,23 @@ class Derivatives:
         Raises:
             RuntimeError: where there is such a node.
         """
-        nodes = [] if self._looked else [g.grad_fn for g in gradients]
-        seen = set()
-        while nodes:
-            node = nodes.pop()
-            if node is None or node in seen:
-                continue
-            if node.name() == "torch::autograd::Error":
-                raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
-            seen.add(node)
-            nodes += [following for following, _ in node.next_functions]
+        if not self._looked and "torch::autograd::Error" in _node_names(gradients):
+            raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
         self._looked = True
+
+    def _refuse_checkpoints(self, values: Sequence[Tensor]) -> None:
+        """A reentrant checkpoint has gradients in ``backward()`` alone; asked for those of some tensors, autograd takes what is
+        inside it for constant, without a word. The graph is looked through once.
+
+        Raises:
+            InputError: where there is one.
+        """
+        if not self._followed and "CheckpointFunctionBackward" in _node_names(values):
+            raise InputError(
+                "module: calls torch.utils.checkpoint with use_reentrant=True, through which no gradient of single tensors can be "
+                "taken. Expected use_reentrant=False."
+            )
+        self._followed = True
 
     def _leaves(self, theta: Tensor, moving: Layout) -> dict[str, Tensor]:
         """The tensors of θ, of which those of ``moving`` are differentiated."""
@@ -269,6 +281,18 @@ class Derivatives:
 
     def _losses(self, parameters: Tensors, batch: Batch) -> Tensor:
         return self._function.losses(self._engine.tensors(parameters), *batch)[0]
+
+
+def _node_names(values: Sequence[Tensor]) -> set[str]:
+    """What the nodes of the graph are called that ``values`` were computed by."""
+    nodes, seen = [value.grad_fn for value in values], set()
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        nodes += [following for following, _ in node.next_functions]
+    return {node.name() for node in seen}
 
 
 class Outputs:

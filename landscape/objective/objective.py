@@ -56,8 +56,9 @@ class Objective:
             mappings, or as ``forward`` says.
         loss: a name (``cross_entropy``, ``mse``), a ``torch.nn`` loss with its own reduction, or any callable
             ``(outputs, targets) -> values (B, …)`` or ``-> (values, weights)``; see
-            :func:`landscape.objective.torch_losses.per_sample_loss`. A function that couples the samples of a batch is recognised,
-            and measured over fixed batches of ``batch_size`` (128 by default), which are then part of the result.
+            :func:`landscape.objective.torch_losses.per_sample_loss`. One that couples the samples of a batch is recognised, as is a
+            module that does, and measured over fixed batches of ``batch_size`` (128 by default), which are part of the result.
+            One that gives a number for a whole batch needs a ``batch_size``; batches weigh by their samples.
         data: a :class:`landscape.data.Data`, a pair of tensors ``(inputs, targets)``, or anything with ``__len__`` and
             ``__getitem__``. Used without augmentation.
         batch_norm: ``frozen``, ``interpolated``, ``reestimated`` or ``batch``; see :mod:`landscape.objective.batch_norm`. Always
@@ -120,7 +121,7 @@ class Objective:
         self._dtype = PRECISIONS[self.precision]
         self._wide = torch.float32 if self.device.type == "mps" else torch.float64  # MPS has no float64
         self.data = as_data(data).to(self.device)
-        measured = per_sample_loss(loss, self.device, self._dtype)
+        measured = replace(per_sample_loss(loss, self.device, self._dtype), of_batches=batch_size is not None)
         self._said = {
             "loss_function": measured.words,
             "forward": described(forward or call),
