@@ -10,6 +10,8 @@ import pytest
 import torch
 from networks import conv_net, images
 from torch import Tensor, nn
+from torch.nn.utils import prune
+from torch.utils.checkpoint import checkpoint
 
 import landscape as ls
 from landscape.errors import InputError
@@ -282,3 +284,60 @@ def test_a_loss_that_draws_is_no_loss_that_keeps_something() -> None:
         return each(outputs + torch.randn_like(outputs), targets)
 
     assert ls.Objective(linear(), noisy, (X, Y), device="cpu").evaluate().loss > 0
+
+
+def overlap(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Dice, as it is written: one number for a batch."""
+    found, wanted = outputs.softmax(1)[:, 1], (targets == 1).double()
+    return 1 - (2 * (found * wanted).sum() + 1) / (found.sum() + wanted.sum() + 1)
+
+
+@pytest.mark.parametrize("size", [7, N])
+def test_one_number_for_a_batch_is_measured_over_batches_of_the_size_that_was_given(size: int) -> None:
+    module = linear()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = ls.Objective(module, overlap, (X, Y), batch_size=size, device="cpu")
+    assert any("one number for a whole batch" in str(one.message) for one in said) == (size < N)
+    each_part = [overlap(module(x), y) * len(y) for x, y in zip(X.split(size), Y.split(size), strict=True)]
+    expected = torch.stack(each_part).sum() / N
+    assert found.evaluate().loss == pytest.approx(float(expected.detach()), rel=1e-12)
+    assert f"fixed batch{'es' * (size < N)} of {size} samples" in found.provenance()["loss_batches"]
+    slope = torch.autograd.grad(expected, list(module.parameters()))
+    gradient = found.gradient().vector.views()
+    for name, part in zip(dict(module.named_parameters()), slope, strict=True):
+        torch.testing.assert_close(gradient[name], part, rtol=1e-9, atol=1e-12)
+    with pytest.raises(InputError, match=r"one number for a whole batch.*batch_size=128"):
+        ls.Objective(module, overlap, (X, Y), device="cpu")
+    with pytest.raises(InputError, match=r"were broadcast.*targets\[:, None\]"):
+        ls.Objective(linear(1), lambda o, t: (o - t).square().mean(), (X, X[:, 0]), batch_size=size, device="cpu")
+
+
+def test_what_cannot_be_measured_says_what_can() -> None:
+    pruned = nn.Sequential(nn.Linear(6, 3))
+    prune.l1_unstructured(pruned[0], "weight", 0.5)
+    pruned(X.float())
+    for module, loss, data, message in (
+        (linear(), lambda o, t: torch.complex(o[:, 0], o[:, 1]), (X, Y), r"real numbers.*complex128"),
+        (linear(), "cross_entropy", (X.to_sparse(), Y), r"dense tensors.*to_dense"),
+        (nn.Linear(6, 3, device="meta"), "cross_entropy", (X, Y), r"weight is on the meta device"),
+        (pruned, "cross_entropy", (X.float(), Y), r"prune\.remove"),
+    ):
+        with pytest.raises(InputError, match=message):
+            ls.Objective(module, loss, data, device="cpu")
+
+
+def test_a_reentrant_checkpoint_whose_gradient_would_be_zero_is_refused() -> None:
+    def saving(module: nn.Module, inputs: Tensor) -> Any:
+        return checkpoint(module, inputs.clone().requires_grad_(), use_reentrant=True)
+
+    found = ls.Objective(linear(), data=(X, Y), forward=saving, device="cpu")
+    along = torch.ones_like(found.theta.vector)
+    for wanted in (found.gradient, lambda: found.hessian_product(along), lambda: found.gauss_newton_product(along)):
+        with pytest.raises(InputError, match="use_reentrant=False"):
+            wanted()
+
+
+def test_one_number_for_a_batch_that_leaves_samples_out_is_refused_also_where_a_size_is_given() -> None:
+    with pytest.raises(InputError, match=r"one number for a whole batch.*return \(values, weights\)"):
+        ls.Objective(linear(), lambda o, t: F.cross_entropy(o, t, ignore_index=2), (X, Y), batch_size=7, device="cpu")

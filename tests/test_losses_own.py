@@ -41,7 +41,7 @@ def test_weights_of_every_token_give_the_mean_over_those_that_count_and_the_accu
     found = objective(masked, targets, (5, CLASSES)).evaluate()
     scores, kept = Scores((5, CLASSES))(INPUTS).detach(), targets >= 0
     assert found.loss == pytest.approx(float(F.cross_entropy(scores[kept], targets[kept])), rel=1e-12)
-    assert found.accuracy == pytest.approx(float((scores.argmax(-1) == targets)[kept].double().mean()), rel=1e-6)
+    assert found.accuracy == pytest.approx(float((scores.argmax(-1) == targets)[kept].double().mean()), rel=1e-14)
 
 
 def test_the_standard_error_of_a_ratio_is_that_of_its_bootstrap_over_samples() -> None:
@@ -191,9 +191,10 @@ class Wrapped(nn.Module):
 
 
 @pytest.mark.parametrize("loss", [Wrapped(), lambda o, t: F.cross_entropy(o, t, weight=WEIGHT)])
-def test_one_number_for_a_batch_is_refused_and_the_advice_gives_the_users_number(loss: Any) -> None:
+@pytest.mark.parametrize("size", [None, 5])
+def test_one_number_for_a_batch_is_refused_and_the_advice_gives_the_users_number(loss: Any, size: int | None) -> None:
     with pytest.raises(InputError, match=r"one number for a whole batch.*return \(values, weights\)"):
-        objective(loss, labels())
+        objective(loss, labels(), batch_size=size)
 
     def advised(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         return F.cross_entropy(outputs, targets, reduction="none"), WEIGHT[targets]

@@ -52,6 +52,8 @@ def as_data(obj: Any, name: str | None = None) -> Data:
 
 
 def _tensor(leaf: Any) -> Any:
+    if isinstance(leaf, Tensor) and leaf.layout != torch.strided:
+        raise InputError(f"data: expected dense tensors, got one of layout {leaf.layout}. Give tensor.to_dense().")
     if not isinstance(leaf, np.ndarray):
         return leaf
     try:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from landscape.errors import InputError
@@ -58,7 +59,7 @@ class Accuracy:
         right: Tensor = outputs.argmax(axis) == targets
         if self.counting:
             return _fraction(right & _counted(targets, counted, outputs.shape[axis]))
-        return right if right.ndim == 1 else right.flatten(1).float().mean(1)
+        return right if right.ndim == 1 else _fraction(right)
 
     def classes(self, outputs: Any, targets: Any) -> int | None:
         """How many classes the outputs have scores for; None where there are none."""
@@ -122,4 +123,6 @@ def _like(counted: Tensor, labels: Tensor) -> Tensor:
 
 
 def _fraction(labels: Tensor) -> Tensor:
-    return labels.float() if labels.ndim == 1 else labels.flatten(1).float().mean(1)
+    """How many are true, of all that a sample has; in float64 where the device has it, so that sums of fractions are counts."""
+    counts = labels if labels.ndim == 1 else labels.flatten(1).sum(1)
+    return counts.to(torch.float32 if labels.device.type == "mps" else torch.float64) / (labels[:1].numel() or 1)

@@ -6,6 +6,7 @@ Where they do, a value depends on how samples are batched, and batches are part 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,12 +18,14 @@ from torch.utils._pytree import tree_flatten, tree_map
 from landscape.errors import InputError
 from landscape.objective.batches import batch_rows, map_tensors, split_batch, tensors_in
 from landscape.objective.flat_module import converted
-from landscape.objective.losses import SampleLoss
+from landscape.objective.losses import SampleLoss, check_values, samples_of
 from landscape.objective.runner import Runner
 from landscape.objective.trial import alike, copied, shapes
 from landscape.objective.watched import Broadcasts, Draws
 
 PAIR = 2
+WEIGHED = 16  # samples of which it is asked what they weigh
+WEIGHTS_ALIKE, CLEARLY_APART = 1e-2, 1e-3
 
 
 def module_couples(runner: Runner, inputs: Any) -> bool:
@@ -109,6 +112,66 @@ def loss_couples(loss: SampleLoss, outputs: Any, targets: Any, again: Callable[[
                 _refuse_pairs(loss, outputs, targets, samples)
                 return True
     return False
+
+
+def of_batches(loss: SampleLoss, outputs: Any, targets: Any) -> bool:
+    """Whether a user's loss gives one number for a whole batch, of outputs and targets that were not broadcast.
+
+    Raises:
+        InputError: where they were.
+    """
+    with torch.no_grad():
+        made = loss.function(*tree_map(copied, (outputs, targets)))
+        if not isinstance(made, Tensor) or made.ndim:
+            return False
+        refuse_broadcast(loss, outputs, targets)
+    return True
+
+
+def refuse_weighted(loss: SampleLoss, outputs: Any, targets: Any) -> None:
+    """Refuse one number for a batch that is a weighted mean, whose value over all samples is no mean over batches.
+
+    Raises:
+        InputError: saying how it is returned instead.
+    """
+    if _can_be_cut(outputs, samples_of(targets)) and _is_weighted(loss, outputs, targets):
+        check_values(loss.function(*tree_map(copied, (outputs, targets))))
+
+
+def _is_weighted(loss: SampleLoss, outputs: Any, targets: Any) -> bool:
+    """Whether one number for a batch is a mean of its samples' own, with weights that differ and that outputs do not move.
+
+    Of such a mean the value over all samples can be had. A weight relative to the first sample's follows from the number for both
+    together: (f₀ − f₀ᵢ) / (f₀ᵢ − fᵢ).
+    """
+    try:
+        here, beside = (_relative_weights(loss, o, targets) for o in (outputs, tree_map(_rolled, outputs)))
+    except Exception:  # of any kind: it is the user's code, which may need more than one sample
+        return False
+    known = here.isfinite() & beside.isfinite()
+    here, beside = here[known], beside[known]
+    fixed = bool((here >= 0).all()) and torch.allclose(here, beside, rtol=WEIGHTS_ALIKE)
+    return fixed and bool(((here - 1).abs() > WEIGHTS_ALIKE).any())
+
+
+def _relative_weights(loss: SampleLoss, outputs: Any, targets: Any) -> Tensor:
+    """NaN where two numbers are too close to tell; 0 for a sample that has no number alone, as nothing of it counts."""
+
+    def of(*places: int) -> float:
+        some = torch.tensor(places)
+        return float(loss.function(*(tree_map(lambda leaf: leaf[some.to(leaf.device)], v) for v in (outputs, targets))))
+
+    single = [of(place) for place in range(min(samples_of(targets), WEIGHED))]
+    reference = next(place for place, alone in enumerate(single) if alone == alone)
+    first, found = single[reference], []
+    for place, alone in enumerate(single):
+        both = of(reference, place)
+        if alone != alone and both == first:
+            found.append(0.0)
+            continue
+        near = min(abs(both - alone), abs(first - both)) < CLEARLY_APART * abs(first - alone)
+        found.append(math.nan if near or first == alone else (first - both) / (both - alone))
+    return torch.tensor(found, dtype=torch.float64)
 
 
 def _differ(loss: SampleLoss, whole: tuple[Any, Any], alone: tuple[Any, Any], part: slice) -> bool:

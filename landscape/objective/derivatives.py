@@ -101,7 +101,7 @@ class Derivatives:
         self._function = Functional(runner, module)
         self.wide = wide
         self._size: int | None = None
-        self._looked = False
+        self._looked = self._followed = False
 
     def run_by(self, runner: Runner) -> Derivatives:
         """The same with another loss or precision."""
@@ -133,6 +133,7 @@ class Derivatives:
         with self.runner.own_randomness(), self._function.at(inner) as runner:
             for part in self._parts(theta, batches):
                 values = runner.losses(*part)[0]
+                self._refuse_checkpoints([values])
                 sums.add(_gradients(values.sum() / len(batches), sums.moving))
                 losses.append(values.detach())
         pulled = _vector_jacobian([run[name] for name in sums.moving], leaves, sums.narrow())
@@ -215,6 +216,7 @@ class Derivatives:
         for part in parts:
             with forward_ad.dual_level(), self._function.at(_duals(inner, changes)) as runner:
                 values = runner.losses(*part)[0]
+                self._refuse_checkpoints([values])
                 gradients, tangents = _unpacked(_gradients(values.sum() / samples, first.moving))
             first.add(gradients)
             second.add(tangents)
@@ -229,6 +231,7 @@ class Derivatives:
         moving = _moving(leaves, along)
         with self._function.at(self._tensors(leaves)) as runner:
             values = runner.losses(*part)[0]
+            self._refuse_checkpoints([values])
             first = _gradients(values.sum() / samples, moving, create_graph=True)
             self._refuse_dead_ends(first)
             slope = torch.stack([(g * along[name]).sum() for g, name in zip(first, moving, strict=True)]).sum()
@@ -241,6 +244,7 @@ class Derivatives:
             with forward_ad.dual_level():
                 runner = held.enter_context(self._function.at(self._tensors(_duals(leaves, along))))
                 outputs = Outputs(runner.wide_outputs(part[0])).differentiable()
+                self._refuse_checkpoints(outputs.tensors)
                 pairs = [forward_ad.unpack_dual(z) for z in outputs.tensors]  # type: ignore[no-untyped-call]
                 changes = [torch.zeros_like(p.primal) if p.tangent is None else p.tangent.detach() for p in pairs]
             # Outside, so that what follows carries no tangents.
@@ -251,6 +255,7 @@ class Derivatives:
         moving = _moving(leaves, along)
         with self._function.at(self._tensors(leaves)) as runner:
             outputs = Outputs(runner.wide_outputs(part[0])).differentiable()
+            self._refuse_checkpoints(outputs.tensors)
             free = [torch.zeros_like(z, requires_grad=True) for z in outputs.tensors]
             pulled = _vector_jacobian(outputs.tensors, moving, free, create_graph=True)
             self._refuse_dead_ends(pulled)
@@ -279,23 +284,41 @@ class Derivatives:
         Raises:
             RuntimeError: where there is such a node.
         """
-        nodes = [] if self._looked else [g.grad_fn for g in gradients]
-        seen = set()
-        while nodes:
-            node = nodes.pop()
-            if node is None or node in seen:
-                continue
-            if node.name() == "torch::autograd::Error":
-                raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
-            seen.add(node)
-            nodes += [following for following, _ in node.next_functions]
+        if not self._looked and "torch::autograd::Error" in _node_names(gradients):
+            raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
         self._looked = True
+
+    def _refuse_checkpoints(self, values: Sequence[Tensor]) -> None:
+        """A reentrant checkpoint has gradients in ``backward()`` alone; asked for those of some tensors, autograd takes what is
+        inside it for constant, without a word. The graph is looked through once.
+
+        Raises:
+            InputError: where there is one.
+        """
+        if not self._followed and "CheckpointFunctionBackward" in _node_names(values):
+            raise InputError(
+                "module: calls torch.utils.checkpoint with use_reentrant=True, through which no gradient of single tensors can be "
+                "taken. Expected use_reentrant=False."
+            )
+        self._followed = True
 
     def _leaves(self, theta: Tensor, moving: Layout) -> dict[str, Tensor]:
         """The tensors of θ, of which those of ``moving`` are differentiated."""
         names = set(moving.names)
         views = self.layout.views(theta).items()
         return {name: view.detach().requires_grad_(name in names) for name, view in views}
+
+
+def _node_names(values: Sequence[Tensor]) -> set[str]:
+    """What the nodes of the graph are called that ``values`` were computed by."""
+    nodes, seen = [value.grad_fn for value in values], set()
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        nodes += [following for following, _ in node.next_functions]
+    return {node.name() for node in seen}
 
 
 class Outputs:

@@ -109,13 +109,19 @@ def _private_copy(module: nn.Module) -> nn.Module:
             f"module: {type(module).__name__} is TorchScript, which is not looked into; expected the module that it was "
             "made of. Build that, and load the weights: module.load_state_dict(torch.jit.load(file).state_dict())."
         )
+    held = [*module.named_parameters(), *module.named_buffers()]
+    if empty := [name for name, tensor in held if tensor.is_meta]:
+        raise InputError(
+            f"module: {empty[0]} is on the meta device and has no values. Give it some: module.to_empty(device='cpu'), then "
+            "module.load_state_dict(…)."
+        )
     try:
         private = copy.deepcopy(module)
     except Exception as error:
         raise InputError(
             f"module: {type(module).__name__} cannot be copied ({error}). It is never evaluated in place, so that it stays as "
             "it is. A tensor computed from parameters and kept as an attribute is the usual cause: compute it in forward(), "
-            "or use torch.nn.utils.parametrizations."
+            "or use torch.nn.utils.parametrizations; after torch.nn.utils.prune, prune.remove(layer, 'weight')."
         ) from error
     for parameter in private.parameters():
         parameter.grad = None

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten
 
 from landscape.errors import InputError
 
@@ -48,6 +49,7 @@ class SampleLoss:
         count: which labels count at all.
         takes: what it takes: ``labels`` against scores ``(B, C, …)``, targets of the outputs' ``shape``, or anything.
         whole: the torch loss with its own reduction, to be held against.
+        of_batches: whether one number for a whole batch is taken for the value of each of its samples.
         scale: N / Σ w, or N for a loss that divides by nothing, where they are known; None to take those of each batch.
         samples: N, where the scale is known.
     """
@@ -60,6 +62,7 @@ class SampleLoss:
     count: Callable[[Tensor], Tensor] | None = None
     takes: Literal["labels", "shape", "anything"] = "anything"
     whole: nn.Module | None = None
+    of_batches: bool = False
     scale: float | None = None
     samples: int = 0
 
@@ -77,7 +80,9 @@ class SampleLoss:
             return Parts(values if values.ndim == 1 else values.flatten(1).mean(1), None, None)
         if self.own and isinstance(values, tuple | list) and len(values) == 2:
             return _weighted(*values)
-        _check_values(values)
+        if self.of_batches and isinstance(values, Tensor) and values.ndim == 0:
+            values = values.expand(samples_of(targets))
+        check_values(values)
         counted, weights = self.counted(targets), self.weights_of(targets)
         if self.divisor == "elements" or (self.divisor == "weights" and weights is None and self.scale is None):
             return Parts(values if values.ndim == 1 else values.flatten(1).mean(1), None, counted)
@@ -142,6 +147,11 @@ class SampleLoss:
         return replace(self, divisor=divisor, weigh=None, count=None)
 
 
+def samples_of(targets: Any) -> int:
+    """How many samples a batch of targets has."""
+    return next(len(leaf) for leaf in tree_flatten(targets)[0] if isinstance(leaf, Tensor) and leaf.ndim)
+
+
 def summed(values: Tensor) -> Tensor:
     """Each sample's values ``(B, …)`` added up, ``(B,)``."""
     return values if values.ndim == 1 else values.flatten(1).sum(1)
@@ -149,7 +159,7 @@ def summed(values: Tensor) -> Tensor:
 
 def _weighted(values: Any, weights: Any) -> Parts:
     """Of a user's ``(values, weights)``: weights of every value, or one a sample."""
-    _check_values(values)
+    check_values(values)
     shapes = isinstance(weights, Tensor) and weights.shape in (values.shape, values.shape[:1])
     if not shapes:
         raise InputError(
@@ -162,19 +172,23 @@ def _weighted(values: Any, weights: Any) -> Parts:
     return Parts(values.flatten(1).mean(1) * weights, weights, weights != 0)
 
 
-def _check_values(values: Any) -> None:
+def check_values(values: Any) -> None:
+    """Refuse what is not one real value a sample."""
     if (isinstance(values, Tensor) and values.ndim == 0) or isinstance(values, float | int):
         raise InputError(
             f"loss: expected one value a sample, a tensor of shape (B,) or (B, …), got {_describe(values)}, one number for a whole "
             "batch, from which the loss over all samples does not follow. Give a torch.nn loss itself, or return the values "
             "before they are averaged; where the average is weighted (class weights, ignored labels, padding) return "
             "(values, weights), of which Σ weights·values / Σ weights is taken. A loss of a batch as a whole (Dice, say) is "
-            "returned once for each sample, value.expand(len(targets)), and measured over fixed batches."
+            "measured over fixed batches of a size that an objective is given, batch_size=128, or that return it once for each "
+            "sample, value.expand(len(targets))."
         )
     if not isinstance(values, Tensor):
         raise InputError(
             f"loss: expected one value a sample, a tensor of shape (B,) or (B, …), or (values, weights), got {_describe(values)}."
         )
+    if values.is_complex():
+        raise InputError(f"loss: expected real numbers, got values of {values.dtype}. Return their .abs() or .real.")
 
 
 def _describe(values: object) -> str:

@@ -57,8 +57,9 @@ class Objective:
             mappings, or as ``forward`` says.
         loss: a name (``cross_entropy``, ``mse``), a ``torch.nn`` loss with its own reduction, or any callable
             ``(outputs, targets) -> values (B, …)`` or ``-> (values, weights)``; see
-            :func:`landscape.objective.torch_losses.per_sample_loss`. A function that couples the samples of a batch is recognised,
-            and measured over fixed batches of ``batch_size`` (128 by default), which are then part of the result.
+            :func:`landscape.objective.torch_losses.per_sample_loss`. One that couples the samples of a batch is recognised, as is a
+            module that does, and measured over fixed batches of ``batch_size`` (128 by default), which are part of the result.
+            One that gives a number for a whole batch needs a ``batch_size``; batches weigh by their samples.
         data: a :class:`landscape.data.Data`, a pair of tensors ``(inputs, targets)``, or anything with ``__len__`` and
             ``__getitem__``. Used without augmentation.
         batch_norm: ``frozen``, ``interpolated``, ``reestimated`` or ``batch``; see :mod:`landscape.objective.batch_norm`. Always
@@ -115,7 +116,7 @@ class Objective:
         self._dtype = PRECISIONS[self.precision]
         self._wide = torch.float32 if self.device.type == "mps" else torch.float64  # MPS has no float64
         self.data = as_data(data).to(self.device)
-        measured = per_sample_loss(loss, self.device, self._dtype)
+        measured = replace(per_sample_loss(loss, self.device, self._dtype), of_batches=batch_size is not None)
         self._said = {
             "loss_function": measured.words,
             "forward": described(forward or call),
@@ -334,9 +335,8 @@ class Objective:
     ) -> Tensor:
         """H(θ) v for the Hessian H of the mean loss over the samples: shape ``(n,)``; see :mod:`landscape.objective.derivatives`.
 
-        The first time PyTorch's second derivatives are held against differences, see :mod:`landscape.objective.product_check`.
-        Under ``reestimated`` the recomputed statistics are held constant; under ``batch`` H flows through them. With ``names``,
-        v and the result hold these parameters alone, in the layout's order: the product of that diagonal block.
+        The first is held against differences, see :mod:`landscape.objective.product_check`. Under ``reestimated`` the recomputed
+        statistics are constant; under ``batch`` H flows through them. With ``names``, v and the result hold these parameters alone.
 
         Raises:
             InputError: where module or loss have no second derivative, or PyTorch a wrong one; the layer is named.

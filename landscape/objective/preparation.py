@@ -15,7 +15,7 @@ from landscape.objective.agreement import elsewhere
 from landscape.objective.batch_norm import use_batch_statistics
 from landscape.objective.batches import PreparedBatches, evenly, map_tensors, split_batch
 from landscape.objective.convolutions import unfilter_convolutions
-from landscape.objective.coupling import loss_couples, module_couples
+from landscape.objective.coupling import loss_couples, module_couples, of_batches, refuse_weighted
 from landscape.objective.engines import ENGINES
 from landscape.objective.flat_module import FlatModule, Patterns, has_convolutions
 from landscape.objective.labels import check_fit, check_labels
@@ -93,12 +93,20 @@ class Preparation:
                 # Some modules call .view() on their weights or features, which the channels-last layout does not allow.
                 if not self.channels_last or not isinstance(error, RuntimeError):
                     raise not_run(module, *data.batch(indices[:2]), error) from error
+        self._of_batches = False
         self._try()
         self.couples = self._coupled()
         if self.couples:
             self.head, self.batch_size = self.head[:0], batch_size or FIXED_BATCH
             self.batches, self.outputs = self._batches()
         self.fixed: dict[str, Tensor] = {}
+        if self._of_batches and self.batches.count > 1:
+            warnings.warn(
+                f"loss: gives one number for a whole batch; measured is its mean over {self.batches.count} fixed batches of "
+                f"{self.batch_size} samples, which is not its value for all samples together where that is no plain mean. Where it "
+                "is a weighted mean return (values, weights).",
+                stacklevel=4,
+            )
         wide = self.runner.widened(self.outputs)
         self.runner, self.spread = settled(self.runner, self.batches, wide, coupled=bool(self.couples))
         if parameters is None and "requires_grad" in self.flat.selection:
@@ -177,6 +185,7 @@ class Preparation:
         if runner.loss.own:
             named = dict(self._module.named_parameters())
             moving = {name: named[name].detach() for name in self.flat.layout.names}
+            self._of_batches = of_batches(runner.loss, outputs, targets)
             with runner.own_randomness():
                 refuse_other_sources(runner.loss, outputs, targets, parts, moving)
 
@@ -191,6 +200,10 @@ class Preparation:
         if not runner.loss.own:
             return ""
         outputs = runner.tried(map_tensors(torch.clone, inputs))
+        if self._of_batches:
+            with torch.no_grad(), runner.own_randomness():
+                refuse_weighted(runner.loss, runner.widened(outputs), targets)
+            return "the loss"
         # Bf16 rounds by how many samples run together, so that its first batch says nothing.
         first = [] if runner is not self.runner else [(*next(iter(self.batches)), self.outputs)]
         tried = any(self._loss_couples(runner, *batch) for batch in ((inputs, targets, outputs), *first))
