@@ -295,6 +295,40 @@ def test_the_same_training_after_an_edit_of_values_is_refused_and_after_another_
     assert (here / "run" / "last.pt").read_bytes() == last
 
 
+STUDY = "".join(
+    f"[[runs]]\nmodel = '{file}:net'\ndata = '{file}:data'\nloss = '{file}:loss'\nepochs = 1\nbatch_size = 20\n"
+    for file in ("own.py", "other.py")
+)
+STUDY += "[[probes]]\nkind = 'line'\nx = '-9:9:3'\n"
+
+
+def test_a_study_after_an_edit_goes_on_with_what_is_still_its_own_and_says_what_is_not(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(here)
+    (here / "other.py").write_text(OWN)
+    (here / "mine.toml").write_text(STUDY)
+    command = ("study", "mine.toml", "--device", "cpu")
+    assert run(capsys, *command).status == 0
+    made = {path: path.read_bytes() for path in here.rglob("*.h5")}
+    assert len(made) == 6
+    far = ('reduction="none")', 'reduction="none").clamp(max=4.0)')
+    for edit, refused, kept in (
+        (EDITS["loss"], "own.py-net-.*: other code, .* made it: the loss for", 3),
+        (EDITS["forward"], "own.py-net-.*: other code, .* made it: the loss for", 3),
+        (far, "line of own.py:net.*-line-.*: other code, .* made it: the loss at x = -?9 was", 5),
+    ):
+        written(here, edit)
+        finished = fails(capsys, *command, status=1, says="Remove ")
+        assert len(re.findall("failed:", finished.err)) == 1
+        assert re.search(f"failed: .*{refused}", " ".join(finished.err.split()))
+        named = " ".join(finished.out.split())
+        assert named.count(".h5") == kept
+    written(here, SAME)
+    assert run(capsys, *command).status == 0
+    assert {path: path.read_bytes() for path in here.rglob("*.h5")} == made
+
+
 class Kept(Observer):
     state: dict[str, Any]
 

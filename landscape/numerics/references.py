@@ -141,7 +141,8 @@ def _run_file(argument: str, path: Path) -> ModuleType:
     if not path.is_file():
         raise InputError(f"{argument}: no file {str(path)!r}; expected path/to/file.py:function.")
     try:
-        version = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:12]
+        written = f"{path}{path.stat().st_mtime_ns}".encode()
+        version = hashlib.sha256(written + path.read_bytes()).hexdigest()[:12]
     except OSError as error:
         raise InputError(f"{argument}: {str(path)!r} cannot be read: {error.strerror}.") from error
     name = f"landscape_reference_{path.stem}_{version}"

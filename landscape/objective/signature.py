@@ -2,7 +2,8 @@
 
 Facts are hashes of θ, of what is not moved and of the data, and choices by name. Values are what the function gives: loss, metric,
 outputs and gradient, at the checkpoint and beside it. Any edit of a user's code that changes them is noticed, whichever file it is
-in; one that does not (a comment, another name, the same sum written otherwise) is not.
+in; one that does not (a comment, another name, the same sum written otherwise) is not. What acts only further away is told by
+points that a result holds: see :mod:`landscape.objective.again`.
 """
 
 from __future__ import annotations
