@@ -75,7 +75,7 @@ def test_a_result_comes_back_identical_with_types_labels_and_attributes(tmp_path
 )
 def test_every_number_comes_back_bit_for_bit(tmp_path: Path, values: np.ndarray) -> None:
     dims = tuple("abc"[: values.ndim])
-    save_result(xr.Dataset({"loss": (dims, values)}, attrs={"kind": "plane"}), tmp_path / "a.h5")
+    save_result(xr.Dataset({"loss": (dims, values)}, attrs={"kind": "values"}), tmp_path / "a.h5")
     read = load_result(tmp_path / "a.h5")["loss"].values
     assert read.dtype == values.dtype
     assert read.tobytes() == values.tobytes()
@@ -345,7 +345,7 @@ with ResultFile(sys.argv[1], {"a": 1}) as file:
     file.existing()
     for number in itertools.count():
         values = np.full((300, 300), float(number))
-        file.save(xr.Dataset({"loss": (("y", "x"), values)}, attrs={"kind": "plane", "number": number}))
+        file.save(xr.Dataset({"loss": (("y", "x"), values)}, attrs={"kind": "values", "number": number}))
         print(number, flush=True)
 """
 
