@@ -196,7 +196,9 @@ SAME = ("return factor() *", "# said otherwise\n    k = factor()\n    return k *
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # of helper.py: it is told from others by the second it was written in
+    monkeypatch.setattr(
+        sys, "dont_write_bytecode", True
+    )  # of helper.py: it is told from others by the second it was written in
     written(tmp_path)
     return tmp_path
 

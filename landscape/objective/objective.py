@@ -335,8 +335,8 @@ class Objective:
         """H(θ) v for the Hessian H of the mean loss over the samples: shape ``(n,)``; see :mod:`landscape.objective.derivatives`.
 
         The first time PyTorch's second derivatives are held against differences, see :mod:`landscape.objective.product_check`.
-        Under ``reestimated`` the recomputed statistics are held constant; under ``batch`` H flows through them. With ``names``, v and
-        the result hold these parameters alone, in the layout's order: the product of that diagonal block.
+        Under ``reestimated`` the recomputed statistics are held constant; under ``batch`` H flows through them. With ``names``,
+        v and the result hold these parameters alone, in the layout's order: the product of that diagonal block.
 
         Raises:
             InputError: where module or loss have no second derivative, or PyTorch a wrong one; the layer is named.
