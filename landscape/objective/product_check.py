@@ -42,7 +42,8 @@ from landscape.objective.pieces import (
     with_loss,
 )
 
-FEW = 4  # samples: batch statistics of two would leave nothing to differentiate
+FEW = 2  # samples
+TOGETHER = 4  # where they may depend on each other: batch statistics of two would leave nothing to differentiate
 BESIDE = 1, 2  # which points beside θ; what is refused was seen at both
 AS_RUN = 0.02  # how far the product as it is run may be from that in double precision, of its size
 FOLLOWS = 100.0  # or how many times as far as the gradient is
@@ -73,7 +74,7 @@ def right_way(
         InputError: naming the layer, where the differences tell and none agrees.
     """
     exact = run.run_by(replace(run.runner, precision="fp32")) if run.runner.precision == "bf16" else run
-    few = next(split_batch(next(iter(batches)), FEW))
+    few = next(split_batch(next(iter(batches)), TOGETHER if run.whole else FEW))
     for dtype in dict.fromkeys((torch.float64, theta.dtype)):
         try:
             return _Check(exact, plain, matrix, few, theta, dtype, names).way(ways)
