@@ -128,9 +128,11 @@ class Running:
         sys.stdout.flush()
         sys.stderr.flush()
         self._begun = time.monotonic()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS.keys() - {signal.SIGKILL})
         self.process = os.fork()
         if not self.process:
             _child(arguments, folder)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.status: int | None = None
 
     def wait(self, seconds: float = LONGEST) -> int | None:
@@ -155,8 +157,10 @@ class Running:
 def _child(arguments: Sequence[str], folder: Path) -> None:
     status = 70
     try:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        # A signal that comes before the command listens ends it as it ends a process that starts: with nothing done.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(ENDS[signal.SIGTERM]))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS.keys())
         os.chdir(folder)
         with Path("log.txt").open("a", buffering=1) as log:
             os.dup2(log.fileno(), 1)

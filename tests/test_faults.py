@@ -132,10 +132,15 @@ class Place:
 def test_a_system_call_that_fails_leaves_a_whole_file_and_a_sentence(
     tmp_path: Path, kind: str, number: int, fresh: bool
 ) -> None:
-    place, seen = Place.of(SAVES[kind], tmp_path), set()
+    fail_in_turn(Place.of(SAVES[kind], tmp_path), kind, number, fresh, CHANGING + LOOKING * (number == errno.EIO))
+
+
+def fail_in_turn(place: Place, kind: str, number: int, fresh: bool, calls: list[tuple[Any, str]]) -> int:
+    """How many calls there are; each fails once."""
+    seen = set()
     for at in itertools.count(1):
         place.reset(fresh)
-        faults = Faults(at, fails_with(number), CHANGING + LOOKING * (number == errno.EIO))
+        faults = Faults(at, fails_with(number), calls)
         with pytest.MonkeyPatch.context() as patch:
             faults.install(patch)
             try:
@@ -154,6 +159,7 @@ def test_a_system_call_that_fails_leaves_a_whole_file_and_a_sentence(
         assert place.path.read_bytes() == place.new
     assert {"open", "write", "fsync", "close", "replace"} <= seen
     assert ("flock" in seen) == ("result" in kind)
+    return at - 1
 
 
 @pytest.mark.parametrize(
@@ -162,12 +168,16 @@ def test_a_system_call_that_fails_leaves_a_whole_file_and_a_sentence(
 def test_a_kill_at_any_system_call_leaves_a_whole_file_and_the_next_save_tidies_up(
     tmp_path: Path, kind: str, fresh: bool
 ) -> None:
-    place = Place.of(SAVES[kind], tmp_path)
+    assert kill_in_turn(Place.of(SAVES[kind], tmp_path), fresh, CHANGING) > 7
+
+
+def kill_in_turn(place: Place, fresh: bool, calls: list[tuple[Any, str]]) -> int:
+    """How many calls there are; each is the last of a process."""
     for at in itertools.count(1):
         place.reset(fresh)
         child = os.fork()
         if not child:
-            Faults(at, dies).install(pytest.MonkeyPatch())
+            Faults(at, dies, calls).install(pytest.MonkeyPatch())
             place.save(place.path, 9.0)
             os._exit(0)
         ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -178,7 +188,20 @@ def test_a_kill_at_any_system_call_leaves_a_whole_file_and_the_next_save_tidies_
         place.save(place.path, 9.0)
         assert place.path.read_bytes() == place.new
         assert place.leftovers() == []
-    assert at > 8
+    return at - 1
+
+
+@pytest.mark.slow
+def test_every_system_call_of_every_save(tmp_path: Path) -> None:
+    failures = kills = 0
+    for number, (kind, fresh) in enumerate(itertools.product(SAVES, (True, False))):
+        (tmp_path / str(number)).mkdir()
+        place = Place.of(SAVES[kind], tmp_path / str(number))
+        for error in (errno.EIO, errno.ENOSPC, errno.EINTR):
+            failures += fail_in_turn(place, kind, error, fresh, CHANGING + LOOKING)
+        kills += kill_in_turn(place, fresh, CHANGING + LOOKING)
+    print(f"{failures} failures, {kills} kills")
+    assert (failures, kills) > (500, 150)
 
 
 def test_a_short_write_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

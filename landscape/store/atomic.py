@@ -76,8 +76,10 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         if too_long or max(_size(target), _size(temporary)) >= _limit(folder, "PC_PATH_MAX", 4096):
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         trial = folder / temporary.name
-        trial.open("xb").close()
-        trial.unlink()
+        try:
+            trial.open("xb").close()
+        finally:
+            _discard(trial)
     except OSError as error:
         raise write_error(path, error) from error
 
@@ -156,9 +158,16 @@ def _replace(target: Path, data: bytes) -> None:
             os.close(descriptor)
         temporary.replace(target)
     except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        _discard(temporary)
         raise
+
+
+def _discard(temporary: Path) -> None:
+    """Remove what was made on the way; a disk that refuses is asked once more."""
+    for _ in range(2):
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+            return
 
 
 def _keep_permissions(target: Path, descriptor: int) -> None:
