@@ -274,3 +274,18 @@ def test_a_script_without_a_guard_reads_files_without_a_digest(tmp_path: Path) -
     script.write_text("import landscape as ls\nprint(ls.load('a.h5').attrs['kind'])\n")
     told = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert told.stdout == "plane of mine\n", told.stderr
+
+
+@pytest.mark.parametrize(("name", "value"), [("scale_factor", "text"), ("add_offset", "x"), ("_Encoding", "nothing")])
+def test_attributes_that_cannot_be_decoded_are_refused_where_the_file_is_read(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    def fill(file: h5py.File) -> None:
+        file.attrs["kind"] = "mine"
+        file["a"] = np.full((2,), b"ab") if name == "_Encoding" else np.ones(2)
+        file["a"].make_scale("a")
+        file["a"].attrs[name] = value
+
+    (tmp_path / "a.h5").write_bytes(h5_bytes(fill))
+    with pytest.raises(ResultFileError, match="do not fit together"):
+        load_result(tmp_path / "a.h5")
