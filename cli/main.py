@@ -7,11 +7,12 @@ import io
 import os
 import shlex
 import sys
+from typing import NoReturn
 
 import click
 
 from landscape.numerics.allocation import share_free_memory
-from landscape.numerics.stopping import was_cut
+from landscape.numerics.stopping import asked, was_cut
 
 from .signals import Stopped, stoppable
 
@@ -82,9 +83,9 @@ def _run(arguments: list[str]) -> None:
     try:
         landscape.main(args=arguments, prog_name="landscape", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
-        _stopped("Interrupted", 130, arguments)
+        _stopped(KeyboardInterrupt, arguments)
     except Stopped as stop:
-        _stopped(stop.word, 128 + stop.number, arguments)
+        _stopped(type(stop), arguments)
     except click.ClickException as error:
         from landscape.printable import printable
 
@@ -99,24 +100,28 @@ def _run(arguments: list[str]) -> None:
     except Exception as error:
         if "--debug" in arguments:
             raise
-        _fail(error)
+        _fail(error, arguments)
 
 
-def _stopped(word: str, status: int, arguments: list[str]) -> None:
+def _stopped(stop: type[BaseException], arguments: list[str]) -> NoReturn:
+    word, status = (stop.word, 128 + stop.number) if issubclass(stop, Stopped) else ("Interrupted", 130)
     kept = "saved before" if was_cut() else "measured"
     _stop(f"{word}; what was {kept} is kept. To go on: landscape {shlex.join(arguments)}", status)
 
 
-def _fail(error: Exception) -> None:
+def _fail(error: Exception, arguments: list[str]) -> None:
     from landscape.errors import InputError, LandscapeError
 
     if isinstance(error, LandscapeError):
         _stop(f"Error: {error}", 2 if isinstance(error, InputError) else 1)
+    stop = asked()
+    if stop is not None:  # what a signal does to processes that load the user's data, say, which are sent it too
+        _stopped(stop, arguments)
     name = type(error).__name__
     _stop(f"Error: {name}: {error}\nThis was not foreseen; run again with 'landscape --debug …' to see where.", 1)
 
 
-def _stop(message: str, status: int) -> None:
+def _stop(message: str, status: int) -> NoReturn:
     from landscape.printable import printable_lines
 
     click.echo(printable_lines(message), err=True)

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
@@ -51,10 +51,10 @@ def stoppable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    listener = _Listener()
-    before = {
-        number: signal.getsignal(number) for name in (*_STOPS, "SIGALRM") if (number := _number(name)) is not None
-    }
+    numbers = [number for name in (*_STOPS, "SIGALRM") if (number := _number(name)) is not None]
+    # None: somebody's handler in C, which could not be put back.
+    before = {number: handler for number in numbers if (handler := signal.getsignal(number)) is not None}
+    listener = _Listener(before)
     sys.unraisablehook = listener.on_unraisable
     stopping.forget()
     try:
@@ -73,7 +73,8 @@ def stoppable() -> Iterator[None]:
 class _Listener:
     """What has been asked for by signals so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Mapping[signal.Signals, Any]) -> None:
+        self._before = before
         self.unraisablehook = sys.unraisablehook
         self._process = os.getpid()
         self._stop: type[BaseException] = KeyboardInterrupt
@@ -82,7 +83,7 @@ class _Listener:
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a process that a library has forked: not ours to look after
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, self._before[signal.Signals(number)])
             signal.raise_signal(number)
             return
         if self._since is not None:
@@ -93,7 +94,7 @@ class _Listener:
         stopping.ask(self._stop)
         if number == _number("SIGHUP"):
             _speak_to_nobody()
-        if hasattr(signal, "setitimer"):
+        if _number("SIGALRM") in self._before:
             signal.signal(signal.SIGALRM, self._on_second)
             signal.setitimer(signal.ITIMER_REAL, SECOND, SECOND)
         if not stopping.looks():
@@ -114,7 +115,7 @@ class _Listener:
             self.unraisablehook(lost)
 
     def end(self) -> None:
-        if self._since is not None and hasattr(signal, "setitimer"):
+        if self._since is not None and _number("SIGALRM") in self._before:
             signal.setitimer(signal.ITIMER_REAL, 0)
         self._since = None
 

@@ -1,98 +1,26 @@
-"""Small modules in double precision, one for each of some 180 differentiable operations that parameters and samples both reach."""
+"""Small modules in double precision, one for each of 181 differentiable operations, which parameters and samples both reach."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from operation_kinds import (
+    OPERATIONS,
+    add,
+    layer,
+    matrix,
+    of_each,
+    pointwise,
+    positive,
+    symmetric,
+)
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, rnn
 
-SAMPLES = 5
-OPERATIONS: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {}
-
-
-class Operation(nn.Module):
-    """``function(x, *parameters)`` as a module."""
-
-    def __init__(self, function: Callable[..., Tensor], shapes: tuple[tuple[int, ...], ...], **layers: nn.Module):
-        super().__init__()
-        self.function = function
-        self.weights = nn.ParameterList([nn.Parameter(0.5 * torch.randn(shape)) for shape in shapes])
-        self.layers = nn.ModuleDict(layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x, *self.weights, *self.layers.values())
-
-
-@contextlib.contextmanager
-def drawn(seed: int = 0) -> Iterator[None]:
-    """PyTorch draws from this seed, and makes double precision, while open."""
-    before = torch.get_default_dtype()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        torch.set_default_dtype(torch.float64)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(before)
-
-
-def add(name: str, function: Callable[..., Tensor], inputs: tuple[int, ...], *shapes: tuple[int, ...]) -> None:
-    def build() -> tuple[nn.Module, Tensor]:
-        with drawn():
-            return Operation(function, shapes), torch.randn(SAMPLES, *inputs)
-
-    OPERATIONS[name] = build
-
-
-def layer(
-    name: str,
-    make: Callable[[], nn.Module],
-    inputs: tuple[int, ...],
-    call: Callable[[Tensor, nn.Module], Tensor] = lambda x, made: made(x),
-) -> None:
-    """A layer of torch.nn, after a product with parameters of one's own so that its inputs move too."""
-
-    def build() -> tuple[nn.Module, Tensor]:
-        with drawn():
-            return Operation(lambda x, w, made: call(x * w, made), (inputs,), made=make()), torch.randn(
-                SAMPLES, *inputs
-            )
-
-    OPERATIONS[name] = build
-
-
-def pointwise(name: str, function: Callable[[Tensor], Tensor]) -> None:
-    """Of products with a matrix: positive and negative numbers up to about two."""
-    add(name, lambda x, w: function(x @ w), (3,), (3, 4))
-
-
-def positive(name: str, function: Callable[[Tensor], Tensor]) -> None:
-    add(name, lambda x, w: function(F.softplus(x @ w) + 0.3), (3,), (3, 4))
-
-
-def matrix(name: str, function: Callable[[Tensor], Any]) -> None:
-    """Of a matrix of parameters, and one for each sample, near a multiple of the identity."""
-
-    def applied(x: Tensor, w: Tensor) -> Tensor:
-        both = torch.cat([w[None], w + 0.3 * torch.tanh(x[:, :, None] * w)]) + 2 * torch.eye(3)
-        found = function(both)
-        parts = found if isinstance(found, tuple | list) else [found]
-        flat = torch.cat(
-            [torch.view_as_real(p).flatten(1) if p.is_complex() else p.reshape(len(p), -1) for p in parts], 1
-        )
-        return flat[1:] + flat[:1]
-
-    add(name, applied, (3,), (3, 3))
-
-
-def symmetric(name: str, function: Callable[[Tensor], Any]) -> None:
-    matrix(name, lambda a: function(a @ a.mT + torch.diag(torch.tensor([0.1, 0.7, 1.9]))))
-
+__all__ = ["OPERATIONS"]
 
 # Products
 add("matmul", lambda x, w, u: torch.matmul(torch.matmul(x, w), u), (3,), (3, 4), (4, 2))
@@ -296,26 +224,18 @@ for name, moved in MOVED.items():
     pointwise(name, lambda a, moved=moved: torch.tanh(moved(torch.tanh(a))).square())
 
 # Functions of a number
-NAMES = """
-gelu silu mish softplus elu selu celu
-hardswish hardtanh softshrink tanhshrink logsigmoid hardsigmoid rrelu glu
-"""
-for name in NAMES.split():
-    pointwise(name, lambda a, f=getattr(F, name): f(a * 1.1) * a[:, :1])
+SHAPED = (
+    "gelu silu mish softplus elu selu celu hardswish hardtanh softshrink tanhshrink logsigmoid hardsigmoid rrelu glu"
+)
+of_each(pointwise, F, SHAPED, lambda f, a: f(a * 1.1) * a[:, :1])
 pointwise("gelu tanh", lambda a: F.gelu(a, approximate="tanh"))
 pointwise("prelu", lambda a: F.prelu(a, a[0].mean().reshape(1)) * a)
-for name in ["sigmoid", "tanh", "atan", "erf", "sin", "exp", "expm1", "sinc", "i0", "square", "abs", "relu"]:
-    pointwise(name, lambda a, f=getattr(torch, name): f(a) * a + f(a[:, :1]))
-for name in ["erfcx", "i1", "log_ndtr", "bessel_j0"]:
-    pointwise(
-        f"special {name}",
-        lambda a, f=getattr(torch.special, name), e=name: f(a.square() + 0.1 if e == "erfcx" else a) * a,
-    )
-for name in ["lgamma", "digamma", "log", "sqrt", "rsqrt", "reciprocal"]:
-    positive(name, lambda a, f=getattr(torch, name): f(a).sin() * a)
+SMOOTH = "sigmoid tanh atan erf sin exp expm1 sinc i0 square abs relu"
+of_each(pointwise, torch, SMOOTH, lambda f, a: f(a) * a + f(a[:, :1]))
+of_each(positive, torch.special, "erfcx i1 log_ndtr bessel_j0", lambda f, a: f(a) * a)
+of_each(positive, torch, "lgamma digamma log sqrt rsqrt reciprocal", lambda f, a: f(a).sin() * a)
 pointwise("polygamma", lambda a: torch.polygamma(1, a.square() + 0.5) * a)
-for name in ["acos", "erfinv"]:
-    pointwise(name, lambda a, f=getattr(torch, name): f(0.9 * torch.tanh(a)) * a)
+of_each(pointwise, torch, "acos erfinv", lambda f, a: f(0.9 * torch.tanh(a)) * a)
 pointwise("logit", lambda a: torch.logit(torch.sigmoid(a) * 0.9) * a)
 pointwise("clamp", lambda a: a.clamp(-0.5, 0.6) * a)
 pointwise("logaddexp", lambda a: torch.logaddexp(a.flip(1), a) * a)
@@ -338,8 +258,8 @@ for p in (1.0, 2.0, 3.0):
     add(f"cdist {p:g}", lambda x, w, p=p: torch.cdist(torch.tanh(x @ w), w, p=p), (3,), (3, 3))
 pointwise("pairwise_distance", lambda a: F.pairwise_distance(a.tanh(), a.flip(1))[:, None])
 pointwise("cosine_similarity", lambda a: F.cosine_similarity(a.tanh(), a.flip(1))[:, None] * a)
-for name in ("smooth_l1_loss", "huber_loss", "mse_loss", "l1_loss", "soft_margin_loss", "poisson_nll_loss"):
-    pointwise(name, lambda a, f=getattr(F, name): f(a.sin(), a.flip(1).detach().sign() * 0.3, reduction="none") * a)
+LOSSES = "smooth_l1_loss huber_loss mse_loss l1_loss soft_margin_loss poisson_nll_loss"
+of_each(pointwise, F, LOSSES, lambda f, a: f(a.sin(), a.flip(1).detach().sign() * 0.3, reduction="none") * a)
 pointwise("binary_cross_entropy", lambda a: F.binary_cross_entropy(a.sigmoid(), a.flip(1).sigmoid(), reduction="none"))
 pointwise("bce with logits", lambda a: F.binary_cross_entropy_with_logits(a, a.flip(1).sigmoid(), reduction="none"))
 pointwise(

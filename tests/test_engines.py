@@ -230,6 +230,6 @@ def test_the_batch_size_follows_from_the_largest_layer_and_is_remembered() -> No
     inputs = torch.randn(300, 3, 16, 16, generator=generator(0, "images"))
     objective = Objective(net, "cross_entropy", (inputs, torch.arange(300) % 4), device="cpu")
     largest = 2 * 32 * 16 * 16 * 4  # bytes a sample of the input and output of a convolution at full size
-    found = footprint(objective._runner, inputs[:2], 2)
+    found, _ = footprint(objective._runner, inputs[:2], 2)
     assert found.layer == largest
     assert objective.provenance()["evaluation_batch_size"] == evaluation_batch(found, torch.device("cpu")) == 128

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 from landscape.errors import InputError
 from landscape.models import MODELS, NORMS, build_model, fitting_options, mlp, vgg
+from landscape.numerics.references import call_reference
 
 DEPTHS = (8, 14, 20, 26, 32, 38)
 
@@ -286,6 +288,16 @@ def test_a_file_or_a_module_in_the_working_folder_gives_the_same_model(
     assert torch.equal(from_file.get_parameter("layer.weight"), from_module.get_parameter("layer.weight"))
     assert parameters(build_model(f"{own.name}:Net", width=5, classes=4)) == 5 * 4 + 4
     assert sys.path == path
+
+
+def test_an_edit_of_equal_length_within_a_second_is_run(tmp_path: Path) -> None:
+    """By length and second bytecode would be taken for that of the edited file."""
+    file = tmp_path / "quick.py"
+    for value in (1, 2):
+        file.write_text(f"def value():\n    return {value}\n")
+        os.utime(file, (1e9, 1e9))
+        assert call_reference("model", f"{file}:value", {}) == value
+    assert not (tmp_path / "__pycache__").exists()
 
 
 def test_a_file_is_run_once_a_version(own: Path) -> None:

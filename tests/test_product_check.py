@@ -11,7 +11,7 @@ import pytest
 import torch
 from curvature_samples import OPERATORS, mlp, objective_of
 from networks import conv_net, images, tiny_transformer
-from operations import drawn
+from operation_kinds import drawn
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 

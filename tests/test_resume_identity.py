@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 import landscape as ls
 from landscape.errors import MismatchError
 from landscape.probes.trajectory import trajectory
-from landscape.store import load_result, save_result
+from landscape.store import load_checkpoint, load_result, save_result
 from landscape.training import EpochReport, Observer, TrainingConfig, fit
 
 SMALL = {"x": (-1, 1, 3), "y": (-1, 1, 3)}
@@ -195,7 +196,9 @@ SAME = ("return factor() *", "# said otherwise\n    k = factor()\n    return k *
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # it is told from others by the second it was written in
+    monkeypatch.setattr(
+        sys, "dont_write_bytecode", True
+    )  # of helper.py: it is told from others by the second it was written in
     written(tmp_path)
     return tmp_path
 
@@ -253,6 +256,30 @@ def test_the_same_probe_after_an_edit_of_values_is_refused_and_after_another_edi
     for command in PROBED.values():
         assert "Already complete" in run(capsys, *command, *trusted).out
     assert before == {kind: (here / f"{kind}.h5").read_bytes() for kind in PROBED}
+
+
+def test_the_same_probe_after_an_edit_that_acts_only_away_from_the_checkpoint_is_refused_by_a_point(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(capsys, *TRAIN).status == 0
+    trusted = ["--model", "own.py:net", "--data", "own.py:data", "--loss", "own.py:loss"]
+    commands = {
+        "line": probe("line", "--x=-9:9:3"),
+        "sharpness": probe("sharpness", "--measures", "sam", "--rho", "20"),
+        "path": [*probe("path", "--paths", "linear", "--points", "3"), "--to", "far.pt"],
+    }
+    state = load_checkpoint(here / "run" / "last.pt").state_dict
+    torch.save({name: 20 * tensor for name, tensor in state.items()}, here / "far.pt")
+    for command in commands.values():
+        finished = run(capsys, *command, *trusted)
+        assert finished.status == 0, finished.err
+    written(here, ('reduction="none")', 'reduction="none").clamp(max=6.0)'))
+    for kind, command in commands.items():
+        message = fails(capsys, *command, *trusted, status=1, says=f"{kind}.h5: other code, weights").err
+        assert re.search(r"made it: the loss at .* was .* and is .* Remove it", " ".join(message.split()))
+    written(here, SAME)
+    for command in commands.values():
+        assert "Already complete" in run(capsys, *command, *trusted).out
 
 
 def test_the_same_training_after_an_edit_of_values_is_refused_and_after_another_edit_complete(

@@ -266,6 +266,18 @@ def test_a_forked_process_ends_as_it_would_without() -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
 
 
+def test_what_fails_because_of_a_signal_is_no_error_of_its_own(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(arguments: object, **_: object) -> None:
+        with stopping.in_pieces():
+            signal.raise_signal(signal.SIGTERM)
+            raise RuntimeError("a worker was killed by a signal")
+
+    monkeypatch.setattr("landscape_cli.main.landscape.main", lambda args, **_: failing(args))
+    fails(capsys, "plot", "file.h5", status=143, says="Terminated; what was measured is kept.")
+
+
 def test_without_the_command_ctrl_c_is_pythons_own() -> None:
     with pytest.raises(KeyboardInterrupt), stopping.in_pieces():
         signal.raise_signal(signal.SIGINT)

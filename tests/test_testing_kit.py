@@ -146,7 +146,7 @@ def test_a_loss_that_reads_the_weights_is_found() -> None:
     def decayed(outputs: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(outputs, targets, reduction="none") + module[0].weight.square().sum()
 
-    wrong(check_objective(module, decayed, (X, Y)), "outputs alone", "0.weight", "forward=")
+    wrong(check_objective(module, decayed, (X, Y)), "objective", "0.weight", "forward=")
 
     class Scaled(nn.Module):
         def __init__(self) -> None:
@@ -211,8 +211,7 @@ class Counting(nn.Module):
 
 def test_a_module_that_keeps_something_between_calls_is_named() -> None:
     report = check_objective(made(Counting), "cross_entropy", (X, Y))
-    wrong(report, "deterministic", "Counting", "keeps something between calls")
-    wrong(report, "order")
+    wrong(report, "objective", "Counting", "keeps nothing for the next call")
 
 
 def test_what_is_not_as_before_is_named() -> None:
@@ -419,8 +418,8 @@ def test_a_report_is_a_table_of_eighty_columns_and_raises_what_is_wrong() -> Non
     lines = str(report).splitlines()
     assert max(map(len, lines)) <= 80
     assert all(finding.name in str(report) for finding in report.findings)
-    assert any(line.startswith("  WRONG  deterministic") for line in lines)
-    with pytest.raises(CheckError, match="keeps something between calls"):
+    assert any(line.startswith("  WRONG  objective") for line in lines)
+    with pytest.raises(CheckError, match="keeps nothing for the next call"):
         report.raise_if_wrong()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 from typing import Any
@@ -47,6 +48,33 @@ def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
     assert same(without_result(resumed), without_result(whole))
     assert resumed["result"].test == whole["result"].test
     assert whole["optimizer"]["state"]
+
+
+class Converting(nn.Linear):
+    """Weights of a version before 2 were half as large; a state dict that does not say its version counts as old."""
+
+    _version = 2
+
+    def _load_from_state_dict(self, state: Any, prefix: str, metadata: Any, *rest: Any) -> None:
+        if metadata.get("version", 1) < 2:
+            state[f"{prefix}weight"] = 2 * state[f"{prefix}weight"]
+        super()._load_from_state_dict(state, prefix, metadata, *rest)
+
+
+def test_a_module_that_converts_old_weights_goes_on_with_those_it_saved() -> None:
+    def trained(resume: Any = None, stop_after: int | None = None) -> Keeper:
+        keeper = Keeper(stop_after=stop_after)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            module = Converting(5, 3)
+        draws = torch.Generator().manual_seed(0)
+        data = torch.randn(24, 5, generator=draws), torch.randint(3, (24,), generator=draws)
+        with contextlib.suppress(KeyboardInterrupt):
+            fit(module, data, ADAM, observers=[keeper], device="cpu", resume=resume)
+        return keeper
+
+    whole, state = trained(), through_a_file(trained(stop_after=2).states[-1])
+    assert same(trained(state).states[-1]["model"], whole.states[-1]["model"])
 
 
 def test_a_resume_only_reads_the_state_it_is_given() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.util
 import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from landscape.errors import InputError, LandscapeError, unknown_choice
@@ -139,11 +140,14 @@ def _run_file(argument: str, path: Path) -> ModuleType:
     path = path.expanduser().absolute()
     if not path.is_file():
         raise InputError(f"{argument}: no file {str(path)!r}; expected path/to/file.py:function.")
-    version = hashlib.sha256(f"{path}{path.stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    try:
+        version = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:12]
+    except OSError as error:
+        raise InputError(f"{argument}: {str(path)!r} cannot be read: {error.strerror}.") from error
     name = f"landscape_reference_{path.stem}_{version}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_FromSource(name, str(path)))
     if spec is None or spec.loader is None:
         raise InputError(f"{argument}: {str(path)!r} cannot be imported as Python code.")
     module = importlib.util.module_from_spec(spec)
@@ -158,6 +162,14 @@ def _run_file(argument: str, path: Path) -> ModuleType:
                 raise _import_failed(argument, str(path), error) from error
             raise
     return module
+
+
+class _FromSource(importlib.machinery.SourceFileLoader):
+    """Compiles what the file holds: bytecode is told from older one by length and second alone, and an edit may change neither."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        code: CodeType = self.source_to_code(self.get_data(self.path), self.path)
+        return code
 
 
 @contextlib.contextmanager

@@ -27,6 +27,11 @@ def ask(stop: type[BaseException]) -> None:
     _Asked.stop = stop
 
 
+def asked() -> type[BaseException] | None:
+    """The stop that was asked for."""
+    return _Asked.stop
+
+
 def forget() -> None:
     """Nothing is asked for any more."""
     _Asked.stop, _Asked.heard, _Asked.cut = None, False, False

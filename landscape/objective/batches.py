@@ -191,3 +191,9 @@ def chosen_indices(data: Any, samples: int | Tensor | Sequence[int] | None, seed
     if indices.ndim != 1 or indices.dtype not in _INTEGERS or outside:
         raise InputError(f"samples: expected indices from 0 to {len(data) - 1} of {data.name}, got {samples!r}.")
     return indices.to(torch.int64)
+
+
+def evenly(count: int, few: int) -> Tensor:
+    """``few`` places of ``count``, or all if they are fewer, evenly spaced from the first to the last."""
+    chosen = min(few, count)
+    return torch.arange(chosen) * (count - 1) // max(chosen - 1, 1)

@@ -12,7 +12,7 @@ from torch import nn
 from landscape.numerics.parameters import Layout
 from landscape.objective.derivatives import WAYS, Way
 from landscape.objective.differences import Verdict
-from landscape.objective.pieces import Given, Piece, through_outputs
+from landscape.objective.pieces import Given, Piece, direction, through_outputs
 
 # what torch says where there is no second derivative
 _NOT_TWICE = ("differentiate twice", "derivative for", "does not require grad", "double backward", "double_backward")
@@ -115,7 +115,8 @@ def _piece(outer: Piece, given: Given, state: dict[str, Any]) -> Piece:
     tensors = {**dict(given.named_parameters()), **inner}
     layout = Layout.of({name: tensors[name] for name in moving})
     of = outer.of.of_module(given, inner, layout)
-    return through_outputs(of, outer.few, outer.matrix, layout.pack(tensors, dtype=torch.float64), None)
+    theta = layout.pack(tensors, dtype=torch.float64)
+    return through_outputs(of, outer.few, outer.matrix, theta, direction(theta, layout))
 
 
 def _no_way_agrees(piece: Piece) -> bool:

@@ -303,7 +303,7 @@ class Outputs:
 
     Attributes:
         tensors: these, in order.
-        opaque: whether there is more that may depend on θ: complex tensors, or objects that nobody told PyTorch how to look into.
+        opaque: whether there is more that may depend on θ: objects that nobody told PyTorch how to look into.
     """
 
     def __init__(self, outputs: Any) -> None:
@@ -312,15 +312,20 @@ class Outputs:
         held = [leaf.data if isinstance(leaf, PackedSequence) else leaf for leaf in self._leaves]
         self._places = [i for i, x in enumerate(held) if isinstance(x, Tensor) and x.is_floating_point()]
         self.tensors: list[Tensor] = [held[place] for place in self._places]
-        others = [x for i, x in enumerate(held) if i not in self._places and not isinstance(x, _PLAIN)]
-        self.opaque = any(not isinstance(x, Tensor) or x.is_complex() for x in others)
+        self.opaque = not all(isinstance(x, (Tensor, *_PLAIN)) for x in held)
+        self._complex = any(isinstance(x, Tensor) and x.is_complex() for x in held)
 
     def differentiable(self) -> Outputs:
         """The same.
 
         Raises:
-            InputError: where there is no floating-point tensor in them.
+            InputError: where there is no floating-point tensor in them, or also a complex one.
         """
+        if self._complex:
+            raise InputError(
+                f"module: expected outputs of real numbers, got {self._kind} with complex ones. Say with forward= to return "
+                "torch.view_as_real of them."
+            )
         if not self.tensors:
             raise InputError(
                 f"module: expected outputs that hold floating-point tensors, got {self._kind}. "

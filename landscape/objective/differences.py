@@ -56,16 +56,15 @@ class Differences:
         for number, step in enumerate(self._steps):
             if number and not seen and not self._clean(step):
                 break  # both are zero, to rounding
-            if not self._is_finite(number):
-                return Verdict.UNKNOWN, off
-            if not bool(product.isfinite().all()):
-                return Verdict.DIFFERS, math.nan
-            after, before = self._sides(number)
-            found, floor = max(self._norm(product), self._norm(after + before) / 2), self._floor / step
+            compared = self._compared(product, number)
+            if not bool(compared.isfinite().all()):
+                there = bool(compared[1:, 1:].isfinite().all())
+                return (Verdict.DIFFERS, math.nan) if there else (Verdict.UNKNOWN, off)
+            found, floor = max(_norm(compared, (1, 0, 0)), _norm(compared, (0, 0.5, 0.5))), self._floor / step
             if floor > TELLING * found:
                 continue
-            least = min(self._norm(product - side) for side in (after, before, (after + before) / 2))
-            noise, slack = self._norm(after - before), TELLING * found
+            least = min(_norm(compared, combined) for combined in ((-1, 1, 0), (-1, 0, 1), (-1, 0.5, 0.5)))
+            noise, slack = _norm(compared, (0, 1, -1)), TELLING * found
             if least <= AGREEMENT[self.theta.dtype] * found + floor + min(noise, slack):
                 return Verdict.AGREES, 0.0
             seen, off = True, off or least / found
@@ -109,20 +108,23 @@ class Differences:
             self._pairs[number] = self.at(self.theta + step), self.at(self.theta - step)
         return self._pairs[number]
 
-    def _is_finite(self, number: int) -> bool:
-        fields = self.here[1], self._pair(number)[0][1], self._pair(number)[1][1]
-        return all(bool(g.isfinite().all()) for g in fields)
-
-    def _sides(self, number: int) -> tuple[Tensor, Tensor]:
+    def _compared(self, product: Tensor, number: int) -> Tensor:
+        """The inner products of the product and of the differences after θ and before it, each as d ∘ ·: ``(3, 3)``."""
         step, ((_, more), (_, less)) = self._steps[number], self._pair(number)
-        here = self.here[1]
-        return self.kept((more - here) / step), self.kept((here - less) / step)
+        here, along = self.here[1], self.kept(self.along)
+        rows = product, self.kept((more - here) / step), self.kept((here - less) / step)
+        weighted = torch.stack([(along * row).to(here.dtype) for row in rows])
+        return weighted @ weighted.T
 
-    @property
+    @cached_property
     def _floor(self) -> float:
         """What rounding makes of a difference of step 1: of a gradient's size, or of the value's where it hardly depends on θ."""
         value, gradient = self.here
-        return ROUNDING * torch.finfo(self.theta.dtype).eps * max(self._norm(self.kept(gradient)), 0.1 * abs(value))
+        size = float(torch.linalg.vector_norm(self.kept(self.along * gradient)))
+        return ROUNDING * torch.finfo(self.theta.dtype).eps * max(size, 0.1 * abs(value))
 
-    def _norm(self, vector: Tensor) -> float:
-        return float(torch.linalg.vector_norm(self.kept(self.along) * vector, dtype=torch.float64))
+
+def _norm(inner: Tensor, combined: tuple[float, float, float]) -> float:
+    """The length of a combination of the vectors with these inner products."""
+    weights = torch.tensor(combined, dtype=inner.dtype, device=inner.device)
+    return math.sqrt(max(float(weights @ inner @ weights), 0.0))

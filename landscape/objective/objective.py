@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from landscape.data import as_data
-from landscape.errors import InputError, unknown_choice
+from landscape.errors import InputError
 from landscape.numerics.devices import resolve_device
 from landscape.numerics.parameters import ParameterVector, ordinary
 from landscape.objective.accuracy import as_metric, per_sample_accuracy
@@ -27,11 +27,11 @@ from landscape.objective.batch_norm import (
 )
 from landscape.objective.batches import PreparedBatches, chosen_indices
 from landscape.objective.derivatives import Derivatives
-from landscape.objective.engines import ENGINES, choose_engine
+from landscape.objective.engines import choose_engine
 from landscape.objective.flat_module import Patterns
 from landscape.objective.labels import check_loss_count
 from landscape.objective.losses import loss_name
-from landscape.objective.preparation import Preparation, fixed_batches
+from landscape.objective.preparation import Preparation, check_choices, fixed_batches
 from landscape.objective.runner import PRECISIONS, Runner, call, own_precision
 from landscape.objective.second_derivatives import CheckedDerivatives
 from landscape.objective.side_by_side import side_by_side
@@ -76,7 +76,8 @@ class Objective:
         device: ``auto``, ``cpu``, ``cuda``, ``mps`` or a ``torch.device``.
         parameters: those that make up θ: a shell pattern of names, several of them, ``"trainable"`` or ``"all"``. By default those
             with ``requires_grad``, with a warning where some have it not, and all where none has.
-        forward: ``(module, inputs) -> outputs`` for modules that are called in another way.
+        forward: ``(module, inputs) -> outputs`` for modules that are called in another way. Where it takes derivatives itself (by
+            the inputs, say) and fails without a graph, evaluations make one too, which takes the memory of a gradient.
         metric: ``(outputs, targets) -> (B,)``, whose mean is reported as accuracy; by default the top-1 accuracy where there are
             classes, over the labels among them to which the loss gives a weight; see :mod:`landscape.objective.accuracy`.
 
@@ -106,14 +107,7 @@ class Objective:
         forward: Callable[[nn.Module, Any], Any] | None = None,
         metric: Callable[[Any, Any], Tensor | None] = per_sample_accuracy,
     ) -> None:
-        if precision is not None and precision not in PRECISIONS:
-            raise unknown_choice("precision", precision, PRECISIONS)
-        if engine not in ENGINES:
-            raise unknown_choice("engine", engine, ENGINES)
-        if batch_size is not None and batch_size < 1:
-            raise InputError(f"batch_size: expected at least 1, got {batch_size!r}.")
-        if data is None:
-            raise InputError("data: expected a data set, a pair of tensors or anything indexable, got None.")
+        check_choices(precision, engine, batch_size, data)
         self.device = resolve_device(device)
         self.precision = precision or own_precision(module)
         self.batch_norm = batch_norm = applicable_policy(batch_norm, module)
@@ -166,7 +160,7 @@ class Objective:
             self._runner,
             self._theta.layout,
             wide=self._wide,
-            whole=batch_size is not None or batch_norm == "batch" or self.couples,
+            whole=batch_size is not None or batch_norm == "batch" or bool(self.couples),
         )
         self._derivatives = CheckedDerivatives(derivatives, self._flat.module)
         self._stacked = self._try_stacked()
@@ -340,8 +334,12 @@ class Objective:
     ) -> Tensor:
         """H(θ) v for the Hessian H of the mean loss over the samples: shape ``(n,)``; see :mod:`landscape.objective.derivatives`.
 
+        The first time PyTorch's second derivatives are held against differences, see :mod:`landscape.objective.product_check`.
         Under ``reestimated`` the recomputed statistics are held constant; under ``batch`` H flows through them. With ``names``,
         v and the result hold these parameters alone, in the layout's order: the product of that diagonal block.
+
+        Raises:
+            InputError: where module or loss have no second derivative, or PyTorch a wrong one; the layer is named.
         """
         point, along = self._load(theta), ordinary(vector.to(self.device, self._dtype))
         return self._of_these(self._derivatives.hessian_product(point, along, self._batches, names))
@@ -358,7 +356,7 @@ class Objective:
 
     def _of_these(self, derivative: Tensor) -> Tensor:
         """A derivative of the mean share as one of the loss, which differ where a part has not the mean weight of the whole."""
-        return (derivative * self.spread.factor).to(self._dtype) if self.spread.partial else derivative.to(self._dtype)
+        return (derivative * self.spread.factor if self.spread.partial else derivative).to(self._dtype)
 
     def provenance(self) -> dict[str, Any]:
         """What a result must say about how its values came to be; every entry is text or a number."""
@@ -371,7 +369,7 @@ class Objective:
             "bn_layers": self.bn_layers,
             "loss_name": self.loss_name,
             **self._said,
-            **({"loss_batches": fixed_batches(self._batches)} if self.couples else {}),
+            **({"loss_batches": fixed_batches(self._batches, self.couples)} if self.couples else {}),
             "precision": self.precision,
             "evaluation_batch_size": self.batch_size,  # batch_size is the training's
             "device": self.device.type,

@@ -86,7 +86,7 @@ class Given(nn.Module):
         self.inner = inner
 
     def forward(self, _: Any) -> Any:
-        made = self._given.holding(list(self.tensors))
+        made = self._given.holding([z.clone() for z in self.tensors])  # which may be written into
         return made if self.inner is None else self.inner(*made[0], **made[1])
 
 
@@ -143,11 +143,12 @@ class Piece:
     def jumps(self) -> bool:
         """Whether the value changes at θ along d, or back, by as much however short the step."""
         here = self.of.value(self.theta, self.few)
-        for side in (SHORT, -SHORT):
-            change, longer = (self.of.value(self.theta + s * self.along, self.few) - here for s in (side, 16 * side))
-            if abs(change) > max(JUMP * abs(here), abs(longer) / 2):  # never where something is not finite
-                return True
-        return False
+
+        def change(step: float) -> float:
+            return abs(self.of.value(self.theta + step * self.along, self.few) - here)
+
+        # Never where something is not finite.
+        return any(change(step) > JUMP * abs(here) and change(step) > change(16 * step) / 2 for step in (SHORT, -SHORT))
 
     def product(self, way: Way) -> Tensor:
         return self.of.product(self.matrix, way, self.theta, self._kept(self.along), self.few, self.names)
@@ -206,15 +207,10 @@ def in_double(of: Derivatives, plain: nn.Module) -> Derivatives:
     return InDoublePrecision(plain, lambda own: {**held, **own}, runner, of.layout, wide=torch.float64, whole=True)
 
 
-def through_outputs(of: Derivatives, few: Batches, matrix: str, theta: Tensor, names: Sequence[str] | None) -> Piece:
+def through_outputs(of: Derivatives, few: Batches, matrix: str, theta: Tensor, along: Tensor) -> Piece:
     """A module, through a function of its outputs."""
     loss = Linear(len(few)) if matrix == HESSIAN else Quadratic(len(few))
-    return Piece(with_loss(of, loss), few, matrix, theta, direction(theta, of.layout, names), names)
-
-
-def through_loss(of: Derivatives, few: Batches, matrix: str, theta: Tensor, names: Sequence[str] | None) -> Piece:
-    """A module and its loss."""
-    return Piece(with_loss(of, of.runner.loss), few, matrix, theta, direction(theta, of.layout, names), names)
+    return Piece(with_loss(of, loss), few, matrix, theta, along)
 
 
 def loss_alone(of: Derivatives, few: Batches, matrix: str, outputs: Any) -> Piece:
@@ -225,10 +221,10 @@ def loss_alone(of: Derivatives, few: Batches, matrix: str, outputs: Any) -> Piec
         for z in given.tensors:
             z /= 2 * max(1.0, float(z.square().mean().sqrt())) if z.numel() else 1
     theta = layout.pack(dict(given.named_parameters()))
-    return Piece(of.of_module(given, {}, layout), few, matrix, theta, direction(theta, layout, None))
+    return Piece(of.of_module(given, {}, layout), few, matrix, theta, direction(theta, layout))
 
 
-def direction(theta: Tensor, layout: Layout, names: Sequence[str] | None) -> Tensor:
+def direction(theta: Tensor, layout: Layout, names: Sequence[str] | None = None) -> Tensor:
     """A change of every tensor that moves, by a tenth of its size."""
     along = elsewhere(theta, layout, ALONG) - theta
     if names is not None:

@@ -10,21 +10,31 @@ import torch
 from torch import Tensor, nn
 
 from landscape.data import Data
-from landscape.errors import LandscapeError
+from landscape.errors import InputError, LandscapeError, unknown_choice
+from landscape.objective.agreement import elsewhere
 from landscape.objective.batch_norm import use_batch_statistics
-from landscape.objective.batches import PreparedBatches, split_batch
+from landscape.objective.batches import PreparedBatches, evenly, map_tensors, split_batch
 from landscape.objective.convolutions import unfilter_convolutions
+from landscape.objective.coupling import loss_couples, module_couples
+from landscape.objective.engines import ENGINES
 from landscape.objective.flat_module import FlatModule, Patterns, has_convolutions
 from landscape.objective.labels import check_fit, check_labels
-from landscape.objective.runner import PRECISIONS, Runner
+from landscape.objective.runner import PRECISIONS, Runner, with_graph_if_needed
 from landscape.objective.sizing import Footprint, evaluation_batch, footprint
 from landscape.objective.spread import settled
-from landscape.objective.trial import couples, not_run, try_loss, try_metric
+from landscape.objective.trial import (
+    not_run,
+    refuse_kept,
+    refuse_other_sources,
+    refuse_written,
+    try_loss,
+    try_metric,
+)
 from landscape.objective.values import drawn_head
 
 # Where batches are part of the result, this does not follow the machine.
 FIXED_BATCH = 128
-SEVERAL = 8  # samples that a batch has to have at least to see whether a loss couples them
+SEVERAL, MANY = 8, 16  # samples by which it is seen whether they act on each other: at least, and at most
 
 
 class Preparation:
@@ -43,7 +53,8 @@ class Preparation:
         flat: the private copy, channels-last where it has convolutions and takes that.
         runner: with the private copy, and a loss that knows what all samples weigh together.
         spread: how the samples make a mean.
-        couples: whether the loss couples the samples of a batch, so that batches are part of the result.
+        couples: ``the loss`` or ``the module``, where that couples the samples of a batch, so that batches are part of the
+            result; otherwise empty.
         batches: all samples, in batches of ``batch_size``, the ``head`` before the rest.
         head: places of the samples that a ceiling is judged by; none where batches are part of the result.
         outputs: of the first batch, at the checkpoint.
@@ -69,11 +80,12 @@ class Preparation:
         # Batch statistics depend on the batches, which are then left as they are.
         self.head = drawn_head(0 if statistics else len(indices))
         self.batch_size = batch_size or (FIXED_BATCH if statistics else 0)
+        self.runner = run
+        self._module = module
         for self.channels_last in (True, False) if has_convolutions(module) else (False,):
             self.flat = self._private_copy(module, run, parameters)
-            self.runner = run.of(self.flat.module)
             try:
-                self._run_first()
+                with_graph_if_needed(run.of(self.flat.module), self._run_first)
                 break
             except LandscapeError:
                 raise
@@ -81,13 +93,14 @@ class Preparation:
                 # Some modules call .view() on their weights or features, which the channels-last layout does not allow.
                 if not self.channels_last or not isinstance(error, RuntimeError):
                     raise not_run(module, *data.batch(indices[:2]), error) from error
-        self.couples = self._tried()
+        self._try()
+        self.couples = self._coupled()
         if self.couples:
             self.head, self.batch_size = self.head[:0], batch_size or FIXED_BATCH
             self.batches, self.outputs = self._batches()
         self.fixed: dict[str, Tensor] = {}
         wide = self.runner.widened(self.outputs)
-        self.runner, self.spread = settled(self.runner, self.batches, wide, coupled=self.couples)
+        self.runner, self.spread = settled(self.runner, self.batches, wide, coupled=bool(self.couples))
         if parameters is None and "requires_grad" in self.flat.selection:
             said = f"parameters: {self.flat.selection}. Say parameters='trainable' or parameters='all'."
             self.fixed = self.flat.fixed
@@ -115,60 +128,111 @@ class Preparation:
             use_batch_statistics(flat.module)
         return flat
 
-    def _run_first(self) -> None:
-        """A first batch; with a graph where the module or ``forward`` takes derivatives of its own and fails without."""
-        try:
-            self.footprint = self._footprint()
-            self.batch_size = self.batch_size or evaluation_batch(self.footprint, self.runner.device)
-            self.batches, self.outputs = self._batches()
-        except RuntimeError as error:
-            if self.runner.differentiates:
-                raise
-            self.runner = replace(self.runner, differentiates=True)
-            try:
-                self._run_first()
-            except RuntimeError:
-                raise error from None
+    def _run_first(self, runner: Runner) -> None:
+        self.runner = runner
+        self.footprint = self._footprint()
+        self.batch_size = self.batch_size or evaluation_batch(self.footprint, runner.device)
+        self.batches, self.outputs = self._batches()
 
     def _footprint(self) -> Footprint:
-        """From two samples; two, because batch statistics need them."""
-        few = self._indices[:2]
-        inputs, _ = next(iter(self.prepared(self._data, few, 2)))
-        return footprint(self.runner, inputs, len(few))
+        """From two samples; two, because batch statistics need them.
+
+        Of a module that takes no two, such as one over the nodes of a graph, from a batch of the size that was asked for.
+        """
+        try:
+            return self._footprint_of(2)
+        except LandscapeError:
+            raise
+        except Exception:  # of any kind: it is the user's code
+            if self.batch_size <= 2 or self._statistics:
+                raise
+            found = self._footprint_of(self.batch_size)
+            self.head = self.head[:0]
+            return found
+
+    def _footprint_of(self, count: int) -> Footprint:
+        """Run twice, as what the module keeps from the first time would make another point of every other."""
+        few, theta = self._indices[:count], self.flat.vector.clone()
+        inputs, _ = next(iter(self.prepared(self._data, few, count)))
+        before = [parameter._version for parameter in self.flat.parameters]
+        found, made = footprint(self.runner, map_tensors(torch.clone, inputs), len(few))
+        refuse_written(self.flat, theta, before)
+        refuse_kept(self._module, made, self.runner.tried(map_tensors(torch.clone, inputs)))
+        return found
 
     def _batches(self) -> tuple[PreparedBatches, Any]:
         """All batches, and the outputs for the first."""
         batches = self.prepared(self._data, self._indices, self.batch_size, self.head)
         return batches, self.runner.tried(next(iter(batches))[0])
 
-    def _tried(self) -> bool:
-        """Whether the loss couples the samples of a batch, once loss and metric were tried on the first one."""
-        runner, (inputs, targets), outputs = self.runner, next(iter(self.batches)), self.outputs
+    def _try(self) -> None:
+        """Try loss and metric on the first batch."""
+        runner, (_, targets), outputs = self.runner, next(iter(self.batches)), self.outputs
         check_fit(runner.loss, outputs, targets)
         check_labels(runner.loss, outputs, self.batches)
+        outputs = runner.widened(outputs)
         with torch.no_grad(), runner.own_randomness():
-            parts = try_loss(runner.loss, runner.widened(outputs), targets, self.batches.sizes[0])
-            try_metric(runner.metric, runner.widened(outputs), targets, parts)
-        if not runner.loss.own:
-            return False
-        if self.batches.sizes[0] < SEVERAL <= len(self._indices):
-            inputs, targets = next(iter(self.prepared(self._data, self._indices[:SEVERAL], SEVERAL)))
-            outputs = runner.tried(inputs)
-        if runner.precision == "bf16":  # whose rounding depends on how many samples run together
-            runner = replace(runner, precision="fp32")
-            outputs = runner.tried(inputs)
+            parts = try_loss(runner.loss, outputs, targets, self.batches.sizes[0])
+            try_metric(runner.metric, outputs, targets, parts)
+        if runner.loss.own:
+            named = dict(self._module.named_parameters())
+            moving = {name: named[name].detach() for name in self.flat.layout.names}
+            with runner.own_randomness():
+                refuse_other_sources(runner.loss, outputs, targets, parts, moving)
 
+    def _coupled(self) -> str:
+        """What couples the samples of a batch: tried on a few that are spread over the data, which is often sorted."""
+        runner = replace(self.runner, precision="fp32") if self.runner.precision == "bf16" else self.runner
+        some = max(SEVERAL, min(MANY, self.batches.sizes[0]))
+        places = evenly(len(self._indices), some).to(self._indices.device)
+        inputs, targets = next(iter(self.prepared(self._data, self._indices[places], some)))
+        if not self._statistics and self._module_couples(runner, inputs):
+            return "the module"
+        if not runner.loss.own:
+            return ""
+        outputs = runner.tried(map_tensors(torch.clone, inputs))
+        # Bf16 rounds by how many samples run together, so that its first batch says nothing.
+        first = [] if runner is not self.runner else [(*next(iter(self.batches)), self.outputs)]
+        tried = any(self._loss_couples(runner, *batch) for batch in ((inputs, targets, outputs), *first))
+        return "the loss" if tried else ""
+
+    def _module_couples(self, runner: Runner, inputs: Any) -> bool:
+        """Elsewhere than at the checkpoint, whose last layer may still be zero, unless it cannot run there."""
+        theta = self.flat.snapshot()
+        for point in (elsewhere(theta.vector, theta.layout), theta.vector):
+            try:
+                self.flat.load(point)
+                return module_couples(runner, inputs)
+            except Exception:  # of any kind: the user's code, at weights that it was not made for
+                continue
+            finally:
+                self.flat.load(theta.vector)
+        return True  # it takes the first batch, and not these samples
+
+    def _loss_couples(self, runner: Runner, inputs: Any, targets: Any, outputs: Any) -> bool:
         def again(count: int) -> Any:
             return runner.widened(runner.tried(next(split_batch((inputs, targets), count))[0]))
 
         with torch.no_grad(), runner.own_randomness():
-            return couples(runner.loss, runner.widened(outputs), targets, None if self._statistics else again)
+            return loss_couples(runner.loss, runner.widened(outputs), targets, None if self._statistics else again)
 
 
-def fixed_batches(batches: PreparedBatches) -> str:
-    """What a result says of a loss that couples the samples of a batch."""
+def check_choices(precision: str | None, engine: str, batch_size: int | None, data: Any) -> None:
+    """Refuse arguments of an objective that are not usable, whatever the module."""
+    if precision is not None and precision not in PRECISIONS:
+        raise unknown_choice("precision", precision, PRECISIONS)
+    if engine not in ENGINES:
+        raise unknown_choice("engine", engine, ENGINES)
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch_size: expected at least 1, got {batch_size!r}.")
+    if data is None:
+        raise InputError("data: expected a data set, a pair of tensors or anything indexable, got None.")
+
+
+def fixed_batches(batches: PreparedBatches, couples: str) -> str:
+    """What a result says where ``couples``, the loss or the module, couples the samples of a batch."""
     count = batches.count
     return (
-        f"the loss couples the samples of a batch: measured over {count} fixed batch{'es' * (count > 1)} of "
+        f"{couples} couples the samples of a batch: measured over {count} fixed batch{'es' * (count > 1)} of "
         f"{min(batches.batch_size, len(batches))} samples, in their order; standard errors are those over the batches"
     )

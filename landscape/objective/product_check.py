@@ -28,21 +28,22 @@ from landscape.errors import InputError
 from landscape.objective.agreement import elsewhere
 from landscape.objective.batches import split_batch
 from landscape.objective.culprit import jumps, not_twice, wrong_as_run, wrong_gradient, wrong_products
-from landscape.objective.derivatives import Batch, Batches, Derivatives, Outputs, Way
+from landscape.objective.derivatives import HESSIAN, Batch, Batches, Derivatives, Outputs, Way
 from landscape.objective.differences import Verdict
 from landscape.objective.pieces import (
     Few,
     Linear,
     Piece,
+    direction,
     generators_of,
     in_double,
     loss_alone,
-    through_loss,
     through_outputs,
     with_loss,
 )
 
-FEW = 4  # samples: batch statistics of two would leave nothing to differentiate
+FEW = 2  # samples
+TOGETHER = 4  # where they may depend on each other: batch statistics of two would leave nothing to differentiate
 BESIDE = 1, 2  # which points beside θ; what is refused was seen at both
 AS_RUN = 0.02  # how far the product as it is run may be from that in double precision, of its size
 FOLLOWS = 100.0  # or how many times as far as the gradient is
@@ -73,7 +74,7 @@ def right_way(
         InputError: naming the layer, where the differences tell and none agrees.
     """
     exact = run.run_by(replace(run.runner, precision="fp32")) if run.runner.precision == "bf16" else run
-    few = next(split_batch(next(iter(batches)), FEW))
+    few = next(split_batch(next(iter(batches)), TOGETHER if run.whole else FEW))
     for dtype in dict.fromkeys((torch.float64, theta.dtype)):
         try:
             return _Check(exact, plain, matrix, few, theta, dtype, names).way(ways)
@@ -122,8 +123,7 @@ class _Check:
         Raises:
             _Refused: where the differences tell, and none agrees.
         """
-        if self.dtype == torch.float64 and (here := self._module(self.theta.to(self.dtype))).jumps():
-            raise _Refused(jumps(here, self.plain))
+        self._refuse_jumps()
         undecided, refused = ways[0], []
         for theta in self._points():
             found = self._at(theta, ways)
@@ -138,6 +138,14 @@ class _Check:
         if refused:
             raise _Refused(refused[0])
         return undecided
+
+    def _refuse_jumps(self) -> None:
+        here = self._module(self.theta.to(self.dtype))
+        try:
+            if self.dtype == torch.float64 and here.jumps():
+                raise _Refused(jumps(here, self.plain))
+        except InputError:  # of outputs that no function is taken of
+            return
 
     def _points(self) -> Iterator[Tensor]:
         theta = self.theta.to(self.dtype)
@@ -178,20 +186,23 @@ class _Check:
         raise missing
 
     def _pieces(self, theta: Tensor) -> list[Piece]:
-        """The module and the loss alone, or both together where they cannot be taken apart."""
-        module, few = self._module(theta), self._few
-        together = through_loss(self._of, few, self.matrix, theta, self.names)
+        """The module and the loss alone; where they cannot be taken apart, both together, which is of use for the Hessian only."""
+        module = self._module(theta)
+        together = [replace(module, of=with_loss(self._of, self._of.runner.loss))] if self.matrix == HESSIAN else []
         try:
             outputs = module.outputs
-        except InputError:  # no floating-point tensors in them
-            return [together]
-        if Outputs(outputs).opaque:
-            return [module, together]
-        alone = loss_alone(self._of, few, self.matrix, outputs)
-        return [module, alone if alone.is_finite else together]
+        except InputError:  # no floating-point tensors in them, or complex ones
+            return together
+        alone = loss_alone(self._of, self._few, self.matrix, outputs)
+        apart = alone.is_finite and not Outputs(outputs).opaque
+        return [module, alone] if apart else [module, *together]
 
     def _module(self, theta: Tensor) -> Piece:
-        return through_outputs(self._of, self._few, self.matrix, theta, self.names)
+        return replace(through_outputs(self._of, self._few, self.matrix, theta, self._along), names=self.names)
+
+    @cached_property
+    def _along(self) -> Tensor:
+        return direction(self.theta.to(self.dtype), self.run.layout, self.names)
 
     @cached_property
     def _of(self) -> Derivatives:

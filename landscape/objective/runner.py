@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from landscape.objective.losses import Parts, SampleLoss
 
 PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.float32}
 Forward = Callable[[Any, Any], Any]
+T = TypeVar("T")
 _ALIKE = {"fp64": 1e-9, "fp32": 1e-4, "bf16": 5e-2}
 
 
@@ -144,6 +145,18 @@ class Runner:
         with isolated(self.device):
             seed_modules(self.device, derive_seed(0, "evaluation"))
             yield
+
+
+def with_graph_if_needed(runner: Runner, run: Callable[[Runner], T]) -> tuple[Runner, T]:
+    """``run(runner)``, and where that fails the same with a graph, if that is what its forward needs; and which runner it was."""
+    try:
+        return runner, run(runner)
+    except RuntimeError as error:
+        try:
+            graphed = replace(runner, differentiates=True)
+            return graphed, run(graphed)
+        except RuntimeError:
+            raise error from None
 
 
 class Functional:

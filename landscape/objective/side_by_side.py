@@ -22,11 +22,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from landscape.objective.batches import PreparedBatches, batch_rows, versions
 from landscape.objective.flat_module import has_convolutions, has_hooks
 from landscape.objective.runner import Runner, agree, call
+from landscape.objective.watched import Draws
 
 WAITING = 2  # batches for each that takes them: one that runs, one to go on with
 IDLE = 1.2  # what threads without a batch at the end may cost; sharing out layers costs more on two cores
@@ -127,7 +127,7 @@ def _copies(runner: Runner, module: nn.Module, count: int, inputs: Any) -> tuple
         return ()
     try:
         with torch.no_grad(), runner.own_randomness():
-            before, draws = versions(shared), _Draws()
+            before, draws = versions(shared), Draws()
             with draws:
                 expected = runner.outputs(inputs)
             if draws.any or before != versions(shared):
@@ -139,20 +139,6 @@ def _copies(runner: Runner, module: nn.Module, count: int, inputs: Any) -> tuple
     # A module that is copied in a way of its own may have tensors of its own.
     sharing = all(id(tensor) in shared for one in copies for tensor in chain(one.parameters(), one.buffers()))
     return copies if alike and sharing else ()
-
-
-class _Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes whether random numbers are drawn, also where the generator is set back afterwards."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.any = False
-
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        self.any |= torch.Tag.nondeterministic_seeded in function.tags
-        return function(*args, **(kwargs or {}))
 
 
 def _first_samples(batches: Iterator[tuple[Any, Any]], count: int) -> Iterator[tuple[Any, Any]]:

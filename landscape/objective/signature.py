@@ -22,7 +22,7 @@ from landscape.errors import MismatchError
 from landscape.numerics.parameters import Layout
 from landscape.numerics.seeds import generator
 from landscape.objective.agreement import elsewhere
-from landscape.objective.batches import tensors_in
+from landscape.objective.batches import evenly, tensors_in
 
 if TYPE_CHECKING:
     from landscape.objective.objective import Objective
@@ -41,6 +41,7 @@ FEW = 4  # samples whose outputs and gradients are looked at; losses are those o
 PLACES = 16  # entries of a tensor that are looked at, evenly spaced
 MOST = 8  # tensors of an output
 SHOWN = 3  # differences that an error names
+RESUME_ADVICE = "Measure anew without it, or resume what the same call made."
 _HASHED = {
     "theta": "parameters",
     "unmoved": "buffers, or the parameters that are not moved,",
@@ -151,7 +152,7 @@ class Signature:
         Raises:
             MismatchError: naming what differs.
         """
-        self.check(stored_in(attributes), "resume", "Measure anew without it, or resume what the same call made.")
+        self.check(stored_in(attributes), "resume", RESUME_ADVICE)
 
 
 def _scale(values: Iterable[float]) -> float:
@@ -196,19 +197,13 @@ def vector_numbers(vectors: Mapping[str, Tensor], layout: Layout, precision: str
     return {name: Numbers(tuple(values), relative) for name, values in found.items()}
 
 
-def spread(count: int, few: int) -> Tensor:
-    """``few`` places of ``count``, or all if they are fewer, evenly spaced from the first to the last."""
-    chosen = min(few, count)
-    return torch.arange(chosen) * (count - 1) // max(chosen - 1, 1)
-
-
 def reduced(value: Any, name: str, relative: float) -> dict[str, Numbers]:
     """The first :data:`MOST` tensors in ``value`` as few numbers each: mean, root mean square and :data:`PLACES` entries."""
     found = {}
     for number, tensor in enumerate(tensors_in(value)[:MOST], 1):
         flat = (torch.view_as_real(tensor) if tensor.is_complex() else tensor).detach().reshape(-1).cpu().double()
         if flat.numel():
-            entries = flat[spread(flat.numel(), PLACES)]
+            entries = flat[evenly(flat.numel(), PLACES)]
             values = (float(flat.mean()), float(flat.square().mean().sqrt()), *entries.tolist())
             found[name if number == 1 else f"{name} ({number})"] = Numbers(values, relative)
     return found
@@ -229,6 +224,14 @@ def nudged(vector: Tensor) -> Tensor:
 def loosened(found: Mapping[str, Numbers], again: Mapping[str, Numbers]) -> dict[str, Numbers]:
     """Numbers that agree also within :data:`AMPLIFIED` times what a nudge changed them by."""
     return {name: numbers.loosened(again[name].values) if name in again else numbers for name, numbers in found.items()}
+
+
+def few_outputs(objective: Objective, theta: Tensor, where: str) -> dict[str, Numbers]:
+    """What the module gives for :data:`FEW` samples at θ, as few numbers; ``where`` is part of their names."""
+    few = _few(objective)
+    few._load(theta)
+    outputs = few._runner.of(few._engine.flat.module).tried(next(iter(few._batches))[0])
+    return reduced(outputs, f"output {where}", ALIKE[objective.precision])
 
 
 def _facts(objective: Objective) -> dict[str, Any]:
@@ -280,7 +283,7 @@ def _reference(objective: Objective) -> Objective:
 
 def _few(objective: Objective) -> Objective:
     """The same over some of its samples, evenly spaced: data is often sorted by class."""
-    return objective.part(spread(objective.n_samples, FEW).to(objective.indices.device))
+    return objective.part(evenly(objective.n_samples, FEW).to(objective.indices.device))
 
 
 def _values(objective: Objective, theta: Tensor, where: str, step: Tensor | None) -> dict[str, Numbers]:
@@ -289,7 +292,7 @@ def _values(objective: Objective, theta: Tensor, where: str, step: Tensor | None
     Where rounding can pass for a change (statistics of few samples, long recurrences), all are known to what a nudge changes.
     """
     close = nudged(theta)
-    outputs = loosened(_outputs(objective, theta, where), _outputs(objective, close, where))
+    outputs = loosened(few_outputs(objective, theta, where), few_outputs(objective, close, where))
     found = _losses(objective, theta, where, step, outputs)
     if all(one.steady for one in outputs.values()):
         return found | outputs
@@ -297,13 +300,6 @@ def _values(objective: Objective, theta: Tensor, where: str, step: Tensor | None
     accuracy = known[f"accuracy {where}"]
     one = max(accuracy.absolute, 1.5 / objective.n_samples)  # a sample whose two best scores are as good as equal
     return known | outputs | {f"accuracy {where}": replace(accuracy, absolute=one)}
-
-
-def _outputs(objective: Objective, theta: Tensor, where: str) -> dict[str, Numbers]:
-    few = _few(objective)
-    few._load(theta)
-    outputs = few._runner.of(few._engine.flat.module).tried(next(iter(few._batches))[0])
-    return reduced(outputs, f"output {where}", ALIKE[objective.precision])
 
 
 def _losses(

@@ -41,8 +41,8 @@ class Footprint:
     weights: int
 
 
-def footprint(runner: Runner, inputs: Any, samples: int) -> Footprint:
-    """From one forward pass of ``inputs``, which are ``samples`` samples."""
+def footprint(runner: Runner, inputs: Any, samples: int) -> tuple[Footprint, Any]:
+    """From one forward pass of ``inputs``, which are ``samples`` samples; with what the module made of them."""
     sizes: list[tuple[int, int]] = []
 
     def look(layer: nn.Module, given: Any, made: Any) -> None:
@@ -52,14 +52,14 @@ def footprint(runner: Runner, inputs: Any, samples: int) -> Footprint:
     innermost = [layer for layer in runner.module.modules() if not list(layer.children())]
     handles = [layer.register_forward_hook(look) for layer in innermost]
     try:
-        runner.tried(inputs)
+        made = runner.tried(inputs)
     finally:
         for handle in handles:
             handle.remove()
-    largest = max((given + made for given, made in sizes), default=0)
-    outputs = sum(made for _, made in sizes)
+    largest = max((given + of_layer for given, of_layer in sizes), default=0)
+    outputs = sum(of_layer for _, of_layer in sizes)
     weights = tensor_bytes(list(runner.module.parameters()))
-    return Footprint(max(largest // samples, 1), max(outputs // samples, 1), weights)
+    return Footprint(max(largest // samples, 1), max(outputs // samples, 1), weights), made
 
 
 def evaluation_batch(found: Footprint, device: torch.device) -> int:

@@ -1,25 +1,28 @@
-"""A loss tried on a first batch: whether it runs, is the user's own, and whether it couples the samples of a batch."""
+"""A module and a loss tried on a first batch: whether they run, are the user's own, and follow from nothing else."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
 from landscape.errors import InputError, LandscapeError, first_line
 from landscape.objective.accuracy import Metric
 from landscape.objective.batches import tensors_in
+from landscape.objective.flat_module import FlatModule
 from landscape.objective.labels import check_loss_count
 from landscape.objective.losses import Parts, SampleLoss
+from landscape.objective.watched import Reads, leaves_of
 
 BROADCAST = "Using a target size"  # how torch's own warning begins
-CLOSE = {torch.float64: 1e-9}  # relative; of narrower types:
+CLOSE = {torch.float64: 1e-9, torch.complex128: 1e-9}  # relative; of narrower types:
 CLOSE_ENOUGH = 1e-4
+HALF, CLOSE_OF_HALF = (torch.bfloat16, torch.float16), 2e-2
 
 
 def try_loss(loss: SampleLoss, outputs: Any, targets: Any, samples: int) -> Parts:
@@ -47,11 +50,87 @@ def hold_against_own(loss: SampleLoss, parts: Parts, outputs: Any, targets: Any)
     own = _called(loss.whole, loss, outputs, targets)
     found = loss.shares(parts).cpu().double().mean()
     expected = own.cpu().double().mean() if isinstance(own, Tensor) else math.nan
-    if not _alike(found, torch.as_tensor(expected), own.dtype if isinstance(own, Tensor) else torch.float32):
+    if not alike(found, torch.as_tensor(expected), own.dtype if isinstance(own, Tensor) else torch.float32):
         raise InputError(
             f"loss: {loss.words} is {float(expected):.6g} for the first batch, and {float(found):.6g} where its values are taken "
             "one a sample (reduction='none') and averaged. Give a function that returns (values, weights), of which "
             "Σ weights·values / Σ weights is taken."
+        )
+
+
+def refuse_other_sources(
+    loss: SampleLoss, outputs: Any, targets: Any, parts: Parts, moving: Mapping[str, Tensor]
+) -> None:
+    """Refuse a loss that follows from more than outputs and targets: from earlier calls, or from the parameters themselves.
+
+    A loss with trainable tensors of its own is one of outputs and targets while they stay as they are; that is said by a warning.
+
+    Args:
+        parts: what the loss made of the same before.
+        moving: the parameters of θ in the user's own module, which a loss may hold.
+
+    Raises:
+        InputError: naming the parameters, or both values.
+    """
+    outputs, targets = tree_map(_detached, (outputs, targets))
+    with torch.enable_grad(), Reads(moving) as reads:
+        again: Parts = _called(loss.parts, loss, outputs, targets)
+    if reads.names:
+        raise InputError(
+            f"loss: reads parameters of the module itself ({_listed(list(reads.names))}), which stay at the checkpoint when θ "
+            "moves. Expected a loss of outputs and targets alone; a penalty comes through the outputs: forward=lambda module, "
+            "inputs: (module(inputs), sum(p.square().sum() for p in module.parameters())), and the loss takes outputs[0] and "
+            "outputs[1]."
+        )
+    if not alike(again.numerators.detach(), parts.numerators, parts.numerators.dtype):
+        before, after = (float(p.numerators.detach().double().mean()) for p in (parts, again))
+        raise InputError(
+            f"loss: {loss.words:.200} gives {before:.6g} for the first batch, and {after:.6g} when it is called again with the "
+            "same: it keeps something between calls, such as a counter or a moving average. Expected a function that changes "
+            "nothing that it reads; give it with that fixed."
+        )
+    if own := leaves_of([again.numerators]):
+        names = {id(p): name for name, p in getattr(loss.function, "named_parameters", dict[str, Tensor]().items)()}
+        said = [names.get(id(tensor), f"one of shape {tuple(tensor.shape)}") for tensor in own]
+        warnings.warn(
+            f"loss: has trainable tensors of its own ({_listed(said)}), which are no part of θ and stay as they are. Where they "
+            "are to move, make them part of the module; with requires_grad_(False) this is not said.",
+            stacklevel=6,  # points to whoever makes the objective
+        )
+
+
+def refuse_written(flat: FlatModule, theta: Tensor, before: Sequence[int]) -> None:
+    """Refuse a module whose forward writes into parameters of θ, which were ``theta`` and written to so often ``before``.
+
+    Raises:
+        InputError: naming them.
+    """
+    views = flat.layout.views(theta)
+    written = [
+        name
+        for (name, view), parameter, version in zip(views.items(), flat.parameters, before, strict=True)
+        if parameter._version != version or not torch.equal(parameter.data.nan_to_num(), view.nan_to_num())
+    ]
+    if written:
+        raise InputError(
+            f"module: forward writes into {_listed(written)}, so that another point is measured than the one asked for. Expected "
+            "parameters that it leaves as they are. An embedding with max_norm does it: renormalise its weight once, and set "
+            "max_norm to None."
+        )
+
+
+def refuse_kept(module: nn.Module, made: Any, again: Any) -> None:
+    """Refuse a module that gives other outputs when it is called ``again``.
+
+    Raises:
+        InputError: naming it, with what may be the cause.
+    """
+    pairs = zip(tensors_in((made,)), tensors_in((again,)), strict=False)
+    if not all(a.shape == b.shape and alike(b, a, a.dtype) for a, b in pairs):
+        raise InputError(
+            f"module: {type(module).__name__} gives other outputs when it is called again with the same samples, so that values "
+            "would depend on what was measured before. Expected a forward that in evaluation mode keeps nothing for the next call "
+            "(a hidden state, a moving average, a counter) and draws by PyTorch's generators alone."
         )
 
 
@@ -63,12 +142,12 @@ def _called(function: Callable[[Any, Any], Any], loss: SampleLoss, outputs: Any,
                 "ignore", message="reduction: 'mean' divides"
             )  # of KLDivLoss, whose reduction is the user's
             warnings.filterwarnings("error", message=BROADCAST)
-            return function(*tree_map(_copied, (outputs, targets)))
+            return function(*tree_map(copied, (outputs, targets)))
     except LandscapeError:
         raise
     except Exception as error:  # of any kind: it may be the user's code
         raise InputError(
-            f"loss: {loss.words:.200} raised {type(error).__name__} for outputs {_shapes(outputs)} and targets {_shapes(targets)}: "
+            f"loss: {loss.words:.200} raised {type(error).__name__} for outputs {shapes(outputs)} and targets {shapes(targets)}: "
             f"{first_line(error):.300}. Say with forward= which outputs it is taken of, and give targets as it takes them."
         ) from error
 
@@ -85,7 +164,7 @@ def try_metric(metric: Metric, outputs: Any, targets: Any, parts: Parts) -> None
         raise
     except Exception as error:  # of any kind: it is the user's code
         raise InputError(
-            f"metric: raised {type(error).__name__} for outputs {_shapes(outputs)} and targets {_shapes(targets)}: "
+            f"metric: raised {type(error).__name__} for outputs {shapes(outputs)} and targets {shapes(targets)}: "
             f"{first_line(error):.300}. Give metric=lambda outputs, targets: None for none."
         ) from error
     if found is not None and len(found) != len(parts.numerators):
@@ -104,11 +183,11 @@ def not_run(module: object, inputs: Any, targets: Any, error: Exception) -> Inpu
         and targets.ndim > inputs.ndim
     ):
         return InputError(
-            f"data: expected (inputs, targets), got inputs of shape {_shapes(inputs)} ({inputs.dtype}) and targets of shape "
-            f"{_shapes(targets)} ({targets.dtype}), which look swapped; {said}. Give (targets, inputs) the other way round."
+            f"data: expected (inputs, targets), got inputs of shape {shapes(inputs)} ({inputs.dtype}) and targets of shape "
+            f"{shapes(targets)} ({targets.dtype}), which look swapped; {said}. Give (targets, inputs) the other way round."
         )
     return InputError(
-        f"module: {said}; it was given inputs of shape {_shapes(inputs)}. Say with forward=lambda module, inputs: … how it "
+        f"module: {said}; it was given inputs of shape {shapes(inputs)}. Say with forward=lambda module, inputs: … how it "
         "is called, and give data as it takes them."
     )
 
@@ -117,87 +196,24 @@ def _are_integers(value: Any) -> bool:
     return isinstance(value, Tensor) and not value.is_floating_point() and not value.is_complex()
 
 
-def couples(loss: SampleLoss, outputs: Any, targets: Any, again: Callable[[int], Any] | None) -> bool:
-    """Whether a user's loss of one sample depends on the others of its batch.
-
-    The loss of two samples alone is held against that of the same two inside a batch, for the first two and the last two, with
-    each sample's own outputs and with those of its neighbour.
-
-    Args:
-        again: the module's outputs for the first so many samples, where outputs cannot be cut; None where they depend on the batch.
-
-    Raises:
-        InputError: for values of every pair of samples, as a broadcast of outputs ``(B, 1)`` and targets ``(B,)`` makes them.
-    """
-    samples = len(tensors_in(targets)[0])
-    few = 2 if samples > 2 else 1
-    if not loss.own or samples < 2:
-        return False
-    if not _can_be_cut(outputs, samples):
-        return again is not None and _differ(
-            loss, (outputs, targets), (again(few), _cut(targets, slice(0, few))), slice(0, few)
-        )
-    for given in (outputs, tree_map(_rolled, outputs)):
-        for part in (slice(0, few), slice(samples - few, samples)):
-            if _differ(loss, (given, targets), (_cut(given, part), _cut(targets, part)), part):
-                _refuse_pairs(loss, outputs, targets, samples)
-                return True
-    return False
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _differ(loss: SampleLoss, whole: tuple[Any, Any], alone: tuple[Any, Any], part: slice) -> bool:
-    inside = loss.parts(*tree_map(_copied, whole))
-    try:
-        found = loss.parts(*tree_map(_copied, alone))
-    except Exception:  # of any kind: it is the user's code; whatever it needs, it needs more than these samples
-        return True
-    if (found.weights is None) != (inside.weights is None):
-        return True
-    pairs = [(found.numerators, inside.numerators)]
-    if found.weights is not None and inside.weights is not None:
-        pairs.append((found.weights, inside.weights))
-    return not all(a.shape == b[part].shape and _alike(a, b[part], b.dtype, b) for a, b in pairs)
+def _detached(leaf: Any) -> Any:
+    return leaf.detach() if isinstance(leaf, Tensor) else leaf
 
 
-def _refuse_pairs(loss: SampleLoss, outputs: Any, targets: Any, samples: int) -> None:
-    values, alone = _values(loss, outputs, targets), (_cut(outputs, slice(0, 2)), _cut(targets, slice(0, 2)))
-    pairs = values.ndim > 1 and values.shape[1] == samples and _values(loss, *alone).shape[1:2] == (2,)
-    unequal = isinstance(outputs, Tensor) and isinstance(targets, Tensor) and outputs.shape != targets.shape
-    beside = unequal and outputs.numel() == targets.numel()
-    if pairs or beside:
-        mend = "targets[:, None]" if unequal and outputs.ndim > targets.ndim else "targets.squeeze(1)"
-        raise InputError(
-            f"loss: outputs {_shapes(outputs)} and targets {_shapes(targets)} make values {tuple(values.shape)}, each sample's "
-            f"of the others' too. {f'They were broadcast: give {mend} as targets.' if beside else 'Return one value a sample.'}"
-        )
-
-
-def _values(loss: SampleLoss, outputs: Any, targets: Any) -> Tensor:
-    made = loss.function(*tree_map(_copied, (outputs, targets)))
-    values: Tensor = made[0] if isinstance(made, tuple | list) else made
-    return values
-
-
-def _copied(leaf: Any) -> Any:
+def copied(leaf: Any) -> Any:
     return leaf.clone() if isinstance(leaf, Tensor) else leaf
 
 
-def _can_be_cut(outputs: Any, samples: int) -> bool:
-    leaves = tree_flatten(outputs)[0]
-    return bool(leaves) and all(isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == samples for leaf in leaves)
-
-
-def _cut(value: Any, part: slice) -> Any:
-    return tree_map(lambda leaf: leaf[part] if isinstance(leaf, Tensor) and leaf.ndim else leaf, value)
-
-
-def _rolled(leaf: Tensor) -> Tensor:
-    return leaf.roll(1, 0)
-
-
-def _alike(found: Tensor, expected: Tensor, dtype: torch.dtype, among: Tensor | None = None) -> bool:
+def alike(found: Tensor, expected: Tensor, dtype: torch.dtype, among: Tensor | None = None) -> bool:
     """Whether values agree to the rounding of ``dtype``, relative to themselves or to the mean size of ``among``."""
-    tolerance = CLOSE.get(dtype, CLOSE_ENOUGH)
+    if expected.is_complex() and found.is_complex():
+        found, expected = torch.view_as_real(found), torch.view_as_real(expected)
+        among = None if among is None else torch.view_as_real(among)
+    tolerance = CLOSE.get(dtype, CLOSE_OF_HALF if dtype in HALF else CLOSE_ENOUGH)
     sizes = (expected if among is None else among).cpu().double().abs()
     finite = sizes[sizes.isfinite()]
     size = float(finite.mean()) if finite.numel() else 0.0
@@ -206,6 +222,6 @@ def _alike(found: Tensor, expected: Tensor, dtype: torch.dtype, among: Tensor | 
     )
 
 
-def _shapes(value: Any) -> str:
+def shapes(value: Any) -> str:
     leaves = tree_flatten(value)[0]
     return ", ".join(str(tuple(leaf.shape)) if isinstance(leaf, Tensor) else type(leaf).__name__ for leaf in leaves)

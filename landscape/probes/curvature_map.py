@@ -19,10 +19,12 @@ from landscape.numerics.directions import Direction
 from landscape.numerics.eigenvalues import Extremes, Search, extremes
 from landscape.numerics.refinement import Refinement
 from landscape.numerics.seeds import generator
+from landscape.objective.again import check_points
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
 from landscape.probes.curvature_values import RATIO_LIMIT, CurvatureValues, of_ends
 from landscape.probes.grid_points import GridPoints
+from landscape.probes.held import held_points
 from landscape.probes.plane import AxisLike, GridObserver, GridProgress, grid_of, measured_surface, plane_span
 from landscape.probes.spans import Span, span_numbers
 
@@ -132,7 +134,8 @@ def curvature_over(
     Raises:
         InputError: for a policy under which the statistics would not follow the second derivative, bf16, a clip of the loss,
             and what :func:`landscape.probes.plane.surface` refuses.
-        MismatchError: for a ``resume`` that another objective or search made, or over another plane.
+        MismatchError: for a ``resume`` that another objective or search made, or over another plane. Its loss is measured
+            again at two points; its eigenvalues, which take as long as a hundred, are not.
 
     References:
         Li et al. 2018, arXiv 1712.09913, section 6.
@@ -143,6 +146,7 @@ def curvature_over(
     made = signature(objective).also(settings, span_numbers(span, objective.precision))
     if resume is not None:
         made.check_resume(resume.attrs)
+        check_points(objective, held_points(span, resume))
     grid, note = grid_of(objective, span, axes)
     empty = CurvatureValues.empty((len(span.seeds), *grid.shape))
     values = empty if resume is None else CurvatureValues.of(resume)

@@ -23,6 +23,7 @@ from landscape.errors import InputError, MismatchError, unknown_choice
 from landscape.numerics.alignment import Alignment, match_weights
 from landscape.numerics.curves import curve_weights
 from landscape.numerics.directions import Direction
+from landscape.objective.again import Held, check_points, telling
 from landscape.objective.objective import Objective
 from landscape.objective.signature import Signature, signature, tensors_hash
 from landscape.objective.subspace import Subspace
@@ -73,7 +74,7 @@ def path(
         config: how curves are trained.
         alignment_seed: of the order in which groups of units are matched.
         name: what the other checkpoint is called.
-        resume: an earlier, partial result of the same call: finished curves are not trained, nor points measured, again.
+        resume: an earlier, partial result of the same call: finished curves are not trained, nor points measured, again, but two.
         observer: told after every few points and training steps.
 
     Returns:
@@ -97,6 +98,14 @@ def path(
     job.measure()
     job.judge()
     return job.dataset()
+
+
+def points_held(objective: Objective, to: State, earlier: xr.Dataset, alignment_seed: int, name: str) -> list[Held]:
+    """What an ``earlier`` result holds of two of its points, for :func:`landscape.objective.again.check_points`."""
+    job = _Job(objective, tuple(earlier["path"].values), np.array(earlier["t"].values), CurveTraining(), None, None)
+    job.lead(to, name, alignment_seed)
+    job.take_over(earlier)
+    return job.held()
 
 
 def align(objective: Objective, to: State, *, seed: int = 0) -> Alignment:
@@ -166,31 +175,37 @@ class _Job:
     config: CurveTraining
     observer: GridObserver | None
     trainer: Objective | None
-    arrays: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    barriers: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    arrays: dict[str, NDArray[np.float64]] = field(init=False)
+    barriers: dict[str, NDArray[np.float64]] = field(init=False)
     curves: dict[str, TrainedCurve] = field(default_factory=dict)
     ends: dict[str, Direction] = field(default_factory=dict)
     alignment: Alignment | None = None
     name: str = ""
     attributes: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        shape = len(self.kinds), self.t.size
+        self.arrays = {"status": np.zeros(shape), **{key: np.full(shape, math.nan) for key in _MEASURED}}
+        self.barriers = {key: np.full(len(self.kinds), math.nan) for key in _BARRIERS}
+
     def prepare(self, to: State, name: str, seed: int, resume: xr.Dataset | None) -> None:
         """Both ends of every path, and what an earlier result knows."""
         self.name, self.attributes = name, _attributes(self)
-        straight = direction_to(self.objective, to, name)
         made = self._made_by(to, seed)
         self.attributes |= made.attribute()
         if resume is not None:
             made.check_resume(resume.attrs)
-        self.ends = dict.fromkeys(self.kinds, straight)
+        self.lead(to, name, seed)
+        if resume is not None:
+            self.take_over(resume)
+            check_points(self.objective, self.held())
+
+    def lead(self, to: State, name: str, seed: int) -> None:
+        """Where every path ends."""
+        self.ends = dict.fromkeys(self.kinds, direction_to(self.objective, to, name))
         if "aligned" in self.kinds:
             self.alignment = align(self.objective, to, seed=seed)
             self.ends["aligned"] = _difference(self.objective, self.alignment.tensors, name)
-        self.arrays = {key: np.full((len(self.kinds), self.t.size), math.nan) for key in _MEASURED}
-        self.arrays["status"] = np.zeros((len(self.kinds), self.t.size))
-        self.barriers = {key: np.full(len(self.kinds), math.nan) for key in _BARRIERS}
-        if resume is not None:
-            self._take_over(resume)
 
     def _made_by(self, to: State, seed: int) -> Signature:
         """What decides the values: the ends, how the second is aligned, and how bends are trained, on what."""
@@ -207,7 +222,7 @@ class _Job:
         trained_on = signature(self.trainer).named("training")
         return made.also(trained_on.facts, trained_on.numbers)
 
-    def _take_over(self, resume: xr.Dataset) -> None:
+    def take_over(self, resume: xr.Dataset) -> None:
         if resume["path"].values.tolist() != list(self.kinds) or not np.array_equal(resume["t"].values, self.t):
             raise MismatchError("resume: the earlier result has other paths or points; write to another file.")
         for key in self.arrays:
@@ -215,9 +230,19 @@ class _Job:
                 self.arrays[key] = np.array(resume[key].values, dtype=float)
         for number, kind in enumerate(self.kinds):
             if f"{kind}_bends" in resume:
-                losses = np.array(resume["training_loss"].values[number])
                 bends, moments = (self._stored(resume, f"{kind}_{what}") for what in ("bends", "moments"))
-                self.curves[kind] = TrainedCurve(bends, losses, moments)
+                self.curves[kind] = TrainedCurve(bends, np.array(resume["training_loss"].values[number]), moments)
+
+    def held(self) -> list[Held]:
+        """What is measured of two points, of all paths together."""
+        distances = np.broadcast_to(self.t, self.arrays["loss"].shape)
+        chosen = telling(self.arrays["loss"], distances, self.arrays["status"] == 1)
+        return [self._held(*divmod(flat, self.t.size)) for flat in chosen.tolist()]
+
+    def _held(self, number: int, k: int) -> Held:
+        subspace, weights = self._points(number)
+        name = f"t = {self.t[k]:g} of the {self.kinds[number]} path"
+        return Held(name, subspace, weights[k], *(float(self.arrays[of][number, k]) for of in ("loss", "accuracy")))
 
     def _stored(self, resume: xr.Dataset, name: str) -> Tensor:
         """A tensor of the result; empty for the moments of a curve that needs none any more."""

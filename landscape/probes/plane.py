@@ -19,12 +19,14 @@ from landscape.errors import InputError
 from landscape.numerics.directions import Direction
 from landscape.numerics.grids import AXIS_NAMES, Axis, Grid
 from landscape.numerics.refinement import Refined, Refinement, interpolate
+from landscape.objective.again import check_points
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
 from landscape.objective.values import Evaluation
 from landscape.probes.deviation import checked
 from landscape.probes.grid_points import GridPoints
 from landscape.probes.health import network_health
+from landscape.probes.held import held_points
 from landscape.probes.spans import Span, along_span, automatic_range, checkpoint_span, random_span, span_numbers
 from landscape.probes.surface import INTERPOLATED, Surface, surface_dataset
 
@@ -163,11 +165,12 @@ def surface(
         InputError: for a malformed axis, a number of axes other than the span's directions, or refinement of a grid that is
             not two-dimensional.
         MismatchError: for a ``resume`` that another objective made, or of other directions or another grid; see
-            :mod:`landscape.objective.signature`.
+            :mod:`landscape.objective.signature`. Two of its points are measured again, see :mod:`landscape.objective.again`.
     """
     made = signature(objective).also({"kind": "plane"}, span_numbers(span, objective.precision))
     if resume is not None:
         made.check_resume(resume.attrs)
+        check_points(objective, held_points(span, resume))
     return measured_surface(
         objective, span, axes, refinement=refinement, resume=resume, observer=observer, made=made.attribute()
     )

@@ -12,11 +12,14 @@ import xarray as xr
 
 from landscape._version import __version__
 from landscape.errors import InputError
+from landscape.numerics.directions import given_direction
+from landscape.objective.again import Held, check_points
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
+from landscape.objective.subspace import Subspace
 from landscape.probes.health import network_health
 from landscape.probes.sharpness_config import SharpnessConfig
-from landscape.probes.sharpness_measures import Origin, estimate
+from landscape.probes.sharpness_measures import MEASURED, ONE_STEP, Origin, estimate, one_step
 from landscape.probes.sharpness_table import SharpnessTable
 from landscape.probes.steps import loss_unit
 
@@ -60,7 +63,8 @@ def sharpness(
 
     Raises:
         InputError: for a policy that moves the statistics between checkpoints, or m larger than the number of samples.
-        MismatchError: for a ``resume`` that another objective made, or of other measures, radii or effort.
+        MismatchError: for a ``resume`` that another objective made, or of other measures, radii or effort; see
+            :func:`points_held`.
     """
     config = SharpnessConfig() if config is None else config
     _check(objective, config)
@@ -69,6 +73,8 @@ def sharpness(
         made.check_resume(resume.attrs)
     table = SharpnessTable.empty(config) if resume is None else SharpnessTable.of(resume, config)
     origin = Origin(objective)
+    if resume is not None:
+        check_points(objective, _held(origin, config, resume))
     unit = loss_unit(objective.loss_name)
     checkpoint = _checkpoint(origin, unit)
     attributes = {**_attributes(objective, config, float(checkpoint["checkpoint_loss"])), **made.attribute()}
@@ -82,6 +88,29 @@ def sharpness(
         if observer is not None:
             observer(SharpnessProgress(table.done, total, dataset))
     return dataset()
+
+
+def points_held(objective: Objective, config: SharpnessConfig, earlier: xr.Dataset) -> list[Held]:
+    """What an ``earlier`` result holds of the point θ + ε of one ascent step at the largest ρ, for :func:`check_points`.
+
+    The loss there is the sharpness and the checkpoint's together. It takes a gradient; the other measures are of many points,
+    which would take as long as measuring them anew, so there is none where ``sam`` and ``adaptive`` were not asked for.
+    """
+    return _held(Origin(objective), config, earlier)
+
+
+def _held(origin: Origin, config: SharpnessConfig, earlier: xr.Dataset) -> list[Held]:
+    for row, measure in enumerate(config.measures):
+        radii, status = np.array(config.radii(measure)), earlier["status"].values[row]
+        offset = None
+        if measure in ONE_STEP and (status == MEASURED).any():
+            column = int(np.where(status == MEASURED, radii, -np.inf).argmax())
+            offset = one_step(origin, measure, float(radii[column]))
+        if offset is not None:
+            subspace = Subspace(origin.theta, [given_direction(offset, origin.theta, kind="step")])
+            loss = float(earlier["checkpoint_loss"]) + float(earlier["sharpness"].values[row, column])
+            return [Held(f"the {measure} step of ρ = {radii[column]:g}", subspace, np.ones(1), loss)]
+    return []
 
 
 def _check(objective: Objective, config: SharpnessConfig) -> None:

@@ -91,6 +91,12 @@ def estimate(origin: Origin, measure: str, rho: float, config: SharpnessConfig) 
     return way(origin, scale(origin.theta.vector, rho), config)
 
 
+def one_step(origin: Origin, measure: str, rho: float) -> Tensor | None:
+    """The ε of a measure of :data:`ONE_STEP`; None where there is no direction of ascent."""
+    region = Region(_WAYS[measure][0](origin.theta.vector, rho), "ball")
+    return None if _hindrance(region, origin) else region.offset(region.steepest(origin.gradient.vector.vector))
+
+
 def _one_step(origin: Origin, scale: Tensor, config: SharpnessConfig) -> Estimate:
     region, gradient = Region(scale, "ball"), origin.gradient.vector.vector
     hindrance = _hindrance(region, origin)
@@ -227,3 +233,4 @@ _WAYS: dict[str, tuple[Callable[[Tensor, float], Tensor], Callable[[Origin, Tens
     "keskar": (_keskar_box, _in_a_box),
     "gaussian": (_uniform, _average),
 }
+ONE_STEP = tuple(measure for measure, (_, way) in _WAYS.items() if way is _one_step)

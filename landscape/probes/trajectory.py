@@ -18,10 +18,12 @@ from landscape.numerics.grids import Axis
 from landscape.numerics.parameters import ParameterVector
 from landscape.numerics.pca import Components, principal_components
 from landscape.numerics.refinement import Refinement
+from landscape.objective.again import check_points
 from landscape.objective.objective import Objective
 from landscape.objective.signature import Signature, signature, tensors_hash
 from landscape.objective.subspace import Subspace
 from landscape.objective.values import Evaluation
+from landscape.probes.held import held_points
 from landscape.probes.plane import AxisLike, GridObserver, GridProgress, measured_surface
 from landscape.probes.spans import Span, check_finite, point_of, span_numbers
 
@@ -112,6 +114,7 @@ def trajectory(
     made = _made_by(objective, path, span)
     if resume is not None:
         made.check_resume(resume.attrs)
+        check_points(objective, held_points(span, resume))
     axes = [_axis(given, path.coordinates, k) for k, given in enumerate((x, y))]
     automatic = all(_is_automatic(given) for given in (x, y))
     values = _Values.empty(len(path.names)) if resume is None else _Values.of(resume)

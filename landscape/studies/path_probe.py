@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import xarray as xr
 
 from landscape.errors import InputError
+from landscape.objective.again import Held
 from landscape.objective.objective import Objective
 from landscape.objective.signature import Signature, signature
-from landscape.probes.paths import path
+from landscape.probes.paths import path, points_held
 from landscape.studies.path_settings import PathSettings
 from landscape.studies.places import Places
 from landscape.studies.saving import Prepared, Saver
@@ -51,9 +54,17 @@ def prepare_path(subject: Subject, settings: PathSettings, places: Places) -> Pr
             observer=saver,
         )
 
+    def held(existing: xr.Dataset) -> tuple[Objective, Sequence[Held]]:
+        name, seed = stem(other.path), settings.alignment_seed
+        return objective, points_held(objective, other.state_dict, existing, seed, name)
+
     task = f"path from {opened.stem}"
     attributes = {**opened.attributes(), "title": task, "to_hash": other.weights_hash()}
-    return Prepared(task, opened.stem, identity, made, attributes, measure, lambda found: int(found["status"].sum()))
+    return Prepared(task, opened.stem, identity, made, attributes, measure, _measured, held)
+
+
+def _measured(dataset: xr.Dataset) -> int:
+    return int(dataset["status"].sum())
 
 
 def _trainer(opened: Opened, settings: PathSettings, places: Places) -> Objective:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ from torch import nn
 from landscape.errors import InputError
 from landscape.numerics.directions import given_direction
 from landscape.numerics.refinement import Refinement
+from landscape.objective.again import Held
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
 from landscape.objective.subspace import Subspace
 from landscape.probes.curvature_map import curvature_over
+from landscape.probes.held import held_points
 from landscape.probes.plane import surface
 from landscape.probes.spans import Span, along_span, checkpoint_span
 from landscape.probes.surface import ABOVE, MEASURED
@@ -36,29 +38,28 @@ BETWEEN_AXES = {"plane": "-0.5:1.5:51", "line": "-0.5:1.5:101", "curvature_map":
 def prepare_plane(subject: Subject, settings: PlaneSettings, places: Places) -> Prepared:
     """A line or plane around the checkpoint, or to the ones that the subject leads to."""
     opened, objective, axes, refinement = _opened(subject, settings, places)
+    span = cache(partial(_span, opened, settings, objective))
 
     def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
-        span = _span(opened, settings, objective)
-        return surface(objective, span, axes, refinement=refinement, resume=existing, observer=saver)
+        return surface(objective, span(), axes, refinement=refinement, resume=existing, observer=saver)
 
     return _prepared(
-        f"{settings.kind} of {opened.stem}", opened, objective, settings, axes, opened.attributes(), measure
+        f"{settings.kind} of {opened.stem}", opened, objective, settings, axes, opened.attributes(), measure, span
     )
 
 
 def prepare_curvature_map(subject: Subject, settings: CurvatureMapSettings, places: Places) -> Prepared:
     """The curvature over such a plane; a measurement that was interrupted goes on with the next point."""
     opened, objective, axes, refinement = _opened(subject, settings, places)
-    search = settings.search()
+    search, span = settings.search(), cache(partial(_span, opened, settings, objective))
 
     def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
-        span = _span(opened, settings, objective)
         return curvature_over(
-            objective, span, axes, search=search, refinement=refinement, resume=existing, observer=saver
+            objective, span(), axes, search=search, refinement=refinement, resume=existing, observer=saver
         )
 
     task = f"curvature map of {opened.stem}"
-    return _prepared(task, opened, objective, settings, axes, {**opened.attributes(), "title": task}, measure)
+    return _prepared(task, opened, objective, settings, axes, {**opened.attributes(), "title": task}, measure, span)
 
 
 def _opened(
@@ -80,6 +81,7 @@ def _prepared(
     axes: Sequence[str],
     attributes: Mapping[str, Any],
     measure: Callable[[xr.Dataset | None, Saver], xr.Dataset],
+    span: Callable[[], Span],
 ) -> Prepared:
     file = opened.subject.directions
     identity = {
@@ -87,7 +89,12 @@ def _prepared(
         **settings.axes_identity(axes),
         "directions": None if file is None else _file_hash(file),
     }
-    return Prepared(task, opened.stem, identity, partial(signature, objective), attributes, measure, _measured)
+
+    def held(existing: xr.Dataset) -> tuple[Objective, Sequence[Held]]:
+        return objective, held_points(span(), existing)
+
+    made = partial(signature, objective)
+    return Prepared(task, opened.stem, identity, made, attributes, measure, _measured, held)
 
 
 def _measured(dataset: xr.Dataset) -> int:

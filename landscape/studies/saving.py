@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import xarray as xr
 
 from landscape.numerics.stopping import look
+from landscape.objective.again import Held, check_points
+from landscape.objective.objective import Objective
 from landscape.objective.signature import Signature, stored_in
 from landscape.store import ResultFile
 from landscape.studies.places import Places
@@ -71,6 +73,8 @@ class Prepared:
         attributes: what the result says besides.
         measure: makes the result; takes an earlier, incomplete one or None, and whom to tell of progress.
         count: how many of a result's parts were measured.
+        held: points whose loss a result holds, and the objective that they are to be of; none where nothing is stored away from
+            the checkpoint that could be measured again at the cost of a few evaluations.
     """
 
     task: str
@@ -80,12 +84,15 @@ class Prepared:
     attributes: Mapping[str, Any]
     measure: Callable[[xr.Dataset | None, Saver], xr.Dataset]
     count: Callable[[xr.Dataset], int]
+    held: Callable[[xr.Dataset], tuple[Objective, Sequence[Held]]] | None = None
 
     def check(self, existing: xr.Dataset, path: Path) -> None:
         """Refuse what a file holds if other code or data made it, although the same was asked for.
 
         Raises:
-            MismatchError: naming what differs.
+            MismatchError: naming what differs, be it one of the points that are measured again.
         """
         advice = "Remove it to measure anew, or write to another file with --out."
         self.signature().check(stored_in(existing.attrs), str(path), advice)
+        if self.held is not None:
+            check_points(*self.held(existing), str(path), advice)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import xarray as xr
 
 from landscape.errors import InputError
+from landscape.objective.again import Held
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
 from landscape.probes.noise_scale import noise_scale
-from landscape.probes.sharpness import sharpness
+from landscape.probes.sharpness import points_held, sharpness
 from landscape.studies.places import Places
 from landscape.studies.saving import Prepared, Saver
 from landscape.studies.sharpness_settings import NoiseScaleSettings, SharpnessSettings
@@ -36,12 +38,15 @@ def prepare_sharpness(subject: Subject, settings: SharpnessSettings, places: Pla
     def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
         return sharpness(objective, config, resume=existing, observer=saver)
 
+    def held(existing: xr.Dataset) -> tuple[Objective, Sequence[Held]]:
+        return objective, points_held(objective, config, existing)
+
     def count(dataset: xr.Dataset) -> int:
         return int((dataset["status"] != 0).sum())
 
     task = f"sharpness of {opened.stem}"
     attributes = {**opened.attributes(), "title": task}
-    return Prepared(task, opened.stem, identity, partial(signature, objective), attributes, measure, count)
+    return Prepared(task, opened.stem, identity, partial(signature, objective), attributes, measure, count, held)
 
 
 def prepare_noise_scale(subject: Subject, settings: NoiseScaleSettings, places: Places) -> Prepared:

@@ -10,9 +10,12 @@ from pathlib import Path
 import xarray as xr
 
 from landscape.errors import InputError
+from landscape.objective.again import Held
+from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
+from landscape.probes.held import held_points
 from landscape.probes.surface import ABOVE, MEASURED
-from landscape.probes.trajectory import trajectory
+from landscape.probes.trajectory import path_of, path_span, trajectory
 from landscape.store import Checkpoint
 from landscape.studies.places import Places
 from landscape.studies.saving import Prepared, Saver
@@ -44,10 +47,16 @@ def prepare_trajectory(subject: Subject, settings: TrajectorySettings, places: P
     every = (*opened.others, opened.checkpoint)
     identity = {**opened.identity(), **settings.axes_identity(axes)}
 
+    states = [other.state_dict for other in opened.others]
+
+    def held(existing: xr.Dataset) -> tuple[Objective, Sequence[Held]]:
+        path = path_of(objective, states, centred=settings.centred)
+        return objective, held_points(path_span(objective, path), existing)
+
     def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
         return trajectory(
             objective,
-            [other.state_dict for other in opened.others],
+            states,
             names=_names([checkpoint.path for checkpoint in every]),
             epochs=[checkpoint.epoch for checkpoint in every],
             x=axes[0],
@@ -59,7 +68,7 @@ def prepare_trajectory(subject: Subject, settings: TrajectorySettings, places: P
         )
 
     task, made = f"trajectory to {opened.stem}", partial(signature, objective)
-    return Prepared(task, opened.stem, identity, made, opened.attributes(), measure, _measured)
+    return Prepared(task, opened.stem, identity, made, opened.attributes(), measure, _measured, held)
 
 
 def _measured(dataset: xr.Dataset) -> int:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from landscape.objective.batches import map_tensors, tensors_in
 from landscape.objective.objective import Objective
+from landscape.objective.watched import leaves_of
 from landscape.testing.case import Case, apart, number, said
 from landscape.testing.plain import Plain, reduced, rows_of, seeded
 from landscape.testing.report import Finding
-from landscape.testing.state import listed
 from landscape.testing.watching import alike_at_the_end, blamed, close_at_the_end, described, equal, runs
 
 COUPLED = 1e-3  # of the size of an output: more than rounding in fp32 does when a batch has another size
@@ -27,7 +27,7 @@ def per_sample(case: Case) -> Iterator[Finding]:
     if case.objective.n_samples < 4:
         yield Finding(name, None, "cannot be told from fewer than four samples.")
         return
-    if case.batches_matter:
+    if case.batches_matter and case.objective.couples != "the module":
         intended = case.objective.batch_norm == "batch"
         sentence = f"{case.batches_matter}. The batch size is part of every result: choose it by batch_size=."
         yield Finding(name, True if intended else None, sentence)
@@ -115,43 +115,20 @@ def _one_weight_each(single: list[float], pairs: dict[tuple[int, int], float]) -
 
 
 def outputs_alone(case: Case) -> Iterator[Finding]:
-    """Whether the loss depends on parameters through the module's outputs alone: what else it reads does not move with θ."""
+    """Whether the loss has parameters of its own, which do not move with θ. (One that reads the module's is no objective.)"""
     plain = case.own
     with torch.no_grad(), seeded():
         outputs = map_tensors(torch.detach, plain.outputs(case.few[0], len(case.places)))
     with torch.enable_grad(), seeded():
         values = plain.loss(outputs, plain.placed(case.few[1]))
-    read = _read_by([tensor for tensor in tensors_in((values,)) if tensor.requires_grad])
+    read = leaves_of(tensors_in((values,)))
     if not read:
         return
-    of_module = [name for name, p in case.module.named_parameters() if any(p is tensor for tensor in read)]
-    if of_module:
-        sentence = (
-            f"the loss reads parameters of your module itself ({listed(of_module)}), as a penalty does. They stay at the "
-            "checkpoint when θ moves, so values elsewhere and gradients lack that. Let forward= return what the loss needs."
-        )
-        yield Finding("outputs alone", False, sentence, {"tensors": len(of_module)})
-    else:
-        sentence = (
-            f"the loss has {len(read)} parameter tensors of its own, which are no part of θ and stay as they are. If they should "
-            "move, make them part of the module."
-        )
-        yield Finding("outputs alone", None, sentence, {"tensors": len(read)})
-
-
-def _read_by(values: list[Tensor]) -> list[Tensor]:
-    """The leaves that require a gradient of what these were computed from."""
-    found: list[Tensor] = [tensor for tensor in values if tensor.is_leaf]
-    nodes, seen = [tensor.grad_fn for tensor in values], set()
-    while nodes:
-        node = nodes.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            found.append(node.variable)
-        nodes += [following for following, _ in node.next_functions]
-    return found
+    sentence = (
+        f"the loss has {len(read)} parameter tensors of its own, which are no part of θ and stay as they are. If they should "
+        "move, make them part of the module."
+    )
+    yield Finding("outputs alone", None, sentence, {"tensors": len(read)})
 
 
 def value(case: Case) -> Iterator[Finding]:

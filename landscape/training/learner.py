@@ -16,7 +16,7 @@ from landscape.objective.batches import map_tensors
 from landscape.objective.convolutions import filtered_convolutions, has_filterable
 from landscape.objective.flat_module import converted, has_convolutions
 from landscape.objective.losses import Parts, SampleLoss
-from landscape.objective.runner import Forward, Runner, agree
+from landscape.objective.runner import Forward, Runner, agree, with_graph_if_needed
 from landscape.training.config import TrainingConfig
 
 
@@ -45,11 +45,16 @@ class Learner:
 
     def rehearse(self, inputs: Any) -> Any:
         """The outputs for a first batch in evaluation mode, settling on the memory format that the module can take."""
+
+        def tried(runner: Runner) -> Any:
+            return runner.tried(map_tensors(torch.clone, self.place(inputs)))  # which a module may write into
+
         try:
             if has_convolutions(self.module):
                 self.module.to(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
             with self._evaluating():
-                return self.runner.tried(map_tensors(torch.clone, self.place(inputs)))  # which a module may write into
+                self.runner, outputs = with_graph_if_needed(self.runner, tried)
+                return outputs
         except RuntimeError:
             if not self.channels_last:
                 raise

@@ -17,7 +17,7 @@ from landscape.data import DataSet
 from landscape.data.splits import SPLITS
 from landscape.numerics.isolation import isolated, seed_modules
 from landscape.numerics.seeds import derive_seed, generator
-from landscape.objective.batches import map_tensors
+from landscape.objective.batches import evenly, map_tensors
 from landscape.objective.runner import Runner
 from landscape.objective.signature import (
     ALIKE,
@@ -28,7 +28,6 @@ from landscape.objective.signature import (
     nudged,
     reduced,
     rounding_of,
-    spread,
 )
 from landscape.training.config import TrainingConfig
 from landscape.training.learner import Learner
@@ -46,7 +45,7 @@ def training_signature(learner: Learner, data: DataSet, indices: Tensor, config:
     Args:
         indices: which training samples there are, of which :data:`FEW` are looked at.
     """
-    places = indices[spread(len(indices), FEW).to(indices.device)]
+    places = indices[evenly(len(indices), FEW).to(indices.device)]
     inputs, targets = data.train.batch(places)
     batch = learner.place(inputs), learner.place(targets)
     with isolated(learner.device):

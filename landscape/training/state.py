@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from landscape.errors import CheckpointError, MismatchError
 from landscape.objective.batches import map_tensors
@@ -60,7 +61,7 @@ def restore(state: Mapping[str, Any], learner: Learner, config: TrainingConfig, 
             f"{steps_per_epoch} an epoch. Resume on the data that the run was started on."
         )
     try:
-        learner.module.load_state_dict(state["model"])
+        learner.module.load_state_dict(_said(state["model"], learner.module))
         # load_state_dict keeps tensors of the right type as they are, and the optimiser would then write to the caller's.
         learner.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
     except (RuntimeError, ValueError, KeyError) as error:
@@ -94,6 +95,13 @@ def since(state: Mapping[str, Any], engine: str) -> str:
 def diverged(history: Sequence[Record]) -> bool:
     """Whether the last epoch's mean training loss is NaN or infinite."""
     return bool(history) and not math.isfinite(history[-1]["train_loss"])
+
+
+def _said(weights: Mapping[str, Tensor], module: nn.Module) -> Mapping[str, Tensor]:
+    """The weights as those of ``module``'s own versions: one that converts old weights by their version leaves them as they are."""
+    given = OrderedDict(weights)
+    given._metadata = getattr(weights, "_metadata", module.state_dict()._metadata)  # type: ignore[attr-defined]
+    return given
 
 
 def _check_settings(saved: Mapping[str, Any], config: TrainingConfig) -> None:
