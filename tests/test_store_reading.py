@@ -167,6 +167,24 @@ def attribute_of_records(file: h5py.File) -> None:
     file.attrs["made"] = np.zeros(2, dtype=[("a", "f8")])
 
 
+def dimensions_without_end(file: h5py.File) -> None:
+    """A name of a dimension for each letter of an attribute."""
+    file["loss"] = np.ones(3)
+    file["loss"].make_scale("loss")
+    file["loss"].attrs["_Netcdf4Dimid"] = 0
+    file["loss"].attrs["_Netcdf4Coordinates"] = np.zeros(5000, np.int32)
+
+
+def far_longer_dimension(file: h5py.File) -> None:
+    file.create_dataset("step", (1,), "f4", maxshape=(None,), chunks=(1,)).make_scale("step")
+    file["step"].resize((2**27,))
+    file.create_dataset("loss", data=np.ones((1, 2)), maxshape=(None, 2))
+    file["a"] = np.ones(2)
+    file["a"].make_scale("a")
+    file["loss"].dims[0].attach_scale(file["step"])
+    file["loss"].dims[1].attach_scale(file["a"])
+
+
 def bomb(file: h5py.File) -> None:
     """A chunk of 1,024 bytes whose packed bytes make two gigabytes of zeros."""
     times, piece = 128, bytes(1 << 24)
@@ -198,6 +216,8 @@ def bomb(file: h5py.File) -> None:
         (ragged, "arrays of many lengths in data set 'loss'"),
         (without_values, "without any values"),
         (attribute_of_records, "attribute 'made'"),
+        (dimensions_without_end, "'loss' over 1 axes, with names for 5000 dimensions"),
+        (far_longer_dimension, "'loss' over dimensions that are far longer|bytes of values"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -132,6 +132,7 @@ _WHOLE = _names(
     "epoch step rank depth minima saddles components points interpolated_points holes features node_kind parameters products "
     "moved_units dimension"
 )
+_AXES = frozenset({"seed", "x", "y", "z"})
 _LINE = re.compile(r"(\w+)\(([^)]*)\)(:text)?(\?)?")
 
 
@@ -216,7 +217,7 @@ def _axes(kind: str, grid: tuple[str, ...], dataset: xr.Dataset) -> Iterator[str
         if not {*grid} - {"seed"} or not needed <= {*grid}:
             yield f"its values are over ({', '.join(grid)}); expected {'y and x' if needed else 'at least one axis, such as x'}"
     for name in grid:
-        if name not in dataset.coords:
+        if name in _AXES and "status" in dataset and name not in dataset.coords:
             yield f"it has no coordinate {name!r}"
     for name, index in dataset.indexes.items():
         values = dataset[name].values
