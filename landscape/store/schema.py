@@ -22,6 +22,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from landscape.errors import ResultFileError
+from landscape.store.plausible import implausible
 
 _AT_POINTS = "loss(grid) status(grid)? loss_standard_error(grid)? accuracy(grid)? predicted_loss(grid)? samples(grid)?"
 _AT_CHECKPOINT = (
@@ -183,11 +184,10 @@ def _faults(kind: str, dataset: xr.Dataset) -> Iterator[str]:
     for group in (*_TOGETHER.get(kind, ()), *_ALL_KINDS):
         yield from _incomplete(group, dataset)
     yield from _axes(kind, grid, dataset)
-    if kind == "curvature":
-        yield from _densities(dataset)
     for owner in ("", *dataset.variables):
         attributes = dataset[owner].attrs if owner else dataset.attrs
         yield from _attributes(kind, f" of {owner!r}" if owner else "", attributes)
+    yield from implausible(kind, dataset)
 
 
 def _grid(kind: str, dataset: xr.Dataset) -> tuple[str, ...]:
@@ -227,19 +227,6 @@ def _axes(kind: str, grid: tuple[str, ...], dataset: xr.Dataset) -> Iterator[str
             yield f"the coordinate {name!r} has a value twice"
 
 
-def _densities(dataset: xr.Dataset) -> Iterator[str]:
-    """A spectrum's points rise, and its Gaussians have a width."""
-    if (dataset["parameters"] < 1).any():
-        yield "'parameters' holds numbers below 1"
-    if "density_at" in dataset:
-        if (np.diff(dataset["density_at"].values, axis=-1) <= 0).any():
-            yield "'density_at' does not rise"
-        if (dataset[["density", "density_spread"]].to_array() < 0).any():
-            yield "'density' or 'density_spread' holds numbers below 0"
-        if not (dataset["density_variance"].where(dataset["density_at"].notnull().any("point"), 1) > 0).all():
-            yield "'density_variance' holds numbers that are not above 0"
-
-
 def _incomplete(group: str, dataset: xr.Dataset) -> Iterator[str]:
     def there(name: str) -> bool:
         return name[1:] in dataset.attrs if name.startswith("@") else name in dataset.variables
@@ -273,7 +260,7 @@ def _attributes(kind: str, owner: str, attributes: Mapping[Any, Any]) -> Iterato
         if not right.get(expected.get(name, ""), True):
             yield f"its attribute {name!r}{owner} is {value!r}; expected {expected[name]}"
         form = list if (kind, name) == ("comparison", "notes") else _JSON.get(name)
-        if form is not None and value and not _is_json(value, form):
+        if form is not None and (value or name != "notes") and not _is_json(value, form):
             yield f"its attribute {name!r}{owner} is not JSON of a {'mapping' if form is dict else 'list'}"
 
 
