@@ -167,6 +167,24 @@ def attribute_of_records(file: h5py.File) -> None:
     file.attrs["made"] = np.zeros(2, dtype=[("a", "f8")])
 
 
+def dimensions_without_end(file: h5py.File) -> None:
+    """A name of a dimension for each letter of an attribute."""
+    file["loss"] = np.ones(3)
+    file["loss"].make_scale("loss")
+    file["loss"].attrs["_Netcdf4Dimid"] = 0
+    file["loss"].attrs["_Netcdf4Coordinates"] = np.zeros(5000, np.int32)
+
+
+def far_longer_dimension(file: h5py.File) -> None:
+    file.create_dataset("step", (1,), "f4", maxshape=(None,), chunks=(1,)).make_scale("step")
+    file["step"].resize((2**27,))
+    file.create_dataset("loss", data=np.ones((1, 2)), maxshape=(None, 2))
+    file["a"] = np.ones(2)
+    file["a"].make_scale("a")
+    file["loss"].dims[0].attach_scale(file["step"])
+    file["loss"].dims[1].attach_scale(file["a"])
+
+
 def bomb(file: h5py.File) -> None:
     """A chunk of 1,024 bytes whose packed bytes make two gigabytes of zeros."""
     times, piece = 128, bytes(1 << 24)
@@ -198,6 +216,8 @@ def bomb(file: h5py.File) -> None:
         (ragged, "arrays of many lengths in data set 'loss'"),
         (without_values, "without any values"),
         (attribute_of_records, "attribute 'made'"),
+        (dimensions_without_end, "'loss' over 1 axes, with names for 5000 dimensions"),
+        (far_longer_dimension, "'loss' over dimensions that are far longer|bytes of values"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -274,3 +294,18 @@ def test_a_script_without_a_guard_reads_files_without_a_digest(tmp_path: Path) -
     script.write_text("import landscape as ls\nprint(ls.load('a.h5').attrs['kind'])\n")
     told = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert told.stdout == "plane of mine\n", told.stderr
+
+
+@pytest.mark.parametrize(("name", "value"), [("scale_factor", "text"), ("add_offset", "x"), ("_Encoding", "nothing")])
+def test_attributes_that_cannot_be_decoded_are_refused_where_the_file_is_read(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    def fill(file: h5py.File) -> None:
+        file.attrs["kind"] = "mine"
+        file["a"] = np.full((2,), b"ab") if name == "_Encoding" else np.ones(2)
+        file["a"].make_scale("a")
+        file["a"].attrs[name] = value
+
+    (tmp_path / "a.h5").write_bytes(h5_bytes(fill))
+    with pytest.raises(ResultFileError, match="do not fit together"):
+        load_result(tmp_path / "a.h5")

@@ -122,6 +122,7 @@ class _Read:
         (lambda d: d.assign(status=d["status"] + 0.5), "'status' holds values that are no whole numbers"),
         (lambda d: d.assign(status=d["status"].isel(seed=0)), r"'status' is over \(y, x\); expected \(seed, y, x\)"),
         (lambda d: d.isel(x=[]), "no values along 'x'"),
+        (lambda d: d.assign(status=d["status"] + 7), "'status' holds values that stand for nothing"),
     ],
 )
 def test_the_sentence_names_what_is_wrong(

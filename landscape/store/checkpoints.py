@@ -80,7 +80,9 @@ class Checkpoint:
                 continue
             tensor = entry.detach()
             digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-            digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+            # Of one entry, a tensor counts as contiguous with any stride, and then has no bytes to look at.
+            flat = tensor.contiguous().as_strided((tensor.numel(),), (1,))
+            digest.update(flat.view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:16]
 
 

@@ -156,14 +156,15 @@ def _check_type(what: str, kind: h5py.h5t.TypeID) -> None:
 def _result(file: h5py.File, groups: tuple[str, ...]) -> Contents:
     """Dimensions and attributes as netCDF has them."""
     root = h5netcdf.File(file, "r")
-    items = {
-        name: Item(
-            _values(name, variable),
-            tuple(variable.dimensions),
-            _attributes(f" of {name!r}", variable.attrs, file[name]),
-        )
-        for name, variable in root.variables.items()
-    }
+    items = {}
+    for name, variable in root.variables.items():
+        dims, stored = tuple(variable.dimensions), file[name]
+        if len(dims) != stored.ndim:
+            raise UnreadableError(f"holds {name!r} over {stored.ndim} axes, with names for {len(dims)} dimensions")
+        # Values may be fewer than their dimensions are long: those that are missing are filled in.
+        if variable.shape != stored.shape and math.prod(variable.shape) * stored.dtype.itemsize > UNPACKED:
+            raise UnreadableError(f"holds {name!r} over dimensions that are far longer than its values")
+        items[name] = Item(_values(name, variable), dims, _attributes(f" of {name!r}", variable.attrs, stored))
     return Contents(items, groups, _attributes("", root.attrs, file), is_result=True)
 
 

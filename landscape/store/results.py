@@ -78,7 +78,7 @@ def as_result(path: str | os.PathLike[str], contents: Contents) -> xr.Dataset:
     try:
         variables = {name: xr.Variable(item.dims, item.values, item.attrs) for name, item in contents.items.items()}
         stored = xr.Dataset(variables, attrs=contents.attrs)
-        dataset = xr.decode_cf(stored, decode_times=False, decode_timedelta=False)
+        dataset = xr.decode_cf(stored, decode_times=False, decode_timedelta=False).load()  # what is wrong shows now
     except Exception as error:  # xarray trips over dimensions and attributes that contradict each other in many ways
         raise ResultFileError(
             f"{path}: its data sets do not fit together ({error}). It has been left as it is: put back a copy, or make it again."

@@ -22,6 +22,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from landscape.errors import ResultFileError
+from landscape.store.plausible import implausible
 
 _AT_POINTS = "loss(grid) status(grid)? loss_standard_error(grid)? accuracy(grid)? predicted_loss(grid)? samples(grid)?"
 _AT_CHECKPOINT = (
@@ -114,7 +115,7 @@ def _names(text: str) -> frozenset[str]:
 _EMPTY = _names("epoch record step feature node point sample pair rank parameter alignment")
 _COUNTS = _names(
     "dead complete n_samples threads bn_layers evaluation_batch_size measured_points max_products preconditioned best_epoch "
-    "diverged_epoch updates curve_bends stride"
+    "diverged_epoch updates curve_bends stride restarts ascent_steps"
 )
 _NUMBERS = _names(
     "tolerance loss_max picture_error image_passes precision_deviation_max precision_deviation_rms checkpoint_gradient "
@@ -132,6 +133,7 @@ _WHOLE = _names(
     "epoch step rank depth minima saddles components points interpolated_points holes features node_kind parameters products "
     "moved_units dimension"
 )
+_AXES = frozenset({"seed", "x", "y", "z"})
 _LINE = re.compile(r"(\w+)\(([^)]*)\)(:text)?(\?)?")
 
 
@@ -182,11 +184,10 @@ def _faults(kind: str, dataset: xr.Dataset) -> Iterator[str]:
     for group in (*_TOGETHER.get(kind, ()), *_ALL_KINDS):
         yield from _incomplete(group, dataset)
     yield from _axes(kind, grid, dataset)
-    if kind == "curvature":
-        yield from _densities(dataset)
     for owner in ("", *dataset.variables):
         attributes = dataset[owner].attrs if owner else dataset.attrs
         yield from _attributes(kind, f" of {owner!r}" if owner else "", attributes)
+    yield from implausible(kind, dataset)
 
 
 def _grid(kind: str, dataset: xr.Dataset) -> tuple[str, ...]:
@@ -216,7 +217,7 @@ def _axes(kind: str, grid: tuple[str, ...], dataset: xr.Dataset) -> Iterator[str
         if not {*grid} - {"seed"} or not needed <= {*grid}:
             yield f"its values are over ({', '.join(grid)}); expected {'y and x' if needed else 'at least one axis, such as x'}"
     for name in grid:
-        if name not in dataset.coords:
+        if name in _AXES and "status" in dataset and name not in dataset.coords:
             yield f"it has no coordinate {name!r}"
     for name, index in dataset.indexes.items():
         values = dataset[name].values
@@ -224,19 +225,6 @@ def _axes(kind: str, grid: tuple[str, ...], dataset: xr.Dataset) -> Iterator[str
             yield f"the coordinate {name!r} is not of finite numbers"
         elif not index.is_unique:
             yield f"the coordinate {name!r} has a value twice"
-
-
-def _densities(dataset: xr.Dataset) -> Iterator[str]:
-    """A spectrum's points rise, and its Gaussians have a width."""
-    if (dataset["parameters"] < 1).any():
-        yield "'parameters' holds numbers below 1"
-    if "density_at" in dataset:
-        if (np.diff(dataset["density_at"].values, axis=-1) <= 0).any():
-            yield "'density_at' does not rise"
-        if (dataset[["density", "density_spread"]].to_array() < 0).any():
-            yield "'density' or 'density_spread' holds numbers below 0"
-        if not (dataset["density_variance"].where(dataset["density_at"].notnull().any("point"), 1) > 0).all():
-            yield "'density_variance' holds numbers that are not above 0"
 
 
 def _incomplete(group: str, dataset: xr.Dataset) -> Iterator[str]:
@@ -272,7 +260,7 @@ def _attributes(kind: str, owner: str, attributes: Mapping[Any, Any]) -> Iterato
         if not right.get(expected.get(name, ""), True):
             yield f"its attribute {name!r}{owner} is {value!r}; expected {expected[name]}"
         form = list if (kind, name) == ("comparison", "notes") else _JSON.get(name)
-        if form is not None and value and not _is_json(value, form):
+        if form is not None and (value or name != "notes") and not _is_json(value, form):
             yield f"its attribute {name!r}{owner} is not JSON of a {'mapping' if form is dict else 'list'}"
 
 

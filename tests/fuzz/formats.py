@@ -174,7 +174,12 @@ def _read_directions(path: Path) -> str:
 
 def _of_tensors(tensors: Any) -> list[object]:
     return [
-        (name, str(t.dtype), tuple(t.shape), bytes(t.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()))
+        (
+            name,
+            str(t.dtype),
+            tuple(t.shape),
+            bytes(t.contiguous().as_strided((t.numel(),), (1,)).view(torch.uint8).numpy().tobytes()),
+        )
         if isinstance(t, Tensor)
         else (name, repr(t))
         for name, t in tensors.items()

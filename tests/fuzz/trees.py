@@ -26,6 +26,9 @@ _ATTRIBUTES = (
 )  # fmt: skip
 
 
+_SMALL = 100_000  # entries of a data set that is edited: one that an edit made huge is left alone
+
+
 def edited(dice: random.Random, whole: bytes) -> bytes:
     """The file after one to three edits by h5py; as it was where an edit is not possible."""
     buffer = io.BytesIO(whole)
@@ -45,7 +48,7 @@ def _objects(file: h5py.File) -> list[h5py.Dataset | h5py.Group]:
 
 
 def _dataset(dice: random.Random, file: h5py.File) -> h5py.Dataset:
-    return dice.choice([one for one in _objects(file) if isinstance(one, h5py.Dataset)])
+    return dice.choice([one for one in _objects(file) if isinstance(one, h5py.Dataset) and (one.size or 0) < _SMALL])
 
 
 def remove_attribute(dice: random.Random, file: h5py.File) -> None:
