@@ -17,6 +17,8 @@ from typing import Any
 
 from landscape.errors import InputError, LandscapeError, unknown_choice
 
+_OF_A_FILE = "landscape_reference_"
+
 
 def is_reference(name: str) -> bool:
     """Whether ``name`` is written like a reference rather than like a built-in's name."""
@@ -136,6 +138,11 @@ def _import_module(argument: str, name: str) -> ModuleType:
             raise _import_failed(argument, name, error) from error
 
 
+def module_name(name: str) -> str:
+    """What people call a module: a file that was referred to by its own name, which another version of it has too."""
+    return f"{name.removeprefix(_OF_A_FILE).rpartition('_')[0]}.py" if name.startswith(_OF_A_FILE) else name
+
+
 def _run_file(argument: str, path: Path) -> ModuleType:
     path = path.expanduser().absolute()
     if not path.is_file():
@@ -145,7 +152,7 @@ def _run_file(argument: str, path: Path) -> ModuleType:
         version = hashlib.sha256(written + path.read_bytes()).hexdigest()[:12]
     except OSError as error:
         raise InputError(f"{argument}: {str(path)!r} cannot be read: {error.strerror}.") from error
-    name = f"landscape_reference_{path.stem}_{version}"
+    name = f"{_OF_A_FILE}{path.stem}_{version}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path, loader=_FromSource(name, str(path)))

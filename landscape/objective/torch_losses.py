@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape.errors import InputError, unknown_choice
-from landscape.numerics.references import is_reference, resolve_reference
+from landscape.numerics.references import is_reference, module_name, resolve_reference
 from landscape.objective.losses import Divisor, SampleLoss
 
 F = nn.functional
@@ -152,12 +152,12 @@ def per_sample_loss(
 
 
 def described(function: object) -> str:
-    """A function or an object of a class by where it is from: ``module.qualname``."""
+    """A function or an object of a class by where it is from: ``module.qualname``, ``file.py.qualname`` for a user's file."""
     if isinstance(function, partial):
         given = ", ".join(f"{key}={value!r}" for key, value in function.keywords.items())
         return f"{described(function.func)}({given})"
     named = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__}.{named.__qualname__}"
+    return f"{module_name(named.__module__)}.{named.__qualname__}"
 
 
 def _as_module(loss: Any) -> nn.Module | None:
