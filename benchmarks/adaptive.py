@@ -29,7 +29,7 @@ from benchmarks.report import table
 from landscape.errors import InputError, LandscapeError
 from landscape.numerics.refinement import QUANTILE, Refinement, default_budget, refine
 from landscape.objective.values import CEILING_ERRORS, head_samples
-from landscape.store import atomic_write, load_result
+from landscape.results import atomic_write, load_result
 
 Floats = NDArray[np.float64]
 MEASURED = 1

@@ -39,7 +39,7 @@ from benchmarks.workload import PLAIN_BATCH, Workload
 from landscape.errors import InputError, LandscapeError
 from landscape.numerics.eigenvalues import Extremes, Search, extremes
 from landscape.numerics.lanczos import Krylov, Operator, rademacher
-from landscape.store import atomic_write
+from landscape.results import atomic_write
 
 OURS, THEIRS, ORACLE = "landscape", "PyHessian", "PyHessian, stopped when within the tolerance"
 

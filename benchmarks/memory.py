@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from benchmarks.cases import groups
 from benchmarks.workload import Workload
-from landscape.numerics.allocation import share_free_memory
 from landscape.objective.batches import tensor_bytes
-from landscape.probes.plane import GridProgress, plane
+from landscape.probes.plane.measure import plane
+from landscape.probes.progress import Progress
+from landscape.torch_state.allocation import share_free_memory
 
 STATUS = Path("/proc/self/status")
 EARLY = 100  # points after which a plane's memory should have stopped growing
@@ -73,7 +74,7 @@ def plane_memory(points: int, workload: Workload) -> dict[str, int]:
     objective = workload.objective()
     resident: dict[int, int] = {}
 
-    def look(progress: GridProgress) -> None:
+    def look(progress: Progress) -> None:
         resident[progress.done] = resident_bytes()
 
     rows = max(round((points / 1.6) ** 0.5), 1)

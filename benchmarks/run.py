@@ -32,8 +32,8 @@ from benchmarks.report import markdown
 from benchmarks.timing import GroupResult, measure
 from benchmarks.workload import Workload
 from landscape.errors import InputError, LandscapeError, unknown_choice
-from landscape.numerics.isolation import full_precision
-from landscape.store import atomic_write
+from landscape.results import atomic_write
+from landscape.torch_state.isolation import full_precision
 
 PLANE_MEMORY = "memory"
 

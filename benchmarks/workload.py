@@ -22,7 +22,7 @@ from landscape.numerics.parameters import Layout, ParameterVector
 from landscape.numerics.seeds import generator
 from landscape.objective.objective import Objective
 from landscape.objective.subspace import Subspace
-from landscape.store import load_checkpoint, load_into
+from landscape.results import load_checkpoint, load_into
 
 PLAIN_BATCH = 128
 POINTS: NDArray[np.float64] = np.array([[0.1, -0.2], [-0.3, 0.25]])

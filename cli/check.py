@@ -81,9 +81,9 @@ def _of_file(path: Path) -> Report:
 def _of_network(
     checkpoint: Path, device: str, data_root: Path | None, download: bool, options: dict[str, Any]
 ) -> Report:
+    from landscape.places import Places
+    from landscape.probes.subjects import Subject
     from landscape.studies.checks import check_subject
-    from landscape.studies.places import Places
-    from landscape.studies.subjects import Subject
 
     from .terminal import Terminal
 

@@ -10,7 +10,7 @@ import click
 from .options import key_values
 
 if TYPE_CHECKING:
-    from landscape.studies.comparison import Comparison
+    from landscape.comparison import Comparison
 
 
 @click.command("compare")
@@ -52,8 +52,8 @@ def command(
     Runs that differ in their seed alone are replicates. Prints the means, every difference with its interval, and each
     comparison as a sentence. What cannot be compared is named, the rest is compared, and the exit status is then 1.
     """
-    from landscape.studies.comparison import compare
-    from landscape.studies.comparison.writing import writable_files
+    from landscape.comparison import compare
+    from landscape.comparison.writing import writable_files
 
     chosen = None if reference is None else key_values([f"reference={reference}"], "--reference")["reference"]
     wanted = key_values(where, "--where")
@@ -88,7 +88,7 @@ def _steps(text: str) -> tuple[int | None, int | None]:
 
 def _show(made: Comparison) -> None:
     """Both tables, every sentence, and the notes."""
-    from landscape.studies.comparison.tables import READING, differences, means
+    from landscape.comparison.tables import READING, differences, means
 
     from .terminal import say, show_table
 

@@ -21,7 +21,7 @@ def command(source: Path, target: Path, layout: str, seed: int | None, unchecked
     A result that was changed on purpose, with h5py for instance, no longer matches its digest and is refused everywhere.
     --unchecked makes a new result of it, with a digest of its own.
     """
-    from landscape.store import check_writable, export_surface, import_surface, load_result, save_result
+    from landscape.results import check_writable, export_surface, import_surface, load_result, save_result
 
     from .terminal import say
 

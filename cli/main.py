@@ -11,8 +11,8 @@ from typing import NoReturn
 
 import click
 
-from landscape.numerics.allocation import share_free_memory
-from landscape.numerics.stopping import asked, was_cut
+from landscape.stopping import asked, was_cut
+from landscape.torch_state.allocation import share_free_memory
 
 from .signals import Stopped, stoppable
 

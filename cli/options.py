@@ -105,7 +105,7 @@ def sample_options(images: str, batch_norm: str) -> Callable[[F], F]:
 
 
 def named_parts(options: dict[str, Any]) -> dict[str, Any]:
-    """Model, data, loss and trust out of a command's ``options``, as :class:`landscape.studies.subjects.Subject` takes them."""
+    """Model, data, loss and trust out of a command's ``options``, as :class:`landscape.probes.subjects.Subject` takes them."""
     from landscape.errors import InputError
 
     model, norm, data = (options.pop(name) for name in ("model", "norm", "data"))

@@ -171,10 +171,10 @@ def command(
     picture ask for more --images, for the spread between random planes for --seeds 0,1,2. --kind steps goes on training from
     the checkpoint, without changing its file.
     """
-    from landscape.studies.places import Places
-    from landscape.studies.probe_settings import probe_settings
-    from landscape.studies.probing import probe_checkpoint
-    from landscape.studies.subjects import Subject
+    from landscape.places import Places
+    from landscape.probes.probing import probe_checkpoint
+    from landscape.probes.settings import probe_settings
+    from landscape.probes.subjects import Subject
 
     from .terminal import Terminal
 

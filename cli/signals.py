@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
-from landscape.numerics import stopping
+from landscape import stopping
 
 SECOND = 1.0  # between looks at what has become of a signal
 GRACE = 5.0

@@ -47,7 +47,7 @@ def command(
 
     Prints a table of the runs and the paths of everything that was made.
     """
-    from landscape.studies.places import Places
+    from landscape.places import Places
     from landscape.studies.plan import plan, planned_images, training_images
     from landscape.studies.settings import load_study
     from landscape.studies.study import run_study

@@ -23,12 +23,11 @@ from rich.table import Table
 from rich.text import Text
 
 from landscape.printable import printable, printable_lines
-
-from .summaries import summary_lines
+from landscape.registry import found, of_file
 
 if TYPE_CHECKING:
+    from landscape.probes.probing import ProbeOutcome
     from landscape.studies.plan import Plan
-    from landscape.studies.probing import ProbeOutcome
     from landscape.studies.runs import RunOutcome
     from landscape.studies.settings import StudySettings
     from landscape.studies.study import StudyOutcome
@@ -167,7 +166,8 @@ class Terminal:
         """What a probe found, where it lies, and how to ask for more."""
         if outcome.measured == 0:
             click.echo("Already complete; nothing was measured.")
-        for line in summary_lines(outcome.dataset):
+        record = of_file(outcome.dataset.attrs["kind"])
+        for line in found(record.words)(outcome.dataset) if record and record.words else []:
             say(line)
         say(outcome.path)
 

@@ -19,12 +19,12 @@ def command(planes: tuple[Path, ...], loss_max: float | None, out: Path | None) 
     For each direction seed: SMAD (the mean difference of loss between saddles and minima), the merge tree of the sublevel sets, and
     their persistence. landscape plot draws the file that comes out. Needs gudhi: pip install 'landscape-lab[topology]'.
     """
-    from landscape.studies.topologies import topology_files
+    from landscape.probes.topology.probe import topology_files
+    from landscape.probes.topology.words import words
 
-    from .summaries_topology import topology_lines
     from .terminal import say
 
     for path, dataset in topology_files(planes, loss_max=loss_max, out=out):
-        for line in topology_lines(dataset):
+        for line in words(dataset):
             say(line)
         say(path)

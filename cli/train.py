@@ -82,7 +82,7 @@ def command(
     nothing for what is complete. Where the code or data behind its names gives other values now, it says so and stops.
     """
     from landscape.errors import InputError
-    from landscape.studies.places import Places
+    from landscape.places import Places
     from landscape.studies.runs import train_run
     from landscape.studies.sweep import sweep_settings, train_all
 

@@ -12,6 +12,7 @@ from landscape._version import __version__
 
 if TYPE_CHECKING:
     from landscape import testing
+    from landscape.comparison import Comparison, compare
     from landscape.data import DataSet, ImageData, as_data, load_data
     from landscape.errors import LandscapeError
     from landscape.models import build_model, vgg
@@ -22,29 +23,29 @@ if TYPE_CHECKING:
     from landscape.objective.objective import Objective
     from landscape.objective.subspace import Subspace
     from landscape.objective.values import Evaluation, Gradient
-    from landscape.probes.curvature import curvature
-    from landscape.probes.curvature_config import CurvatureConfig
-    from landscape.probes.curvature_map import EigenvalueSearch, curvature_map
-    from landscape.probes.curve_training import CurveTraining
-    from landscape.probes.gradient_flow import GradientFlow
-    from landscape.probes.noise_scale import NoiseScaleConfig, noise_scale
-    from landscape.probes.paths import align, path
-    from landscape.probes.plane import line, plane, surface
-    from landscape.probes.plane_curvature import plane_curvature
-    from landscape.probes.run_range import run_range
-    from landscape.probes.sharpness import sharpness
-    from landscape.probes.sharpness_config import SharpnessConfig
-    from landscape.probes.smoothness import plane_smoothness
-    from landscape.probes.spans import Span, checkpoint_span, random_span
-    from landscape.probes.stability import StabilityProbe
-    from landscape.probes.step_observer import StepProbe
-    from landscape.probes.steps import StepProbeConfig
-    from landscape.probes.topology import topology
-    from landscape.render import interactive, plot
-    from landscape.store import load_checkpoint, load_into, save_checkpoint
-    from landscape.store import load_result as load
-    from landscape.store import save_result as save
-    from landscape.studies.comparison import Comparison, compare
+    from landscape.probes.curvature.config import CurvatureConfig
+    from landscape.probes.curvature.measure import curvature
+    from landscape.probes.curvature_map.exact import plane_curvature
+    from landscape.probes.curvature_map.measure import EigenvalueSearch, curvature_map
+    from landscape.probes.gradient_flow.measure import GradientFlow
+    from landscape.probes.interactive import interactive
+    from landscape.probes.noise_scale.measure import NoiseScaleConfig, noise_scale
+    from landscape.probes.path.measure import align, path
+    from landscape.probes.path.training import CurveTraining
+    from landscape.probes.plane.measure import line, plane, surface
+    from landscape.probes.plane.smoothness import plane_smoothness
+    from landscape.probes.plane.spans import Span, checkpoint_span, random_span
+    from landscape.probes.plot import plot
+    from landscape.probes.sharpness.config import SharpnessConfig
+    from landscape.probes.sharpness.measure import sharpness
+    from landscape.probes.stability.measure import StabilityProbe
+    from landscape.probes.steps.measure import StepProbeConfig
+    from landscape.probes.steps.observer import StepProbe
+    from landscape.probes.steps.run_range import run_range
+    from landscape.probes.topology.measure import topology
+    from landscape.results import load_checkpoint, load_into, save_checkpoint
+    from landscape.results import load_result as load
+    from landscape.results import save_result as save
     from landscape.training import TrainingConfig, fit, history_dataset
 
 # public name -> (module, name there)
@@ -52,31 +53,31 @@ _HOMES = {
     "Objective": ("landscape.objective.objective", "Objective"),
     "Evaluation": ("landscape.objective.values", "Evaluation"),
     "Gradient": ("landscape.objective.values", "Gradient"),
-    "line": ("landscape.probes.plane", "line"),
-    "plane": ("landscape.probes.plane", "plane"),
-    "surface": ("landscape.probes.plane", "surface"),
-    "Span": ("landscape.probes.spans", "Span"),
-    "random_span": ("landscape.probes.spans", "random_span"),
-    "checkpoint_span": ("landscape.probes.spans", "checkpoint_span"),
-    "StepProbe": ("landscape.probes.step_observer", "StepProbe"),
-    "StepProbeConfig": ("landscape.probes.steps", "StepProbeConfig"),
-    "GradientFlow": ("landscape.probes.gradient_flow", "GradientFlow"),
-    "StabilityProbe": ("landscape.probes.stability", "StabilityProbe"),
-    "run_range": ("landscape.probes.run_range", "run_range"),
-    "sharpness": ("landscape.probes.sharpness", "sharpness"),
-    "SharpnessConfig": ("landscape.probes.sharpness_config", "SharpnessConfig"),
-    "curvature": ("landscape.probes.curvature", "curvature"),
-    "CurvatureConfig": ("landscape.probes.curvature_config", "CurvatureConfig"),
-    "noise_scale": ("landscape.probes.noise_scale", "noise_scale"),
-    "NoiseScaleConfig": ("landscape.probes.noise_scale", "NoiseScaleConfig"),
-    "curvature_map": ("landscape.probes.curvature_map", "curvature_map"),
-    "EigenvalueSearch": ("landscape.probes.curvature_map", "EigenvalueSearch"),
-    "plane_curvature": ("landscape.probes.plane_curvature", "plane_curvature"),
-    "plane_smoothness": ("landscape.probes.smoothness", "plane_smoothness"),
-    "topology": ("landscape.probes.topology", "topology"),
-    "path": ("landscape.probes.paths", "path"),
-    "align": ("landscape.probes.paths", "align"),
-    "CurveTraining": ("landscape.probes.curve_training", "CurveTraining"),
+    "line": ("landscape.probes.plane.measure", "line"),
+    "plane": ("landscape.probes.plane.measure", "plane"),
+    "surface": ("landscape.probes.plane.measure", "surface"),
+    "Span": ("landscape.probes.plane.spans", "Span"),
+    "random_span": ("landscape.probes.plane.spans", "random_span"),
+    "checkpoint_span": ("landscape.probes.plane.spans", "checkpoint_span"),
+    "StepProbe": ("landscape.probes.steps.observer", "StepProbe"),
+    "StepProbeConfig": ("landscape.probes.steps.measure", "StepProbeConfig"),
+    "GradientFlow": ("landscape.probes.gradient_flow.measure", "GradientFlow"),
+    "StabilityProbe": ("landscape.probes.stability.measure", "StabilityProbe"),
+    "run_range": ("landscape.probes.steps.run_range", "run_range"),
+    "sharpness": ("landscape.probes.sharpness.measure", "sharpness"),
+    "SharpnessConfig": ("landscape.probes.sharpness.config", "SharpnessConfig"),
+    "curvature": ("landscape.probes.curvature.measure", "curvature"),
+    "CurvatureConfig": ("landscape.probes.curvature.config", "CurvatureConfig"),
+    "noise_scale": ("landscape.probes.noise_scale.measure", "noise_scale"),
+    "NoiseScaleConfig": ("landscape.probes.noise_scale.measure", "NoiseScaleConfig"),
+    "curvature_map": ("landscape.probes.curvature_map.measure", "curvature_map"),
+    "EigenvalueSearch": ("landscape.probes.curvature_map.measure", "EigenvalueSearch"),
+    "plane_curvature": ("landscape.probes.curvature_map.exact", "plane_curvature"),
+    "plane_smoothness": ("landscape.probes.plane.smoothness", "plane_smoothness"),
+    "topology": ("landscape.probes.topology.measure", "topology"),
+    "path": ("landscape.probes.path.measure", "path"),
+    "align": ("landscape.probes.path.measure", "align"),
+    "CurveTraining": ("landscape.probes.path.training", "CurveTraining"),
     "Subspace": ("landscape.objective.subspace", "Subspace"),
     "Refinement": ("landscape.numerics.refinement", "Refinement"),
     "Axis": ("landscape.numerics.grids", "Axis"),
@@ -85,15 +86,15 @@ _HOMES = {
     "direction_between": ("landscape.numerics.directions", "direction_between"),
     "random_direction": ("landscape.numerics.directions", "random_direction"),
     "ParameterVector": ("landscape.numerics.parameters", "ParameterVector"),
-    "save": ("landscape.store", "save_result"),
-    "load": ("landscape.store", "load_result"),
-    "save_checkpoint": ("landscape.store", "save_checkpoint"),
-    "load_checkpoint": ("landscape.store", "load_checkpoint"),
-    "load_into": ("landscape.store", "load_into"),
-    "compare": ("landscape.studies.comparison", "compare"),
-    "Comparison": ("landscape.studies.comparison", "Comparison"),
-    "plot": ("landscape.render", "plot"),
-    "interactive": ("landscape.render", "interactive"),
+    "save": ("landscape.results", "save_result"),
+    "load": ("landscape.results", "load_result"),
+    "save_checkpoint": ("landscape.results", "save_checkpoint"),
+    "load_checkpoint": ("landscape.results", "load_checkpoint"),
+    "load_into": ("landscape.results", "load_into"),
+    "compare": ("landscape.comparison", "compare"),
+    "Comparison": ("landscape.comparison", "Comparison"),
+    "plot": ("landscape.probes.plot", "plot"),
+    "interactive": ("landscape.probes.interactive", "interactive"),
     "TrainingConfig": ("landscape.training", "TrainingConfig"),
     "fit": ("landscape.training", "fit"),
     "history_dataset": ("landscape.training", "history_dataset"),

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape.store import load_checkpoint, load_into
+from landscape.results import load_checkpoint, load_into
 
 Names = dict[str, Tensor]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import xarray as xr
 
-from landscape.store import load_checkpoint
+from landscape.results import load_checkpoint
 
 
 def same_tensors(a: object, b: object) -> bool:

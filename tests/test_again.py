@@ -16,9 +16,9 @@ import landscape as ls
 from landscape.errors import MismatchError
 from landscape.objective.again import Held, check_points
 from landscape.objective.signature import signature
-from landscape.probes.held import held_points
-from landscape.probes.plane import plane_span
-from landscape.probes.trajectory import trajectory
+from landscape.probes.plane.held import held_points
+from landscape.probes.plane.measure import plane_span
+from landscape.probes.trajectory.measure import trajectory
 
 
 def plain(outputs: Tensor, targets: Tensor) -> Tensor:

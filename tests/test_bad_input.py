@@ -15,7 +15,7 @@ import torch
 import xarray as xr
 from commands import PROBE, TRAIN, fails, process, run
 
-from landscape.store import ResultFile
+from landscape.results import ResultFile
 
 
 @pytest.fixture(scope="module")

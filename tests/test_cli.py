@@ -128,7 +128,7 @@ def test_directions_of_the_original_tools_layout_give_the_plane_that_they_span(
     from landscape.models import build_model
     from landscape.numerics.directions import random_direction
     from landscape.objective.objective import Objective
-    from landscape.store import load_checkpoint, load_into, write_directions
+    from landscape.results import load_checkpoint, load_into, write_directions
 
     module = build_model("vgg08", norm="batch", classes=10, channels=3)
     load_into(module, load_checkpoint("run/last.pt"))
@@ -152,7 +152,7 @@ def test_info_tells_checkpoints_from_results(here: Path, capsys: pytest.CaptureF
 def test_a_foreign_state_dict_is_probed_with_model_and_data_named(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from landscape.store import load_checkpoint
+    from landscape.results import load_checkpoint
 
     weights = load_checkpoint("run/last.pt").state_dict
     torch.save({"state_dict": {f"module.{name}": value for name, value in weights.items()}}, "foreign.pt")

@@ -15,9 +15,9 @@ from matplotlib.text import Text
 from scipy import stats
 
 import landscape as ls
+from landscape.comparison import Comparison
+from landscape.comparison.rows import Pair, Row
 from landscape.errors import InputError
-from landscape.studies.comparison import Comparison
-from landscape.studies.comparison.result import Pair, Row
 
 VERDICTS = {"higher", "lower", "cannot tell", "no difference tested"}
 

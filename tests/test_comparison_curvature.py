@@ -15,11 +15,11 @@ from test_comparison import pair, row
 
 import landscape as ls
 from landscape.objective.objective import Objective
-from landscape.probes.curvature import curvature
-from landscape.probes.curvature_config import CurvatureConfig
-from landscape.probes.curvature_map import curvature_map as measured_map
-from landscape.probes.sharpness import sharpness as measured_sharpness
-from landscape.probes.sharpness_config import SharpnessConfig
+from landscape.probes.curvature.config import CurvatureConfig
+from landscape.probes.curvature.measure import curvature
+from landscape.probes.curvature_map.measure import curvature_map as measured_map
+from landscape.probes.sharpness.config import SharpnessConfig
+from landscape.probes.sharpness.measure import sharpness as measured_sharpness
 
 
 def sharpnesses(**settings: object) -> list[xr.Dataset]:

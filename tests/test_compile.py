@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from landscape.numerics import winograd, winograd_operator
+from landscape.numerics.kernels import winograd, winograd_operator
 from landscape.numerics.seeds import generator
 from landscape.objective.convolutions import FilteredConv2d, filtered_convolutions
 from landscape.objective.objective import Objective
-from landscape.probes.spans import random_span
+from landscape.probes.plane.spans import random_span
 from landscape.training import TrainingConfig, fit
 
 POINTS = np.array([[0.0, 0.0], [0.5, -0.3], [-1.0, 1.0]])

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from landscape.numerics import compiled
-from landscape.numerics.compiled import Unbuildable, library
+from landscape.numerics.kernels import compiled
+from landscape.numerics.kernels.compiled import Unbuildable, library
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
@@ -25,7 +25,7 @@ SOURCES = {
 }
 OTHER = {**SOURCES, "answer.h": b"#define ANSWER 43\n"}
 FLAGS = ("-O2", "-march=native", "-shared", "-fPIC")
-CODE = f"from landscape.numerics.compiled import library; print(library('answer', {SOURCES!r}, {FLAGS!r}).answer())"
+CODE = f"from landscape.numerics.kernels.compiled import library; print(library('answer', {SOURCES!r}, {FLAGS!r}).answer())"
 
 # A compiler that tells how often it has compiled, and does something before.
 COMPILER = """#!/bin/sh

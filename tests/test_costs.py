@@ -8,12 +8,14 @@ import torch
 from torch import nn
 
 from landscape.objective.objective import Objective
-from landscape.probes.curvature import curvature
-from landscape.studies.costs import EVALUATION, PRODUCT, probe_steps
-from landscape.studies.curvature_settings import CurvatureSettings
-from landscape.studies.path_settings import PathSettings
-from landscape.studies.probe_settings import KINDS, PlaneSettings, StepsSettings, probe_settings
-from landscape.studies.sharpness_settings import SharpnessSettings
+from landscape.probes.costs import EVALUATION, PRODUCT, probe_steps
+from landscape.probes.curvature.measure import curvature
+from landscape.probes.curvature.settings import CurvatureSettings
+from landscape.probes.path.settings import PathSettings
+from landscape.probes.plane.settings import PlaneSettings
+from landscape.probes.settings import kinds, probe_settings
+from landscape.probes.sharpness.settings import SharpnessSettings
+from landscape.probes.steps.settings import StepsSettings
 
 IMAGES = 30
 
@@ -69,5 +71,5 @@ def test_a_curve_is_counted_by_its_training_and_steps_by_their_batches() -> None
 
 
 def test_every_kind_of_probe_is_counted() -> None:
-    costs = {kind: probe_steps(probe_settings({"kind": kind}), network(), 10) for kind in KINDS}
+    costs = {kind: probe_steps(probe_settings({"kind": kind}), network(), 10) for kind in kinds()}
     assert all(np.isfinite(cost) and cost > 0 for cost in costs.values()), costs

@@ -19,9 +19,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from landscape.errors import InputError, MismatchError
 from landscape.objective.batch_norm import use_batch_statistics
-from landscape.probes.curvature import CurvatureProgress, curvature
-from landscape.probes.curvature_config import CurvatureConfig
-from landscape.store import load_result, save_result
+from landscape.probes.curvature.config import CurvatureConfig
+from landscape.probes.curvature.measure import curvature
+from landscape.probes.progress import Progress
+from landscape.results import load_result, save_result
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
@@ -198,16 +199,16 @@ def test_stopped_anywhere_it_goes_on_from_its_file_to_the_same_bits(
     config = CurvatureConfig(**{**vars(EVERYTHING), "trace_method": method, "per_layer": per_layer})
     told = 0
 
-    def count(progress: CurvatureProgress) -> None:
+    def count(progress: Progress) -> None:
         nonlocal told
         told += 1
 
     objective = objective_of(conv_net())
     whole = curvature(objective, config, observer=count)
     for stop in sorted({7, told // 2, told - 3} if per_layer else {1, 7, told // 3, told // 2, told - 20, told - 3}):
-        heard: list[CurvatureProgress] = []
+        heard: list[Progress] = []
 
-        def halt(progress: CurvatureProgress, stop: int = stop, heard: list[CurvatureProgress] = heard) -> None:
+        def halt(progress: Progress, stop: int = stop, heard: list[Progress] = heard) -> None:
             heard.append(progress)
             if len(heard) == stop:
                 raise Stop
@@ -222,9 +223,9 @@ def test_stopped_anywhere_it_goes_on_from_its_file_to_the_same_bits(
 
 
 def test_what_is_finished_is_there_while_the_rest_is_missing() -> None:
-    heard: list[CurvatureProgress] = []
+    heard: list[Progress] = []
 
-    def halt(progress: CurvatureProgress) -> None:
+    def halt(progress: Progress) -> None:
         heard.append(progress)
         if int(progress.dataset()["status"].sel(quantity="eigenvalues")) and progress.done % 7 == 0:
             raise Stop
@@ -248,7 +249,7 @@ def test_products_that_turn_into_no_numbers_keep_what_is_finished(monkeypatch: p
         return product(vector, names=names) * (math.nan if made > 40 else 1.0)
 
     monkeypatch.setattr(objective, "hessian_product", failing)
-    heard: list[CurvatureProgress] = []
+    heard: list[Progress] = []
     with pytest.raises(InputError, match="H v is NaN or infinite"):
         curvature(objective, EVERYTHING, observer=heard.append)
     assert np.isfinite(heard[-1].dataset()["eigenvalues"].values).all()

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from landscape.errors import InputError
 from landscape.objective.objective import Objective
-from landscape.store import load_result
-from landscape.studies.probe_settings import probe_settings
+from landscape.probes.settings import probe_settings
+from landscape.results import load_result
 
 QUICK = ["--images", "20", "--top", "3", "--bottom", "1", "--trace-probes", "3", "--density-probes", "2",
          "--density-steps", "6", "--device", "cpu"]  # fmt: skip

@@ -14,8 +14,8 @@ from networks import images
 from test_lanczos import estimate, product_with
 from torch import Tensor
 
-from landscape.numerics.quadrature import moments, quadrature
-from landscape.numerics.traces import Estimate
+from landscape.probes.curvature.quadrature import moments, quadrature
+from landscape.probes.curvature.traces import Estimate
 
 SEEDS = 400
 CASES = [

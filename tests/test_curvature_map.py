@@ -19,9 +19,10 @@ from landscape.errors import InputError, MismatchError
 from landscape.numerics.directions import Direction
 from landscape.numerics.refinement import Refinement
 from landscape.objective.objective import Objective
-from landscape.probes.curvature_map import EigenvalueSearch, curvature_map
-from landscape.probes.plane import GridProgress, plane
-from landscape.probes.spans import random_span
+from landscape.probes.curvature_map.measure import EigenvalueSearch, curvature_map
+from landscape.probes.plane.measure import plane
+from landscape.probes.plane.spans import random_span
+from landscape.probes.progress import Progress
 
 SMALL = {"x": (-1, 1, 3), "y": (-0.5, 0.5, 2)}
 EXACT = EigenvalueSearch(tolerance=1e-6, max_products=400)
@@ -134,7 +135,7 @@ def test_a_stopped_map_goes_on_to_the_same_values(after: int, refinement: Refine
     asked: dict[str, Any] = {"x": (-1, 1, 4), "y": (-1, 1, 4), "seeds": [0, 1], "refinement": refinement}
     saved: list[xr.Dataset] = []
 
-    def stop(progress: GridProgress) -> None:
+    def stop(progress: Progress) -> None:
         if progress.done >= after:
             saved.append(progress.dataset())
             raise Stopped

@@ -10,11 +10,11 @@ import xarray as xr
 from commands import fails, run
 from test_sweeps import here
 
-from landscape.studies import plane_probe
-from landscape.studies.places import Places
-from landscape.studies.probe_settings import probe_settings
-from landscape.studies.probing import probe_checkpoint
-from landscape.studies.subjects import Subject
+from landscape.places import Places
+from landscape.probes.plane import probe as plane_probe
+from landscape.probes.probing import probe_checkpoint
+from landscape.probes.settings import probe_settings
+from landscape.probes.subjects import Subject
 
 __all__ = ["here"]  # a fixture
 

@@ -14,8 +14,8 @@ from torch.autograd.function import once_differentiable
 
 from landscape.errors import InputError
 from landscape.objective.objective import Objective
-from landscape.probes.curvature import curvature
-from landscape.probes.curvature_config import CurvatureConfig
+from landscape.probes.curvature.config import CurvatureConfig
+from landscape.probes.curvature.measure import curvature
 
 
 @pytest.mark.parametrize("loss", ["mse", nn.HuberLoss(delta=0.3), margin])

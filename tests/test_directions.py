@@ -24,9 +24,9 @@ from landscape.numerics.directions import (
 )
 from landscape.numerics.parameters import Layout, ParameterVector
 from landscape.objective.objective import Objective
-from landscape.probes.along import eigenvector_directions, gradient_direction, update_direction
-from landscape.probes.plane import line, plane
-from landscape.probes.spans import along_span, random_span
+from landscape.probes.plane.along import eigenvector_directions, gradient_direction, update_direction
+from landscape.probes.plane.measure import line, plane
+from landscape.probes.plane.spans import along_span, random_span
 
 
 def objective_of(net: nn.Module, **options: Any) -> Objective:
@@ -249,7 +249,7 @@ def test_an_automatic_range_suits_each_direction_by_itself() -> None:
 
 
 def test_a_stored_eigenvector_is_the_same_direction_in_either_memory_format() -> None:
-    from landscape.studies.plane_directions import _in_layout
+    from landscape.probes.plane.directions import _in_layout
 
     channels_last = objective_of(conv_net(dtype=torch.float32)).theta
     plain = Layout.of(channels_last.views())

@@ -15,7 +15,7 @@ from landscape.models import build_model
 from landscape.numerics.seeds import generator
 from landscape.objective.objective import Objective
 from landscape.objective.sizing import evaluation_batch, footprint
-from landscape.probes.spans import checkpoint_span, random_span
+from landscape.probes.plane.spans import checkpoint_span, random_span
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 POINTS = np.array([[0.0, 0.0], [0.5, -0.3], [-1.0, 1.0]])

@@ -20,7 +20,7 @@ import torch
 import xarray as xr
 
 from landscape.errors import LandscapeError
-from landscape.store import ResultFile, atomic_write, save_checkpoint, save_result
+from landscape.results import ResultFile, atomic_write, save_checkpoint, save_result
 
 CHANGING = [(os, name) for name in ("open", "write", "fsync", "close", "replace", "unlink", "mkdir", "chmod")]
 CHANGING += [(fcntl, "flock")]

@@ -13,7 +13,7 @@ from foreign import Names, averaged, equal, loaded, network, prefixed, stored, w
 from torch import nn
 
 from landscape.errors import CheckpointError
-from landscape.store import describe, fitted, load_checkpoint, save_checkpoint
+from landscape.results import describe, fitted, load_checkpoint, save_checkpoint
 
 
 def parallel_inside() -> Names:

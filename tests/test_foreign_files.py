@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from landscape.errors import CheckpointError
-from landscape.store import check_fits, load_checkpoint
+from landscape.results import check_fits, load_checkpoint
 
 
 def shards(folder: Path, kind: str = "safetensors", **places: str) -> Path:

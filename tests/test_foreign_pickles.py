@@ -24,7 +24,7 @@ from foreign import equal, network, stored, weights
 from torch import nn
 
 from landscape.errors import CheckpointError
-from landscape.store import load_checkpoint, load_into
+from landscape.results import load_checkpoint, load_into
 
 
 class Colour(enum.Enum):

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from landscape.models import build_model
-from landscape.store import load_result
+from landscape.results import load_result
 
 TASK = """
 import torch

@@ -12,7 +12,7 @@ from foreign import equal, loaded, network, stored, weights
 from torch import Tensor, nn
 
 from landscape.errors import CheckpointError
-from landscape.store import fitted, load_checkpoint, load_into, save_checkpoint
+from landscape.results import fitted, load_checkpoint, load_into, save_checkpoint
 
 
 def quantised() -> Tensor:

@@ -10,7 +10,7 @@ import torch
 
 REPORT = """
 import torch
-from landscape.numerics.isolation import full_precision
+from landscape.torch_state.isolation import full_precision
 
 def state():
     cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul

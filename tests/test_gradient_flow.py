@@ -17,8 +17,7 @@ from training_samples import CLASSES, DEVICES, Keeper, Steps, copied, data_set, 
 
 import landscape as ls
 from landscape.errors import InputError, MismatchError
-from landscape.probes.gradient_flow import typical_gradient
-from landscape.probes.health import judge_health
+from landscape.probes.health import judge_health, typical_gradient
 from landscape.training import TrainingConfig
 
 PLAIN = TrainingConfig(epochs=2, batch_size=20, seed=5)

@@ -14,14 +14,13 @@ from torch import Tensor, nn
 
 from landscape.objective.objective import Objective
 from landscape.objective.signature import Numbers, Signature, signature
-from landscape.store import fingerprint
-from landscape.studies.places import Places
-from landscape.studies.probe_settings import KINDS
-from landscape.studies.probing import _PREPARE
+from landscape.places import Places
+from landscape.registry import asked, found
+from landscape.probes.settings import WITHOUT_EFFECT, ProbeSettings, kinds
+from landscape.probes.subjects import Subject
+from landscape.results import fingerprint
 from landscape.studies.run_settings import RunSettings, run_settings
 from landscape.studies.runs import train_run
-from landscape.studies.sampled_settings import WITHOUT_EFFECT, ProbeSettings
-from landscape.studies.subjects import Subject
 
 # Another valid value of every field; one that is not here fails the test that asks for it.
 OTHER: dict[str, Any] = {
@@ -92,15 +91,15 @@ LINE_ALONE, MAP_ALONE = ("adaptive", "max_points", "minutes", "orthogonalize"), 
 
 
 def fields() -> list[tuple[str, str]]:
-    return [(kind, field) for kind, settings in KINDS.items() for field in settings.model_fields if field != "kind"]
+    return [(kind, field) for kind, settings in kinds().items() for field in settings.model_fields if field != "kind"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", kinds())
 def test_changing_any_setting_of_a_probe_changes_its_identity_unless_it_is_listed_as_without_effect(kind: str) -> None:
     start = {"kind": kind}
-    settings = KINDS[kind](**start)
+    settings = kinds()[kind](**start)
     known = fingerprint(settings.identity())
-    for field in KINDS[kind].model_fields:
+    for field in kinds()[kind].model_fields:
         if (
             field == "kind"
             or (kind == "line" and field in LINE_ALONE)
@@ -108,7 +107,7 @@ def test_changing_any_setting_of_a_probe_changes_its_identity_unless_it_is_liste
         ):
             continue
         value = OTHER[field][kind] if field == "along" else OTHER[field]
-        same = fingerprint(KINDS[kind](**start, **{field: value}).identity()) == known
+        same = fingerprint(kinds()[kind](**start, **{field: value}).identity()) == known
         assert same == (field in WITHOUT_EFFECT), f"{field} of {kind}"
 
 
@@ -120,7 +119,7 @@ def test_settings_without_effect_exist_and_are_given_a_reason() -> None:
 
 
 def test_the_batch_size_identifies_what_is_normalised_by_batches() -> None:
-    for kind, settings in KINDS.items():
+    for kind, settings in kinds().items():
         if "batch_size" in settings.model_fields:
             one, other = (settings(kind=kind, batch_norm="batch", batch_size=size).identity() for size in (10, 20))
             assert one != other
@@ -175,7 +174,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", kinds())
 def test_the_identity_of_a_file_holds_all_settings_and_the_checkpoints_and_tells_both_apart(
     kind: str, run_folder: Path
 ) -> None:
@@ -183,13 +182,13 @@ def test_the_identity_of_a_file_holds_all_settings_and_the_checkpoints_and_tells
     to = (run_folder / "epoch-0001.pt",) if kind == "path" else ()
 
     def identity(file: str = "last.pt", **further: Any) -> dict[str, Any]:
-        settings: ProbeSettings = KINDS[kind](kind=kind, **few, **further)
+        settings: ProbeSettings = kinds()[kind](kind=kind, **few, **further)
         return dict(
-            _PREPARE[kind](Subject(run_folder / file, to=to, trust=True), settings, Places(device="cpu")).identity
+            found(asked()[kind].prepare)(Subject(run_folder / file, to=to, trust=True), settings, Places(device="cpu")).identity
         )
 
     base = identity()
-    assert base.keys() >= KINDS[kind](kind=kind, **few).identity().keys()
+    assert base.keys() >= kinds()[kind](kind=kind, **few).identity().keys()
     assert fingerprint(identity("epoch-0002.pt")) != fingerprint(base) == fingerprint(identity())
     resolved = {"sharpness": {"rho": (0.3,)}, "plane": {"x": "-1:1:5"}, "trajectory": {"y": "auto:7"}}
     assert fingerprint(identity(**resolved.get(kind, {"name": "mine"}))) != fingerprint(base) or kind not in resolved

@@ -12,8 +12,8 @@ import torch
 from samefiles import differing
 from test_sweeps import here, tiny
 
-from landscape.store import load_checkpoint
-from landscape.studies.places import Places
+from landscape.places import Places
+from landscape.results import load_checkpoint
 from landscape.studies.run_settings import run_settings
 from landscape.studies.runs import train_run
 from landscape.training import Observer

@@ -13,9 +13,9 @@ from torch import Tensor
 from landscape.errors import InputError
 from landscape.numerics.eigenvalues import Search, extremes
 from landscape.numerics.lanczos import Krylov, Lanczos, rademacher
-from landscape.numerics.quadrature import density, moments, quadrature
 from landscape.numerics.seeds import generator
-from landscape.numerics.traces import Deflation, Traces, trace_sample
+from landscape.probes.curvature.quadrature import density, moments, quadrature
+from landscape.probes.curvature.traces import Deflation, Traces, trace_sample
 
 
 def matrix(eigenvalues: Tensor, seed: int = 0) -> Tensor:

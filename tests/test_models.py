@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from landscape.errors import InputError
 from landscape.models import MODELS, NORMS, build_model, fitting_options, mlp, vgg
-from landscape.numerics.references import call_reference
+from landscape.references import call_reference
 
 DEPTHS = (8, 14, 20, 26, 32, 38)
 

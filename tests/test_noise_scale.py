@@ -15,13 +15,13 @@ from torch.func import functional_call, grad, vmap
 
 from landscape.errors import InputError
 from landscape.objective.objective import Objective
-from landscape.probes.noise_scale import (
+from landscape.probes.noise_scale.measure import (
     NoiseScaleConfig,
-    NoiseScaleProgress,
     jackknife_error,
     noise_from_pair,
     noise_scale,
 )
+from landscape.probes.progress import Progress
 
 
 class Points(nn.Module):
@@ -141,7 +141,7 @@ def test_gradients_that_are_not_finite_give_nan_and_no_gradient_gives_no_scale()
 
 
 def test_an_observer_hears_of_every_group_with_the_result_so_far() -> None:
-    heard: list[NoiseScaleProgress] = []
+    heard: list[Progress] = []
     x = torch.randn(24, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     found = noise_scale(points(x, torch.ones(3, dtype=torch.float64)), NoiseScaleConfig(2, 4), observer=heard.append)
     assert [(p.done, p.total) for p in heard] == [(1, 4), (2, 4), (3, 4), (4, 4)]

@@ -17,7 +17,7 @@ from landscape import fit
 from landscape.errors import InputError
 from landscape.numerics.seeds import generator
 from landscape.objective.objective import Objective
-from landscape.probes.plane import plane
+from landscape.probes.plane.measure import plane
 from landscape.training import TrainingConfig
 
 Forward = Callable[[nn.Module, Any], Any]

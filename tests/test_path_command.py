@@ -15,19 +15,20 @@ from test_render_planes import caption_of, legend_words
 
 from landscape.errors import InputError
 from landscape.models import build_model
-from landscape.numerics.alignment import permute_units
-from landscape.objective.symmetries import exchangeable_units
-from landscape.render import interactive, plot
-from landscape.store import load_checkpoint, load_result
+from landscape.places import Places
+from landscape.probes.interactive import interactive
+from landscape.probes.path.alignment import permute_units
+from landscape.probes.path.settings import PathSettings
+from landscape.probes.path.symmetries import exchangeable_units
+from landscape.probes.plot import plot
+from landscape.probes.probing import probe_checkpoint
+from landscape.probes.settings import probe_settings
+from landscape.probes.subjects import Subject
+from landscape.results import load_checkpoint, load_result
 from landscape.studies.path_ends import far_end
-from landscape.studies.path_settings import PathSettings
-from landscape.studies.places import Places
-from landscape.studies.probe_settings import probe_settings
-from landscape.studies.probing import probe_checkpoint
 from landscape.studies.run_settings import run_settings
 from landscape.studies.runs import RunOutcome, train_run
 from landscape.studies.settings import load_study
-from landscape.studies.subjects import Subject
 
 TINY = """
 import torch

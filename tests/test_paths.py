@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from landscape.errors import InputError
 from landscape.models import build_model
-from landscape.numerics.alignment import Group, match_weights, permute_units
-from landscape.numerics.curves import curve_weights
 from landscape.numerics.seeds import generator
 from landscape.objective.objective import Objective
-from landscape.objective.symmetries import exchangeable_units
-from landscape.probes.curve_training import CurveTraining, train_curve
-from landscape.probes.paths import path
-from landscape.probes.plane import GridProgress
+from landscape.probes.path.alignment import Group, match_weights, permute_units
+from landscape.probes.path.curves import curve_weights
+from landscape.probes.path.measure import path
+from landscape.probes.path.symmetries import exchangeable_units
+from landscape.probes.path.training import CurveTraining, train_curve
+from landscape.probes.progress import Progress
 
 
 class Residual(nn.Module):
@@ -349,7 +349,7 @@ def test_a_stopped_path_goes_on_without_training_again(
 
     saved: list[xr.Dataset] = []
 
-    def stop(progress: GridProgress) -> None:
+    def stop(progress: Progress) -> None:
         if progress.done >= at:
             saved.append(progress.dataset())
             raise Stopped

@@ -16,8 +16,9 @@ from landscape.errors import InputError, MismatchError
 from landscape.numerics.directions import Direction
 from landscape.objective.objective import Objective
 from landscape.objective.subspace import Subspace
-from landscape.probes.plane import GridProgress, line, plane, surface
-from landscape.probes.spans import Span, random_span
+from landscape.probes.plane.measure import line, plane, surface
+from landscape.probes.plane.spans import Span, random_span
+from landscape.probes.progress import Progress
 
 
 class Polynomial(nn.Module):
@@ -121,7 +122,7 @@ def test_a_stopped_plane_goes_on_to_the_same_values() -> None:
     class Stopped(Exception):
         pass
 
-    def stop(progress: GridProgress) -> None:
+    def stop(progress: Progress) -> None:
         if progress.done >= 12:
             saved.append(progress.dataset())
             raise Stopped

@@ -14,10 +14,10 @@ from torch.func import functional_call
 from landscape.errors import InputError
 from landscape.numerics.directions import Direction
 from landscape.objective.objective import Objective
-from landscape.probes.plane import plane
-from landscape.probes.plane_curvature import plane_curvature
-from landscape.probes.smoothness import plane_smoothness
-from landscape.probes.spans import random_span
+from landscape.probes.curvature_map.exact import plane_curvature
+from landscape.probes.plane.measure import plane
+from landscape.probes.plane.smoothness import plane_smoothness
+from landscape.probes.plane.spans import random_span
 
 HESSIAN = torch.tensor([[4.0, 1.0, 0.5], [1.0, -2.0, 0.3], [0.5, 0.3, 1.0]], dtype=torch.float64)
 

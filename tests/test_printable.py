@@ -25,10 +25,11 @@ from hypothesis import strategies as st
 from landscape_cli.main import main
 from landscape_cli.terminal import Terminal, show_table
 
+from landscape.comparison import compare
 from landscape.printable import csv_cell, html, markdown, printable, printable_json, printable_lines
-from landscape.render import interactive, plot
-from landscape.store import load_result, save_result
-from landscape.studies.comparison import compare
+from landscape.probes.interactive import interactive
+from landscape.probes.plot import plot
+from landscape.results import load_result, save_result
 from landscape.studies.sweep import attempt
 from landscape.studies.tables import Row
 from landscape.studies.tables import markdown as markdown_table

@@ -18,8 +18,8 @@ from torch.nn.utils import parametrizations
 from landscape.errors import InputError
 from landscape.objective.derivatives import FORWARD, REVERSE
 from landscape.objective.objective import Objective
-from landscape.probes.curvature import curvature
-from landscape.probes.curvature_config import CurvatureConfig
+from landscape.probes.curvature.config import CurvatureConfig
+from landscape.probes.curvature.measure import curvature
 
 
 def product(objective: Objective, matrix: str = "hessian", seed: int = 0, **named: Any) -> Tensor:

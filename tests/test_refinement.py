@@ -18,8 +18,9 @@ from landscape.numerics.refinement import Refinement, refine
 from landscape.numerics.seeds import generator
 from landscape.objective.objective import Objective
 from landscape.objective.subspace import Subspace
-from landscape.probes.plane import GridProgress, plane, surface
-from landscape.probes.spans import Span, random_span
+from landscape.probes.plane.measure import plane, surface
+from landscape.probes.plane.spans import Span, random_span
+from landscape.probes.progress import Progress
 
 Y, X = np.mgrid[-1:1:51j, -1:1:51j]  # type: ignore[misc]
 SURFACES = {
@@ -201,10 +202,10 @@ def test_what_is_given_up_lies_above_the_clip_also_where_data_is_sorted_by_class
 def test_a_stopped_plane_keeps_its_budget_of_passes() -> None:
     objective, span = bowl()
     axes, settings = [(-4, 4, 41), (-4, 4, 41)], Refinement(1e-9, value_max=5.0, max_passes=180)
-    seen: list[GridProgress] = []
+    seen: list[Progress] = []
     saved: list[xr.Dataset] = []
 
-    def keep(progress: GridProgress) -> None:
+    def keep(progress: Progress) -> None:
         seen.append(progress)
         if progress.done >= 150 and not saved:
             saved.append(progress.dataset().copy(deep=True))
@@ -231,7 +232,7 @@ def test_a_stopped_adaptive_plane_goes_on_to_the_same_result() -> None:
 
     saved: list[xr.Dataset] = []
 
-    def stop(progress: GridProgress) -> None:
+    def stop(progress: Progress) -> None:
         if progress.done >= 150:
             saved.append(progress.dataset())
             raise Stopped

@@ -19,9 +19,10 @@ from test_render_planes import caption_of, legend_words
 
 from landscape.errors import InputError
 from landscape.objective.objective import Objective
-from landscape.probes.curvature import curvature
-from landscape.probes.curvature_config import CurvatureConfig
-from landscape.render import interactive, plot
+from landscape.probes.curvature.config import CurvatureConfig
+from landscape.probes.curvature.measure import curvature
+from landscape.probes.interactive import interactive
+from landscape.probes.plot import plot
 
 CONFIG = CurvatureConfig(top=5, bottom=2, trace_probes=4, density_probes=3, density_steps=15)
 

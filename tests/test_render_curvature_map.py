@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from test_render_planes import caption_of, legend_words, panel, pixels
 
 from landscape.errors import InputError
-from landscape.render import interactive, plot
-from landscape.render.style import MISSING_GREY, colour_map
+from landscape.pictures.style import MISSING_GREY, colour_map
+from landscape.probes.interactive import interactive
+from landscape.probes.plot import plot
 
 
 def curvature_map(

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from test_render_planes import caption_of, legend_words
 
 from landscape.errors import InputError
-from landscape.render import plot
+from landscape.probes.plot import plot
 from landscape.studies.settings import BUNDLED_STUDIES, load_study
 
 

@@ -16,7 +16,8 @@ from test_render_page import Page
 from test_render_planes import caption_of, legend_words, panel
 
 from landscape.errors import InputError
-from landscape.render import interactive, plot
+from landscape.probes.interactive import interactive
+from landscape.probes.plot import plot
 
 
 def records(axes: Axes) -> list[Any]:

@@ -10,7 +10,8 @@ import render_samples as samples
 import xarray as xr
 
 from landscape.errors import InputError
-from landscape.render import interactive, plot
+from landscape.probes.interactive import interactive
+from landscape.probes.plot import plot
 
 FRONTS = pytest.mark.parametrize("draw", [plot, interactive], ids=["plot", "interactive"])
 

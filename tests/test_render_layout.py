@@ -21,9 +21,10 @@ from matplotlib.transforms import Bbox
 from mpl_toolkits.mplot3d import Axes3D
 from test_render_planes import caption_of
 
-from landscape.render import interactive, plot
-from landscape.render.labels import labels_of
-from landscape.render.style import number
+from landscape.pictures.labels import labels_of
+from landscape.pictures.style import number
+from landscape.probes.interactive import interactive
+from landscape.probes.plot import plot
 
 LONG = "a/very/long/path/without/any/space/" + "x" * 150 + "/last.pt"
 

@@ -12,7 +12,7 @@ import render_samples as samples
 import render_step_samples as steps
 
 from landscape.errors import InputError
-from landscape.render import interactive
+from landscape.probes.interactive import interactive
 
 
 class Page(HTMLParser):

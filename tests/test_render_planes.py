@@ -17,10 +17,10 @@ from mpl_toolkits.mplot3d import Axes3D
 
 from landscape.errors import InputError
 from landscape.numerics.grids import Axis, Grid
-from landscape.render import plot
-from landscape.render.reading import read_planes
-from landscape.render.scale import choose_scale
-from landscape.render.style import MISSING_GREY, colour_map
+from landscape.pictures.scale import choose_scale
+from landscape.pictures.style import MISSING_GREY, colour_map
+from landscape.probes.plane.reading import read_planes
+from landscape.probes.plot import plot
 
 
 def tilted(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:

@@ -19,8 +19,9 @@ from test_render_page import Page
 from test_render_planes import caption_of, legend_words
 
 from landscape.errors import InputError
-from landscape.render import interactive, plot
-from landscape.store import save_result
+from landscape.probes.interactive import interactive
+from landscape.probes.plot import plot
+from landscape.results import save_result
 
 
 def bands(axes: Axes) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 import landscape as ls
 from landscape.errors import MismatchError
-from landscape.probes.trajectory import trajectory
-from landscape.store import load_checkpoint, load_result, save_result
+from landscape.probes.trajectory.measure import trajectory
+from landscape.results import load_checkpoint, load_result, save_result
 from landscape.training import EpochReport, Observer, TrainingConfig, fit
 
 SMALL = {"x": (-1, 1, 3), "y": (-1, 1, 3)}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from landscape.errors import InputError
-from landscape.studies.probe_settings import probe_settings
+from landscape.probes.settings import probe_settings
 from landscape.studies.run_settings import run_settings
 from landscape.studies.settings import expand, load_study
 

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from landscape.errors import InputError, MismatchError
 from landscape.objective.objective import Objective
 from landscape.objective.spread import Spread
-from landscape.probes.sharpness import SharpnessProgress, sharpness
-from landscape.probes.sharpness_config import MEASURES, SharpnessConfig
-from landscape.probes.sharpness_measures import Origin, estimate, percent_rise
+from landscape.probes.progress import Progress
+from landscape.probes.sharpness.config import MEASURES, SharpnessConfig
+from landscape.probes.sharpness.formulas import Origin, estimate, percent_rise
+from landscape.probes.sharpness.measure import sharpness
 
 MEASURED, NOT_CONVERGED, ZERO_GRADIENT, NOT_FINITE = 1, 2, 3, 4
 ALL = tuple(MEASURES)
@@ -303,9 +304,9 @@ class Stop(Exception):
 def test_an_interrupted_measurement_goes_on_to_the_same_result() -> None:
     config = SharpnessConfig(measures=ALL, rho=(0.05, 0.2), ascent_steps=2, draws=2, m=8)
     whole = sharpness(images_objective(conv_net()), config)
-    heard: list[SharpnessProgress] = []
+    heard: list[Progress] = []
 
-    def stop(progress: SharpnessProgress) -> None:
+    def stop(progress: Progress) -> None:
         heard.append(progress)
         if progress.done == 7:
             raise Stop

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from landscape.numerics.seeds import generator
 from landscape.objective import side_by_side
 from landscape.objective.objective import Objective
-from landscape.probes.spans import random_span
+from landscape.probes.plane.spans import random_span
 
 NOTE = "batches at the same time"
 POINTS = np.array([[0.0, 0.0], [0.5, -0.3], [-1.0, 1.0]])

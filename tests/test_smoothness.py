@@ -10,8 +10,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from landscape.errors import InputError
-from landscape.probes import smoothness, surface
-from landscape.probes.smoothness import lattice_stride, plane_smoothness
+from landscape.probes.plane import dataset as surface
+from landscape.probes.plane import smoothness
+from landscape.probes.plane.smoothness import lattice_stride, plane_smoothness
 
 Floats = NDArray[np.float64]
 

@@ -17,10 +17,10 @@ from torch.func import functional_call
 
 from landscape.data.tensors import TensorData
 from landscape.errors import InputError, MismatchError
-from landscape.numerics.stability import stability_rule
-from landscape.numerics.tracking import LargestEigenvalue
 from landscape.objective.objective import Objective
-from landscape.probes.stability import StabilityProbe
+from landscape.probes.stability.limits import stability_rule
+from landscape.probes.stability.measure import StabilityProbe
+from landscape.probes.stability.tracking import LargestEigenvalue
 from landscape.training import Observer, TrainingConfig, fit
 
 CURVATURES = torch.tensor([0.5, 4.0, 1.0, 2.0])

@@ -10,10 +10,10 @@ import xarray as xr
 from commands import fails, run
 from test_sweeps import here, tiny
 
+from landscape.comparison import compare
 from landscape.errors import InputError
-from landscape.store import load_checkpoint, load_result
-from landscape.studies.comparison import compare
-from landscape.studies.places import Places
+from landscape.places import Places
+from landscape.results import load_checkpoint, load_result
 from landscape.studies.run_settings import run_settings
 from landscape.studies.runs import train_run
 from landscape.studies.settings import load_study

@@ -15,9 +15,9 @@ from training_samples import DEVICES, Keeper, network, same, train, without_resu
 
 import landscape as ls
 from landscape.errors import InputError, MismatchError
-from landscape.numerics.isolation import isolated
-from landscape.probes.step_objective import StepObjective
-from landscape.probes.steps import step_ranges
+from landscape.probes.steps.measure import step_ranges
+from landscape.probes.steps.objective import StepObjective
+from landscape.torch_state.isolation import isolated
 from landscape.training import EpochReport, Observer, StartReport, StepReport, TrainingConfig
 
 PLAIN = TrainingConfig(epochs=2, batch_size=20, seed=5)

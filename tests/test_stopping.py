@@ -19,8 +19,8 @@ from landscape_cli.signals import HungUp, Stopped, stoppable
 from samefiles import differing
 from test_sweeps import TINY
 
-from landscape.numerics import stopping
-from landscape.store import atomic_write
+from landscape import stopping
+from landscape.results import atomic_write
 
 STOPS = [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Stopped), (signal.SIGHUP, HungUp)]
 
@@ -220,7 +220,7 @@ def test_a_file_that_is_being_written_is_a_piece(tmp_path: Path, monkeypatch: py
 PROCESS = """
 import os, signal, sys, time
 from landscape_cli.signals import stoppable
-from landscape.numerics import stopping
+from landscape import stopping
 numbers = [int(number) for number in sys.argv[2:]]
 for number in numbers:
     signal.signal(number, signal.default_int_handler)

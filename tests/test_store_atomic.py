@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from landscape.errors import ResultFileError
-from landscape.store import atomic_write
+from landscape.results import atomic_write
 
 OLD, NEW = b"old" * 1000, b"new" * 2000
 
@@ -100,7 +100,7 @@ def test_a_file_size_limit_of_the_system_leaves_the_old_file(tmp_path: Path) -> 
     atomic_write(path, OLD)
     code = """
 import resource, sys
-from landscape.store import atomic_write
+from landscape.results import atomic_write
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     atomic_write(sys.argv[1], bytes(1_000_000))
@@ -117,7 +117,7 @@ except Exception as error:
 def test_an_unwritable_folder_is_said_to_be_one() -> None:
     code = """
 import os, sys
-from landscape.store import atomic_write
+from landscape.results import atomic_write
 if os.geteuid() == 0:
     os.setuid(65534)  # root may write everywhere
 try:
@@ -158,7 +158,7 @@ def test_a_writer_killed_before_its_rename_leaves_the_old_file_and_the_next_writ
     atomic_write(path, OLD)
     code = """
 import os, signal, sys
-from landscape.store import atomic_write
+from landscape.results import atomic_write
 os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
 atomic_write(sys.argv[1], b"new")
 """
@@ -186,7 +186,7 @@ def test_kills_at_random_instants_never_show_a_partial_file(tmp_path: Path) -> N
     path = tmp_path / "file.bin"
     code = """
 import itertools, sys
-from landscape.store import atomic_write
+from landscape.results import atomic_write
 for number in itertools.count():
     atomic_write(sys.argv[1], bytes([number % 256]) * 2_000_000)
     print(number, flush=True)

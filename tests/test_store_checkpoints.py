@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from landscape.errors import CheckpointError, InputError
-from landscape.store import check_fits, load_checkpoint, load_into, save_checkpoint
+from landscape.results import check_fits, load_checkpoint, load_into, save_checkpoint
 
 
 def network(width: int = 4) -> nn.Sequential:

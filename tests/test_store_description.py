@@ -15,7 +15,7 @@ import xarray as xr
 from torch import nn
 
 from landscape.errors import CheckpointError, ResultFileError
-from landscape.store import describe, load_checkpoint, save_checkpoint, save_result
+from landscape.results import describe, load_checkpoint, save_checkpoint, save_result
 
 
 def network() -> nn.Sequential:
@@ -183,5 +183,5 @@ def test_files_that_hold_nothing_known_are_refused(tmp_path: Path) -> None:
 
 def test_reading_a_result_does_not_import_torch(tmp_path: Path) -> None:
     save_result(plane(), tmp_path / "a.h5")
-    code = "import sys; from landscape.store import describe; describe(sys.argv[1]); sys.exit('torch' in sys.modules)"
+    code = "import sys; from landscape.results import describe; describe(sys.argv[1]); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.h5")], check=True)

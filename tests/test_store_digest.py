@@ -14,8 +14,8 @@ import torch
 import xarray as xr
 
 from landscape.errors import CheckpointError, LandscapeError, ResultFileError
-from landscape.store import load_checkpoint, load_result, save_checkpoint, save_result
-from landscape.store.digest import SIZE
+from landscape.results import load_checkpoint, load_result, save_checkpoint, save_result
+from landscape.results.digest import SIZE
 
 
 def small(**attributes: Any) -> xr.Dataset:

@@ -13,7 +13,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from landscape.errors import InputError, ResultFileError
-from landscape.store import (
+from landscape.results import (
     export_surface,
     import_surface,
     load_result,

@@ -18,8 +18,8 @@ import pytest
 import xarray as xr
 
 from landscape.errors import ResultFileError
-from landscape.store import hdf5, load_result, reading
-from landscape.store.results import as_result
+from landscape.results import hdf5, load_result, reading
+from landscape.results.results import as_result
 
 
 def netcdf(dataset: xr.Dataset) -> bytes:
@@ -246,7 +246,7 @@ def test_packed_values_take_no_more_memory_than_they_say(tmp_path: Path) -> None
         load_result(tmp_path / "a.h5")
     # In a process without other children, whose peak would count too.
     program = (
-        "import contextlib, resource, sys\nfrom landscape.store import load_result\n"
+        "import contextlib, resource, sys\nfrom landscape.results import load_result\n"
         "with contextlib.suppress(Exception): load_result(sys.argv[1])\n"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
@@ -262,7 +262,7 @@ def test_a_file_on_which_hdf5_spins_is_given_up_and_ctrl_c_reaches_the_wait(
     monkeypatch.setattr(hdf5, "_SECONDS", 1)
     with pytest.raises(ResultFileError, match=r"did not come to an end within 1 s"):
         load_result(tmp_path / "a.h5")
-    program = "import sys; print(1, flush=True); from landscape.store import load_result; load_result(sys.argv[1])"
+    program = "import sys; print(1, flush=True); from landscape.results import load_result; load_result(sys.argv[1])"
     command = [sys.executable, "-c", program, str(tmp_path / "a.h5")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
         assert waiting.stdout is not None

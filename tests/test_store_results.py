@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from landscape.errors import InputError, LockedError, MismatchError, ResultFileError
-from landscape.store import ResultFile, fingerprint, load_result, save_result
+from landscape.results import ResultFile, fingerprint, load_result, save_result
 
 SETTINGS: dict[str, Any] = {
     "x": "-1:1:3",
@@ -223,7 +223,7 @@ def test_fingerprints_are_equal_exactly_for_equal_floats(a: float, b: float) -> 
 
 
 def test_fingerprints_do_not_depend_on_the_process(tmp_path: Path) -> None:
-    code = "from landscape.store import fingerprint; print(fingerprint({'b': [1, 0.1], 'a': {'ü': None}}))"
+    code = "from landscape.results import fingerprint; print(fingerprint({'b': [1, 0.1], 'a': {'ü': None}}))"
     printed = {
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env).stdout.strip()
         for env in ({"PYTHONHASHSEED": "1"}, {"PYTHONHASHSEED": "2"})
@@ -297,7 +297,7 @@ def child(code: str, *arguments: object) -> subprocess.Popen[str]:
 
 HOLD = """
 import sys
-from landscape.store import ResultFile
+from landscape.results import ResultFile
 with ResultFile(sys.argv[1], {}):
     print("held", flush=True)
     sys.stdin.read()
@@ -340,7 +340,7 @@ def test_a_file_below_a_file_cannot_be_held(tmp_path: Path) -> None:
 WRITE = """
 import itertools, sys
 import numpy as np, xarray as xr
-from landscape.store import ResultFile
+from landscape.results import ResultFile
 with ResultFile(sys.argv[1], {"a": 1}) as file:
     file.existing()
     for number in itertools.count():

@@ -17,8 +17,8 @@ from torch import nn
 
 import landscape as ls
 from landscape.errors import LandscapeError, ResultFileError
-from landscape.store import describe, load_result, save_result
-from landscape.store.schema import check
+from landscape.results import describe, load_result, save_result
+from landscape.results.schema import check
 
 
 def network(seed: int) -> nn.Module:
@@ -93,8 +93,8 @@ def test_whatever_is_missing_the_file_is_described_and_drawn_or_refused(
             refused += 1
             continue
         with monkeypatch.context() as patched:
-            patched.setattr("landscape.store.description.read_contents", lambda _: _Read())
-            patched.setattr("landscape.store.results.as_result", lambda *_, dataset=dataset: dataset)
+            patched.setattr("landscape.results.description.read_contents", lambda _: _Read())
+            patched.setattr("landscape.results.results.as_result", lambda *_, dataset=dataset: dataset)
             describe(path)
         if name != "line" or what.startswith("without @"):
             continue

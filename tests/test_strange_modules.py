@@ -18,7 +18,7 @@ from landscape.data.tensors import TensorData
 from landscape.errors import InputError
 from landscape.numerics.seeds import generator
 from landscape.objective.objective import Objective
-from landscape.probes.plane import plane
+from landscape.probes.plane.measure import plane
 from landscape.training import TrainingConfig
 
 

@@ -10,8 +10,8 @@ import pytest
 from commands import fails, run
 
 from landscape.errors import InputError
-from landscape.studies.names import LONGEST, check_file_name, file_part, part_names, shortened
-from landscape.studies.places import Places
+from landscape.places import Places
+from landscape.results.names import LONGEST, check_file_name, file_part, part_names, shortened
 from landscape.studies.run_settings import run_settings
 from landscape.studies.runs import run_folder
 from landscape.studies.settings import (

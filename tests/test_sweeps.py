@@ -10,8 +10,8 @@ import torch
 from commands import fails, run
 
 from landscape.errors import InputError
-from landscape.store import load_checkpoint, load_result
-from landscape.studies.places import Places
+from landscape.places import Places
+from landscape.results import load_checkpoint, load_result
 from landscape.studies.run_settings import run_settings
 from landscape.studies.runs import train_run
 from landscape.studies.settings import load_study

@@ -15,13 +15,14 @@ import xarray as xr
 from commands import fails, run
 from test_render_planes import caption_of, legend_words
 
+from landscape.comparison import compare
 from landscape.errors import InputError
-from landscape.numerics.merge_tree import MINIMUM, SADDLE, TOP, merge_tree
-from landscape.numerics.persistence import sublevel_features
-from landscape.probes.topology import plane_smad, topology
-from landscape.render import interactive, plot
-from landscape.store import load_result, save_result
-from landscape.studies.comparison import compare
+from landscape.probes.interactive import interactive
+from landscape.probes.plot import plot
+from landscape.probes.topology.measure import plane_smad, topology
+from landscape.probes.topology.merge_tree import MINIMUM, SADDLE, TOP, merge_tree
+from landscape.probes.topology.persistence import sublevel_features
+from landscape.results import load_result, save_result
 
 INF = math.inf
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from landscape.errors import InputError
-from landscape.numerics.devices import resolve_device
+from landscape.torch_state.devices import resolve_device
 
 
 @pytest.mark.parametrize("name", ["gpu", "meta", "cuda:x", "", None])

@@ -15,12 +15,12 @@ from training_samples import CLASSES, Keeper, data_set, same
 from landscape.data import TensorData
 from landscape.errors import InputError
 from landscape.models import build_model
-from landscape.numerics import winograd
+from landscape.numerics.kernels import winograd
 from landscape.numerics.seeds import generator
 from landscape.objective import convolutions
 from landscape.objective.convolutions import FilteredConv2d
 from landscape.objective.objective import Objective
-from landscape.probes.step_observer import StepProbe, StepProbeConfig
+from landscape.probes.steps.observer import StepProbe, StepProbeConfig
 from landscape.training import History, Observer, StepReport, TrainingConfig, TrainingResult, fit
 
 CONFIG = TrainingConfig(learning_rate=1e-2, epochs=2, batch_size=10, optimizer="sgd")

@@ -16,12 +16,12 @@ from networks import conv_net, images
 from torch import Tensor, nn
 
 from landscape.errors import InputError
-from landscape.numerics.pca import principal_components
 from landscape.objective.objective import Objective
-from landscape.probes.plane import GridProgress
-from landscape.probes.trajectory import fitted_axes, trajectory
-from landscape.store import load_result
-from landscape.studies.places import Places
+from landscape.places import Places
+from landscape.probes.progress import Progress
+from landscape.probes.trajectory.components import principal_components
+from landscape.probes.trajectory.measure import fitted_axes, trajectory
+from landscape.results import load_result
 from landscape.studies.run_settings import run_settings
 from landscape.studies.runs import train_run
 
@@ -173,7 +173,7 @@ def test_a_stopped_trajectory_goes_on_to_the_same_result() -> None:
     for last in (5, 11):  # within the surface, and within the path
         saved: list[xr.Dataset] = []
 
-        def stop(progress: GridProgress, last: int = last, saved: list[xr.Dataset] = saved) -> None:
+        def stop(progress: Progress, last: int = last, saved: list[xr.Dataset] = saved) -> None:
             if progress.done >= last:
                 saved.append(progress.dataset())
                 raise Stopped

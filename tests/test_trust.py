@@ -15,15 +15,15 @@ from torch import nn
 
 from landscape.errors import CheckpointError, InputError, LandscapeError
 from landscape.models import build_model
-from landscape.store import load_checkpoint, load_result, save_result
-from landscape.studies.places import Places
-from landscape.studies.probe_settings import KINDS, probe_settings
-from landscape.studies.probing import probe_checkpoint
+from landscape.places import Places
+from landscape.probes.probing import probe_checkpoint
+from landscape.probes.settings import kinds, probe_settings
+from landscape.probes.subjects import Subject
+from landscape.results import load_checkpoint, load_result, save_result
 from landscape.studies.run_settings import run_settings
 from landscape.studies.runs import train_run
 from landscape.studies.settings import load_study
 from landscape.studies.study import run_study
-from landscape.studies.subjects import Subject
 
 TASK = """
 import pathlib
@@ -74,7 +74,7 @@ def ran() -> bool:
     return seen
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", kinds())
 def test_no_kind_of_probe_runs_what_only_the_file_names(kind: str, here: Path) -> None:
     made("y.pt", **OWN)
     to = {"path": ("y.pt",), "trajectory": ("y.pt", "x.pt")}.get(kind, ())

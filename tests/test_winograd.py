@@ -15,12 +15,12 @@ from torch.autograd import forward_ad
 from torch.nn.functional import conv2d, leaky_relu
 
 from landscape.models import build_model
-from landscape.numerics import winograd
+from landscape.numerics.kernels import winograd
 from landscape.numerics.seeds import generator
 from landscape.objective import convolutions
 from landscape.objective.convolutions import FilteredConv2d, WideConv2d, filter_convolutions, filtered_convolutions
 from landscape.objective.objective import Objective
-from landscape.probes.spans import random_span
+from landscape.probes.plane.spans import random_span
 
 Shape = tuple[int, int, int, int, int]
 Tensors = tuple[Tensor, Tensor, Tensor]

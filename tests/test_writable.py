@@ -14,7 +14,7 @@ from comparison_samples import history
 from torch import nn
 
 from landscape.errors import LockedError, ResultFileError
-from landscape.store import ResultFile, atomic_write, check_result_path, check_writable, load_result, save_result
+from landscape.results import ResultFile, atomic_write, check_result_path, check_writable, load_result, save_result
 
 TASK = """
 import pathlib

@@ -17,7 +17,7 @@ from landscape.data.files import bundled_fashion_mnist, cifar, fashion_mnist
 from landscape.data.images import ImageData
 from landscape.data.splits import SPLITS, Data, DataSet, three_way_indices, train_validation_indices
 from landscape.errors import InputError, unknown_choice
-from landscape.numerics.references import call_reference, is_reference, json_options
+from landscape.references import call_reference, is_reference, json_options
 
 DATA_SETS: dict[str, str] = {
     "fashion-mnist-10k": "10,000 images of clothing, 10 classes, bundled; 8,500/500/1,000",

@@ -13,7 +13,8 @@ from landscape.errors import InputError, unknown_choice
 from landscape.models.checks import check_counts
 from landscape.models.mlp import mlp
 from landscape.models.vgg import DEPTHS, vgg
-from landscape.numerics.references import (
+from landscape.numerics.seeds import derive_seed
+from landscape.references import (
     accepted_options,
     call_reference,
     check_options,
@@ -21,7 +22,6 @@ from landscape.numerics.references import (
     json_options,
     resolve_reference,
 )
-from landscape.numerics.seeds import derive_seed
 
 _TORCHVISION = "torchvision:"
 FACTS = ("classes", "channels", "image_size")  # of data, that a model's builder may take

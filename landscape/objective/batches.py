@@ -12,7 +12,7 @@ from torch import Tensor
 from landscape.data import Data, subset
 from landscape.data.tensors import map_leaves
 from landscape.errors import InputError
-from landscape.numerics.stopping import look
+from landscape.stopping import look
 
 # Prepared batches above this size are made anew at every pass instead of kept: two GiB is a CIFAR split of 170,000 images.
 _KEEP_BYTES = 2 << 30

@@ -1,5 +1,5 @@
-"""Which convolutions of a module run by Winograd's minimal filtering (:mod:`landscape.numerics.winograd`), and how the others run
-in bf16 where the processor has no instructions for it."""
+"""Which convolutions of a module run by Winograd's minimal filtering (:mod:`landscape.numerics.kernels.winograd`), and how the
+others run in bf16 where the processor has no instructions for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from torch.nn.functional import leaky_relu
 
 from landscape.errors import first_line
-from landscape.numerics import winograd
+from landscape.numerics.kernels import winograd
 from landscape.objective.flat_module import has_hooks
 
 
@@ -74,7 +74,7 @@ def _kernels() -> ModuleType:
     """Convolutions and what the processor can do, as the compiler takes them where something is being compiled."""
     if not torch.compiler.is_compiling():
         return winograd
-    from landscape.numerics import winograd_operator  # it needs the compiler, which takes seconds to import
+    from landscape.numerics.kernels import winograd_operator  # it needs the compiler, which takes seconds to import
 
     return winograd_operator
 

@@ -204,3 +204,8 @@ def loss_name(loss: object) -> str:
     if isinstance(loss, str):
         return loss
     return getattr(loss, "__qualname__", None) or type(loss).__name__
+
+
+def loss_unit(loss_name: str) -> str:
+    """``nat`` for cross-entropies, ``1`` for other losses."""
+    return "nat" if "cross" in loss_name.lower() else "1"

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from landscape.data import as_data
 from landscape.errors import InputError
-from landscape.numerics.devices import resolve_device
 from landscape.numerics.parameters import ParameterVector, ordinary
 from landscape.objective.accuracy import as_metric, per_sample_accuracy
 from landscape.objective.agreement import Agreement, elsewhere
@@ -40,6 +39,7 @@ from landscape.objective.stacked import POINTS, Stacked, may_stack, try_stacked
 from landscape.objective.subspace import Subspace
 from landscape.objective.torch_losses import described, per_sample_loss
 from landscape.objective.values import Evaluation, Gradient, PointValues
+from landscape.torch_state.devices import resolve_device
 
 # update_bn weighs batches equally, so the calibration batch is part of the result and is not tied to the evaluation batch.
 CALIBRATION_BATCH = 128
@@ -73,7 +73,7 @@ class Objective:
             as it is. :attr:`engine_note` says which.
         compile: run evaluations through ``torch.compile``; the first takes longer. Derivatives are taken without it.
         precision: ``fp32``, ``fp64`` or ``bf16`` (autocast over fp32 weights); None keeps the module's own dtype. On a GPU too
-            fp32 is never TF32, PyTorch's default for convolutions: see :func:`landscape.numerics.isolation.full_precision`.
+            fp32 is never TF32, PyTorch's default for convolutions: see :func:`landscape.torch_state.isolation.full_precision`.
         device: ``auto``, ``cpu``, ``cuda``, ``mps`` or a ``torch.device``.
         parameters: those that make up θ: a shell pattern of names, several of them, ``"trainable"`` or ``"all"``. By default those
             with ``requires_grad``, with a warning where some have it not, and all where none has.

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn.utils.stateless import _reparametrize_module
 from torch.utils._pytree import tree_map
 
-from landscape.numerics.isolation import isolated, seed_modules
 from landscape.numerics.seeds import derive_seed
 from landscape.objective.accuracy import Metric
 from landscape.objective.convolutions import widened_convolutions
 from landscape.objective.losses import Parts, SampleLoss
+from landscape.torch_state.isolation import isolated, seed_modules
 
 PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.float32}
 Forward = Callable[[Any, Any], Any]

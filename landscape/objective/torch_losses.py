@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from landscape.errors import InputError, unknown_choice
-from landscape.numerics.references import is_reference, module_name, resolve_reference
 from landscape.objective.losses import Divisor, SampleLoss
+from landscape.references import is_reference, module_name, resolve_reference
 
 F = nn.functional
 

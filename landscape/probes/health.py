@@ -6,9 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+import xarray as xr
 
 from landscape.objective.objective import Objective
+from landscape.training import TrainingResult
 
 DEAD_GRADIENT = 1e-8
 CHANCE_TOLERANCE = 0.01
@@ -56,3 +59,18 @@ def judge_health(loss: float, *, classes: int | None, loss_name: str, gradient: 
 def typical(means: Sequence[float]) -> float:
     """The median, of an even number the lower of the middle two; NaN where there is none, or any is NaN."""
     return float(torch.tensor(means, dtype=torch.float64).median()) if len(means) else math.nan
+
+
+def typical_gradient(flow: xr.Dataset) -> float:
+    """The median over weight tensors of mean |∂L/∂w| in the last record of a ``gradient_flow``; NaN where there is none.
+
+    What :func:`landscape.probes.health.judge_health` asks for.
+    """
+    weights = np.flatnonzero(flow["role"].values == "weight")
+    return typical(flow["mean_abs_gradient"].values[-1:, weights].ravel().tolist())
+
+
+def health_of(result: TrainingResult, flow: xr.Dataset, classes: int | None) -> Health:
+    """Judged by the last epoch's mean training loss and the last record of the gradient flow."""
+    loss = result.history[-1]["train_loss"] if result.history else math.nan
+    return judge_health(loss, classes=classes, loss_name=result.loss_name, gradient=typical_gradient(flow))

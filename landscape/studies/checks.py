@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from landscape.checking import checked, known_keys
 from landscape.errors import InputError, LandscapeError
-from landscape.studies.checking import checked, known_keys
-from landscape.studies.places import Places
-from landscape.studies.sampled_settings import SampledSettings
-from landscape.studies.subjects import Subject, objective_arguments, open_subject
+from landscape.places import Places
+from landscape.probes.settings import SampledSettings
+from landscape.probes.subjects import Subject, objective_arguments, open_subject
 from landscape.testing import Finding, Report, check_objective
 from landscape.testing.plain import own_loss
 

@@ -11,11 +11,12 @@ from typing import Any
 import xarray as xr
 
 from landscape.errors import InputError, unknown_choice
-from landscape.probes.run_range import run_range
-from landscape.probes.topology import topology
-from landscape.render import interactive, plot
-from landscape.render.labels import differences_of, marked
-from landscape.store import atomic_write, check_writable, load_result
+from landscape.pictures.labels import differences_of, marked
+from landscape.probes.interactive import interactive
+from landscape.probes.plot import plot
+from landscape.probes.steps.run_range import run_range
+from landscape.probes.topology.measure import topology
+from landscape.results import atomic_write, check_writable, load_result
 
 FORMATS = ("png", "svg", "pdf", "html")
 PNG_DPI = 200
@@ -32,7 +33,7 @@ SHARED = ("model", "norm", "data", "optimizer", "learning_rate", "batch_size", "
 
 @dataclass(frozen=True)
 class Drawing:
-    """How results are drawn; the fields are those of :func:`landscape.render.plot`."""
+    """How results are drawn; the fields are those of :func:`landscape.probes.plot.plot`."""
 
     kind: str = "auto"
     quantity: str | None = None
@@ -102,7 +103,7 @@ def run_ranges(datasets: Sequence[xr.Dataset], labels: Sequence[str] | None) -> 
         labels: of each run; None: what tells them apart.
 
     Raises:
-        InputError: as :func:`landscape.probes.run_range.run_range` does, and for too few labels.
+        InputError: as :func:`landscape.probes.steps.run_range.run_range` does, and for too few labels.
     """
     if labels is not None and len(labels) != len(datasets):
         raise InputError(f"labels: expected one for each of the {len(datasets)} run(s), got {list(labels)!r}.")

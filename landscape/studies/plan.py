@@ -15,13 +15,13 @@ from torch import nn
 from landscape.data import NAMED_FACTS, TRAIN_IMAGES, load_data
 from landscape.errors import InputError
 from landscape.models import build_model, fitting_options
-from landscape.studies.costs import PRODUCT, probe_steps
-from landscape.studies.places import Places
+from landscape.places import Places
+from landscape.probes.costs import PRODUCT, probe_steps
+from landscape.probes.trust import runs_code
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.runs import run_folder
 from landscape.studies.settings import StudySettings
 from landscape.studies.sweep import labels_of
-from landscape.studies.trust import runs_code
 from landscape.training import Observer, StepReport, fit
 
 TIMED_BATCH = 32

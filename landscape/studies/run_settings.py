@@ -8,15 +8,15 @@ from typing import Any, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from landscape.checking import Settings, checked
 from landscape.data import DATA_SETS
 from landscape.errors import InputError, unknown_choice
-from landscape.numerics.references import is_reference
-from landscape.probes.steps import StepProbeConfig
-from landscape.studies.checking import Settings, checked
-from landscape.studies.names import file_part
+from landscape.probes.steps.measure import StepProbeConfig
+from landscape.probes.subjects import DEFAULT_DATA
+from landscape.references import is_reference
+from landscape.results.names import file_part
 from landscape.training import TrainingConfig
 
-DEFAULT_DATA = "fashion-mnist-10k"
 _TRAINING_FIELDS = tuple(field.name for field in fields(TrainingConfig))
 
 

@@ -12,14 +12,15 @@ from torch import nn
 
 from landscape.data import DataSet, load_data
 from landscape.errors import MismatchError
-from landscape.models import build_model, fitting_options
-from landscape.numerics.stopping import in_pieces
-from landscape.probes.gradient_flow import GradientFlow
-from landscape.probes.stability import StabilityProbe
-from landscape.probes.step_observer import StepProbe
-from landscape.store import ResultFile, check_writable, load_checkpoint, load_result, save_checkpoint, save_result
-from landscape.studies.health import health_of
-from landscape.studies.places import Places, short_hash
+from landscape.models import build_model
+from landscape.places import Places, short_hash
+from landscape.probes.gradient_flow.measure import GradientFlow
+from landscape.probes.health import health_of
+from landscape.probes.stability.measure import StabilityProbe
+from landscape.probes.steps.observer import StepProbe
+from landscape.probes.subjects import with_data
+from landscape.results import ResultFile, check_writable, load_checkpoint, load_result, save_checkpoint, save_result
+from landscape.stopping import in_pieces
 from landscape.studies.run_settings import RunSettings
 from landscape.training import EpochReport, Observer, TrainingResult, fit, history_dataset, signature_of
 
@@ -151,14 +152,6 @@ class _Watch:
 
 def _earlier(path: Path, resumed: bool) -> xr.Dataset | None:
     return load_result(path) if resumed and path.exists() else None
-
-
-def with_data(spec: Mapping[str, Any], dataset: DataSet) -> dict[str, Any]:
-    """A model's name and options, completed by what its builder takes of the data: classes, channels, image size."""
-    facts = fitting_options(
-        spec["name"], classes=dataset.classes, channels=dataset.channels, image_size=dataset.image_size
-    )
-    return {"name": spec["name"], "options": {**facts, **spec["options"]}}
 
 
 def _saved_state(path: Path, settings: RunSettings) -> Mapping[str, Any] | None:

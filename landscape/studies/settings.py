@@ -11,13 +11,12 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from landscape.checking import Settings, checked, known_keys
 from landscape.errors import InputError, unknown_choice
-from landscape.studies.checking import Settings, checked, known_keys
-from landscape.studies.names import check_distinct, check_file_name, part_names
-from landscape.studies.path_settings import PathSettings
-from landscape.studies.probe_settings import probe_settings
+from landscape.probes.path.settings import PathSettings
+from landscape.probes.settings import ProbeSettings, probe_settings
+from landscape.results.names import check_distinct, check_file_name, part_names
 from landscape.studies.run_settings import RunSettings
-from landscape.studies.sampled_settings import ProbeSettings
 from landscape.studies.sweep import distinct, expand, sweep_settings
 
 BUNDLED_STUDIES = ("quick", "coursework")
@@ -28,7 +27,7 @@ PROBE_LISTS = ("seeds", "x", "y", "runs", "measures", "rho", "paths")
 class PictureSettings(Settings):
     """One picture of runs side by side: what was watched in training, or one kind of drawing of a probe.
 
-    ``runs`` names groups of runs, none of them all; ``quantity`` and ``along`` are those of :func:`landscape.render.plot`.
+    ``runs`` names groups of runs, none of them all; ``quantity`` and ``along`` are those of :func:`landscape.probes.plot.plot`.
     """
 
     kind: Literal[

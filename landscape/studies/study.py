@@ -10,21 +10,21 @@ from typing import Any
 
 import xarray as xr
 
+from landscape.comparison import compare
+from landscape.comparison.writing import FORMATS, writable_files
 from landscape.errors import InputError
-from landscape.store import atomic_write, check_writable, load_result
-from landscape.studies.comparison import compare
-from landscape.studies.comparison.writing import FORMATS, writable_files
-from landscape.studies.names import RUNS_TABLE, part_names
+from landscape.places import Places
+from landscape.probes.path.settings import PathSettings
+from landscape.probes.probing import ProbeOutcome, probe_checkpoint
+from landscape.probes.settings import ProbeSettings
+from landscape.probes.subjects import Subject
+from landscape.results import atomic_write, check_writable, load_result
+from landscape.results.names import RUNS_TABLE, part_names
 from landscape.studies.path_ends import far_end
-from landscape.studies.path_settings import PathSettings
 from landscape.studies.pictures import RUN_FILES, Drawing, draw
-from landscape.studies.places import Places
-from landscape.studies.probing import ProbeOutcome, probe_checkpoint
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.runs import RunOutcome
-from landscape.studies.sampled_settings import ProbeSettings
 from landscape.studies.settings import ComparisonSettings, PictureSettings, StudySettings, TableSettings, picture_names
-from landscape.studies.subjects import Subject
 from landscape.studies.sweep import Trained, attempt, labels_of, train_all
 from landscape.studies.tables import Probed, Row, final_rows, run_rows, study_markdown, table_markdown
 

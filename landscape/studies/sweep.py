@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from landscape.errors import InputError, LandscapeError
-from landscape.studies.places import Places
+from landscape.places import Places
 from landscape.studies.run_settings import RunSettings, run_settings
 from landscape.studies.runs import RunOutcome, train_run
 

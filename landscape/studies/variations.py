@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from landscape.errors import InputError, unknown_choice
+from landscape.probes.settings import SampledSettings
 from landscape.studies.run_settings import RunSettings
-from landscape.studies.sampled_settings import SampledSettings
 from landscape.studies.settings import StudySettings
 from landscape.studies.sweep import distinct
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from landscape.errors import LandscapeError
-from landscape.store import Checkpoint, load_checkpoint
+from landscape.results import Checkpoint, load_checkpoint
 from landscape.testing.report import Finding, Report
 from landscape.testing.state import (
     YOUNG,

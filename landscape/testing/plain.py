@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from landscape.errors import unknown_choice
-from landscape.numerics.references import is_reference, resolve_reference
 from landscape.objective.batch_norm import batch_norm_layers
 from landscape.objective.batches import batch_rows, map_tensors, tensors_in
 from landscape.objective.flat_module import converted
 from landscape.objective.runner import call
+from landscape.references import is_reference, resolve_reference
 
 Forward = Callable[[Any, Any], Any]
 _NAMED: dict[str, Callable[..., Any]] = {"cross_entropy": nn.functional.cross_entropy, "mse": nn.functional.mse_loss}

@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 
 from landscape.errors import LandscapeError
-from landscape.store.digest import has_digest
-from landscape.store.hdf5 import SIGNATURE
-from landscape.store.results import load_result
+from landscape.results.digest import has_digest
+from landscape.results.hdf5 import SIGNATURE
+from landscape.results.results import load_result
 from landscape.testing.report import Finding, Report
 
 UNSURE = 0.1  # a standard error this large, of the range of the values, hides their shape

@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from landscape.data import Data, DataSet, as_data, subset
 from landscape.data.splits import SPLITS
 from landscape.errors import InputError
-from landscape.numerics.devices import resolve_device
-from landscape.numerics.isolation import isolated, seed_modules
 from landscape.numerics.seeds import derive_seed, generator
-from landscape.numerics.stopping import look
 from landscape.objective.batches import PreparedBatches
 from landscape.objective.labels import ignored_label
 from landscape.objective.losses import SampleLoss, loss_name
 from landscape.objective.runner import Forward, call
 from landscape.objective.signature import Signature
 from landscape.objective.torch_losses import per_sample_loss
+from landscape.stopping import look
+from landscape.torch_state.devices import resolve_device
+from landscape.torch_state.isolation import isolated, seed_modules
 from landscape.training.checks import check_first_batch
 from landscape.training.config import TrainingConfig
 from landscape.training.learner import Learner, training_mode

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from landscape.data import DataSet
 from landscape.data.splits import SPLITS
-from landscape.numerics.isolation import isolated, seed_modules
 from landscape.numerics.seeds import derive_seed, generator
 from landscape.objective.batches import evenly, map_tensors
 from landscape.objective.runner import Runner
@@ -29,6 +28,7 @@ from landscape.objective.signature import (
     reduced,
     rounding_of,
 )
+from landscape.torch_state.isolation import isolated, seed_modules
 from landscape.training.config import TrainingConfig
 from landscape.training.learner import Learner
 

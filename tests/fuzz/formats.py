@@ -18,8 +18,8 @@ from torch import Tensor, nn
 import landscape as ls
 from fuzz import originals, pickles, trees
 from fuzz.damage import damaged
-from landscape.store import describe, export_surface, import_surface, read_directions
-from landscape.store.digest import sealed, sealed_archive
+from landscape.results import describe, export_surface, import_surface, read_directions
+from landscape.results.digest import sealed, sealed_archive
 from landscape.studies.settings import load_study
 
 Changed = tuple[bytes, bool]

@@ -16,7 +16,7 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
 import landscape as ls
-from landscape.store.results import serialize
+from landscape.results.results import serialize
 
 _REFINED = {"picture_error": 0.01, "image_passes": 12.0, "measured_points": 12}
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from fuzz import canary
 from fuzz.formats import FORMATS, originals_of
 from landscape.errors import LandscapeError
-from landscape.store import hdf5, reading
+from landscape.results import hdf5, reading
 
 _RUNS_CODE = ("os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "os.startfile", "pty.spawn")
 

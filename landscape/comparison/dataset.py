@@ -1,0 +1,128 @@
+"""A comparison as a labelled data set."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import xarray as xr
+
+from landscape._version import __version__
+from landscape.comparison.rows import PERCENT, Compared
+from landscape.numerics.inference import CONFIDENCE
+from landscape.probes.comparable import Measure
+
+_CELL = {
+    "mean": "mean, geometric where the scale is log",
+    "low": f"lower end of the {PERCENT} interval of the mean",
+    "high": f"upper end of the {PERCENT} interval of the mean",
+    "n": "number of independent units",
+}
+
+
+_PAIR = {
+    "difference": "first minus second setting, or their ratio where the scale is log",
+    "low": f"lower end of the {PERCENT} interval of the difference",
+    "high": f"upper end of the {PERCENT} interval of the difference",
+    "effect_size": "difference in standard deviations of the logarithms or values",
+    "p": "p-value, two-sided",
+    "p_holm": "p-value after Holm's correction over the family",
+}
+
+
+_PAIR_NAMES = {"low": "difference_low", "high": "difference_high"}
+
+
+_TEXTS = {
+    "sentence": "the comparison in words",
+    "verdict": "whether the first setting is higher or lower than the second",
+    "method": "how the difference was tested",
+}
+
+
+_MEASURE = {
+    "long_name": "what is measured",
+    "measure_units": "unit of the measure",
+    "scale": "log: means are geometric and differences are ratios",
+    "smoother": "which direction is the smoother one",
+    "family": "the measures that Holm's correction takes together",
+}
+
+
+def comparison_dataset(made: Compared) -> xr.Dataset:
+    settings = list(made.settings)
+    pairs = [pair.label for pair in made.rows[0].pairs]
+    dataset = xr.Dataset(
+        {
+            "value": (
+                ("measure", "setting", "replicate"),
+                _values(made),
+                _labels("value of a replicate, in the measure's unit"),
+            ),
+            **{name: (("measure", "setting"), _cells(made, name), _labels(words)) for name, words in _CELL.items()},
+            "dead": (("setting",), np.array([int(s in made.dead) for s in settings]), _labels("1: a dead network")),
+            "replication": (
+                ("measure",),
+                _texts(row.replication for row in made.rows),
+                _labels("the independent units"),
+            ),
+            **{
+                name: (("measure",), _texts(_of_measure(row.measure, name) for row in made.rows), _labels(words))
+                for name, words in _MEASURE.items()
+            },
+            **{
+                _PAIR_NAMES.get(name, name): (("measure", "pair"), _pairs(made, name, float), _labels(words))
+                for name, words in _PAIR.items()
+            },
+            **{name: (("measure", "pair"), _pairs(made, name, object), _labels(w)) for name, w in _TEXTS.items()},
+        },
+        coords={
+            "measure": ("measure", _texts(row.measure.name for row in made.rows), _labels("measure")),
+            "setting": ("setting", _texts(settings), _labels(f"value of {made.by}")),
+            "pair": ("pair", _texts(pairs), _labels("first and second setting")),
+        },
+    )
+    dataset.attrs = {
+        "kind": "comparison",
+        "title": made.title,
+        "by": made.by,
+        "confidence": CONFIDENCE,
+        "notes": json.dumps(made.notes, ensure_ascii=False),
+        "left_out": json.dumps(made.left_out, ensure_ascii=False),
+        "landscape_version": __version__,
+    }
+    return dataset
+
+
+def _values(made: Compared) -> np.ndarray:
+    """The replicates, padded at the end. A NaN that was measured comes first, so that it is not taken for padding."""
+    most = max(len(cell.values) for row in made.rows for cell in row.cells.values())
+    values = np.full((len(made.rows), len(made.settings), most), np.nan)
+    for i, row in enumerate(made.rows):
+        for j, setting in enumerate(made.settings):
+            known = sorted(row.cells[setting].values.values(), key=lambda value: not math.isnan(value))
+            values[i, j, : len(known)] = known
+    return values
+
+
+def _cells(made: Compared, name: str) -> np.ndarray:
+    found = [[getattr(row.cells[setting], name) for setting in made.settings] for row in made.rows]
+    return np.array(found, dtype=np.int64 if name == "n" else np.float64)
+
+
+def _pairs(made: Compared, name: str, dtype: type) -> np.ndarray:
+    return np.array([[getattr(pair, name) for pair in row.pairs] for row in made.rows], dtype=dtype)
+
+
+def _of_measure(measure: Measure, name: str) -> str:
+    return str(getattr(measure, "units" if name == "measure_units" else name))
+
+
+def _texts(texts: Iterable[str]) -> np.ndarray:
+    return np.array(list(texts), dtype=object)
+
+
+def _labels(long_name: str) -> dict[str, str]:
+    return {"long_name": long_name, "units": "1"}

@@ -1,0 +1,158 @@
+"""What a reader must know before believing a comparison: confounds, units, and how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from landscape.comparison.collecting import Run
+from landscape.comparison.grouping import Setting, Stratum
+from landscape.comparison.made_with import in_order, shown
+from landscape.comparison.rows import PERCENT, Row
+from landscape.comparison.sentences import number
+from landscape.numerics.inference import CONFIDENCE
+from landscape.probes.comparable import DIRECTION_SEEDS, STEPS
+from landscape.probes.history.compared import FINAL_EPOCHS
+
+
+def notes(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
+    """Sentences, the ones that may turn a conclusion round first."""
+    settings = [setting for group in groups for setting in group.settings]
+    return [
+        *_failures(by, settings),
+        *_updates(by, settings),
+        *_one_seed(groups, rows),
+        *_learning_rates(groups, rows),
+        *_scale_free(by, groups, rows),
+        *_windows(groups, rows),
+        _method(rows),
+    ]
+
+
+def _failures(by: str, settings: Sequence[Setting]) -> list[str]:
+    return [_failure(by, setting, run, why) for setting in settings for run, why in setting.failures.items()]
+
+
+def _failure(by: str, setting: Setting, run: str, why: str) -> str:
+    words = f"{by} {setting.label}: {run} {why}. The setting is listed and never ranked"
+    if setting.dead:
+        words += ": the flat surface of a dead network says nothing about smoothness"
+    others = len(setting.runs) - len(setting.failures)
+    living = f" Leave the run out to compare its other {others}, and say that you did." if others else ""
+    return f"{words}.{living}"
+
+
+def _updates(by: str, settings: Sequence[Setting]) -> list[str]:
+    """The confound of equal epochs: how many updates each setting made."""
+    said = {setting.label: in_order(run.updates for run in setting.runs) for setting in settings}
+    unequal = len({tuple(map(shown, updates)) for updates in said.values()}) > 1
+    if not (unequal or by == "batch_size"):
+        return []
+    listed = "; ".join(f"{label}: {' or '.join(map(_updates_words, updates))}" for label, updates in said.items())
+    unknown = any(update is None for updates in said.values() for update in updates)
+    if unequal or unknown:
+        return [f"Updates made, by {by}: {listed}. A difference may come from the number of updates and not from {by}."]
+    return [f"Updates made, by {by}: {listed}: equal, so not the reason for a difference."]
+
+
+def _updates_words(updates: int | None) -> str:
+    return "not stored" if updates is None else f"{updates:,}"
+
+
+def _one_seed(groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
+    found = []
+    single = [setting.label for group in groups for setting in group.settings if len(setting.runs) == 1]
+    if single:
+        seeds = in_order(
+            run.seed for group in groups for setting in group.settings if len(setting.runs) == 1 for run in setting.runs
+        )
+        which = f" (seed {', '.join(map(shown, seeds))})" if "seed" in groups[0].runs[0].settings else ""
+        found.append(
+            f"One training seed only{which} for {', '.join(single)}: nothing here says how another training would come out."
+        )
+    replications = {row.replication for row in rows}
+    if STEPS in replications:
+        found.append(
+            "Steps within one run: the interval is that of a mean over the steps of this run, by a circular block bootstrap with "
+            "the stated length of blocks, as if the run were stationary: a trend makes it wide or impossible, and --steps "
+            "chooses a part without one. It is no evidence between runs."
+        )
+    if DIRECTION_SEEDS in replications:
+        found.append(
+            "Direction seeds: the interval is over random planes of the same networks. It is no evidence between runs."
+        )
+    return found
+
+
+def _learning_rates(groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
+    varying = any(len(in_order(run.settings.get("learning_rate") for run in group.runs)) > 1 for group in groups)
+    if not varying or not _has(rows, "steps"):
+        return []
+    return [
+        "The step probe looks at multiples of the learning rate, so settings of different learning rates are seen over segments of "
+        "different lengths."
+    ]
+
+
+def _scale_free(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
+    """The free scale of weights before a BatchNorm, and how large the weights are."""
+    if all(row.measure.scale_free or row.measure.smoother != "neither" for row in rows):
+        return []
+    norms = {setting.label: _parameter_norm(setting) for group in groups for setting in group.settings}
+    listed = "; ".join(f"{label}: {number(norm)}" for label, norm in norms.items() if norm is not None)
+    return [
+        "BatchNorm leaves the scale of the weights before it free: β-smoothness, Lipschitz estimates, gradient distances, "
+        "sharpness within a fixed radius and eigenvalues of the Hessian change with it while the function does not. Where there "
+        "may be BatchNorm they therefore name no smoother network; the loss variation, adaptive sharpness and the measures with "
+        f"‖θ‖ or the gradient's norm in them do. Mean ‖θ‖ over the steps, else at the checkpoint, by {by}: {listed}."
+    ]
+
+
+def _parameter_norm(setting: Setting) -> float | None:
+    """Mean ‖θ‖₂ over the probed steps of its runs, else over their probed checkpoints; None where no result says."""
+    saying = [r for run in setting.runs for r in run.results if "parameter_norm" in r.dataset]
+    of_steps = [r for r in saying if r.kind == "steps"]
+    norms = [float(r.dataset["parameter_norm"].values.mean()) for r in of_steps or saying]
+    return sum(norms) / len(norms) if norms else None
+
+
+def _windows(groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
+    found = []
+    if _has(rows, "training"):
+        short = [run.label for group in groups for run in group.runs if _epochs(run) < FINAL_EPOCHS]
+        if short:
+            found.append(
+                f"Fewer than {FINAL_EPOCHS} epochs, so the mean over the final ones is over all: {', '.join(short)}."
+            )
+    spans = _spans(groups) if _has(rows, "steps") else []
+    if len(spans) > 1:
+        found.append(
+            f"The runs were probed at different steps: {'; '.join(spans)}. --steps chooses a common range, where there is one."
+        )
+    return found
+
+
+def _spans(groups: Sequence[Stratum]) -> list[str]:
+    """First and last probed step and their number, each once, of all runs."""
+    measured = [r for group in groups for run in group.runs for r in run.results if r.kind == "steps"]
+    steps = sorted({tuple(result.dataset["step"].values.tolist()) for result in measured} - {()})
+    return list(dict.fromkeys(f"{at[0]} to {at[-1]} ({len(at)})" for at in steps))
+
+
+def _epochs(run: Run) -> float:
+    sizes = [result.dataset.sizes.get("epoch", 0) for result in run.results if result.kind == "history"]
+    return min(sizes, default=float("inf"))
+
+
+def _method(rows: Sequence[Row]) -> str:
+    counts = {row.measure.family: pair.comparisons for row in rows for pair in row.pairs}
+    families = ", ".join(f"{family} {count}" for family, count in counts.items())
+    return (
+        f"Intervals are {PERCENT} each, of t, taken alone. p-values are two-sided and corrected by Holm within each family "
+        f"of measures (number of comparisons: {families}); a verdict needs p < {1 - CONFIDENCE:.2g} after it. Pairs share their "
+        "seeds or steps (paired t; effect size: Hedges' g of the differences); otherwise Welch's t (effect size: over the root "
+        "of the mean variance, with Hedges' correction)."
+    )
+
+
+def _has(rows: Sequence[Row], family: str) -> bool:
+    return any(row.measure.family == family for row in rows)

@@ -1,0 +1,107 @@
+"""A comparison as two tables of text: the means of each setting, and the differences."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from landscape.comparison.rows import HIGHER, LOWER, PERCENT, Cell, Compared, Pair, Row
+from landscape.comparison.sentences import number, p_value
+from landscape.numerics.notation import value_with_uncertainty
+from landscape.probes.comparable import TRAINING_SEEDS
+
+READING = (
+    "0.479(4) means 0.479 ± 0.004; SEM is the standard error of the mean, SD the standard deviation (N − 1) of the "
+    "replicates. On a log scale means are geometric, SD and SEM are those of the logarithms times the mean, and differences "
+    "are ratios."
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, the heads of the columns, and rows of text."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def means(made: Compared) -> Table:
+    """One row for each measure and setting."""
+    rows = tuple(
+        (
+            row.measure.long_name,
+            _unit(row),
+            f"{setting} ({_kind_of_failure(made, setting)})" if failure else setting,
+            value_with_uncertainty(row.cells[setting].mean, row.cells[setting].standard_error),
+            _deviation(row.cells[setting]),
+            _interval(row.cells[setting].low, row.cells[setting].high),
+            str(row.cells[setting].n),
+            row.replication,
+        )
+        for row in made.rows
+        for setting, failure in made.settings.items()
+        if row.cells[setting].values
+    )
+    columns = ("measure", "unit", made.by, "mean(SEM)", "SD", f"{PERCENT} interval", "n", "of what")
+    return Table("Means", columns, rows)
+
+
+def differences(made: Compared) -> Table:
+    """One row for each measure and pair."""
+    rows = tuple(
+        (
+            row.measure.long_name,
+            pair.label,
+            _known(pair.difference, f"{'× ' if row.measure.scale == 'log' else ''}{number(pair.difference)}"),
+            _interval(pair.low, pair.high),
+            _known(pair.effect_size, number(pair.effect_size)),
+            _p(pair.p),
+            _p(pair.p_holm),
+            _verdict(row, pair),
+        )
+        for row, pair in made.each_pair()
+    )
+    columns = (
+        "measure",
+        made.by,
+        "difference or × ratio",
+        f"{PERCENT} interval",
+        "effect size",
+        "p",
+        "p (Holm)",
+        "verdict",
+    )
+    return Table("Differences", columns, rows)
+
+
+def _unit(row: Row) -> str:
+    unit = "" if row.measure.units == "1" else row.measure.units
+    return ", ".join(filter(None, (unit, "log scale" if row.measure.scale == "log" else "")))
+
+
+def _deviation(cell: Cell) -> str:
+    return _known(cell.standard_deviation, number(cell.standard_deviation))
+
+
+def _interval(low: float, high: float) -> str:
+    return _known(low, f"{number(low)} to {number(high)}")
+
+
+def _known(value: float, text: str) -> str:
+    """The text, or nothing where the value is not known."""
+    return "" if math.isnan(value) else text
+
+
+def _p(p: float) -> str:
+    return _known(p, p_value(p).removeprefix("= "))
+
+
+def _verdict(row: Row, pair: Pair) -> str:
+    """The verdict, with a word of warning where it holds for these very runs and not for others of their settings."""
+    only_these = row.replication != TRAINING_SEEDS and pair.verdict in (HIGHER, LOWER)
+    return f"{pair.verdict} (in these runs)" if only_these else pair.verdict
+
+
+def _kind_of_failure(made: Compared, setting: str) -> str:
+    return "dead" if setting in made.dead else "diverged"

@@ -1,0 +1,51 @@
+"""What is marked on a plane or line: the checkpoint, the lowest measured value, points that are no numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.lines import Line2D
+
+from landscape.pictures.style import INK
+
+ORIGIN: dict[str, Any] = {"marker": "+", "color": "white", "markersize": 8, "markeredgewidth": 1.3, "linestyle": "none"}
+ORIGIN_RIM: dict[str, Any] = {**ORIGIN, "color": INK, "markersize": 9.4, "markeredgewidth": 2.6}
+OTHER: dict[str, Any] = {
+    "marker": "D",
+    "color": "white",
+    "markeredgecolor": INK,
+    "markersize": 4,
+    "markeredgewidth": 0.8,
+    "linestyle": "none",
+}
+LOWEST: dict[str, Any] = {
+    "marker": "*",
+    "color": "#D55E00",
+    "markeredgecolor": "white",
+    "markersize": 7,
+    "markeredgewidth": 0.5,
+    "linestyle": "none",
+}
+NONFINITE: dict[str, Any] = {"marker": "x", "color": INK, "linestyle": "none", "markeredgewidth": 0.6}
+MISSING: dict[str, Any] = {
+    "marker": "o",
+    "color": "none",
+    "markeredgecolor": "#777777",
+    "linestyle": "none",
+    "markeredgewidth": 0.5,
+}
+MEASURED: dict[str, Any] = {"marker": ".", "color": INK, "markersize": 1.8, "alpha": 0.6, "linestyle": "none"}
+ABOVE_CLIP: dict[str, Any] = {
+    "marker": "^",
+    "color": "none",
+    "markeredgecolor": "#7a4a00",
+    "markeredgewidth": 0.4,
+    "linestyle": "none",
+}
+
+Entry = tuple[Any, str]
+
+
+def handle(look: dict[str, Any], size: float | None = None) -> Line2D:
+    """A legend's sample of a marker."""
+    return Line2D([], [], **(look if size is None else {**look, "markersize": size}))

@@ -1,0 +1,80 @@
+"""What a picture is asked for, as one value that every drawing takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import xarray as xr
+
+from landscape.errors import InputError
+
+# the options that only some kinds of data set have a use for, and what the others lack
+NEEDS = {
+    "seed": "has no direction seeds",
+    "loss_max": "has no loss to clip",
+    "share": "has nothing that could share a scale",
+    "along": "has no directions to choose from",
+    "points": "has no interpolated points to tell from measured ones",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The arguments of :func:`landscape.probes.plot.plot` that say what is drawn and how.
+
+    ``quantity`` is already chosen; ``note`` is what the data sets themselves want said first, such as that a study was scaled.
+    """
+
+    quantity: str
+    scale: str = "auto"
+    loss_max: float | None = None
+    labels: tuple[str, ...] | None = None
+    share: bool = True
+    seed: int | str | None = None
+    along: str | None = None
+    points: bool = False
+    width: float | str | None = None
+    note: str = ""
+
+    def check_uses(self, words: str, uses: frozenset[str]) -> None:
+        """Refuse what was asked for and would change nothing.
+
+        Args:
+            words: what the data set is.
+            uses: the names of :data:`NEEDS` that it has a use for.
+
+        Raises:
+            InputError: for an option that it has none for.
+        """
+        usual: Mapping[str, Any] = {field.name: field.default for field in fields(self)}
+        for name, lack in NEEDS.items():
+            given = getattr(self, name)
+            if name not in uses and given != usual[name]:
+                raise InputError(f"{name}: {words} {lack}, got {given!r}. Leave it out.")
+
+
+def known_up_to(datasets: Sequence[xr.Dataset], quantity: str) -> float | None:
+    """The loss above which the points of adaptively measured planes are not known; None where all are."""
+    known = [float(d.attrs["loss_max"]) for d in datasets if {"tolerance", "loss_max"} <= d.attrs.keys()]
+    return min(known) if known and quantity == "loss" else None
+
+
+def loss_clip(datasets: Sequence[xr.Dataset], quantity: str, loss_max: float | None) -> float | None:
+    """Where the loss is clipped: as asked, or where adaptively measured planes stop being known.
+
+    Raises:
+        InputError: if no loss is drawn, or for a maximum beyond what an adaptive plane knows.
+    """
+    if loss_max is not None and quantity not in ("loss", "all"):
+        raise InputError(f"loss_max: clips the loss, and the quantity is {quantity!r}. Leave it out.")
+    known = known_up_to(datasets, quantity)
+    if loss_max is None or known is None:
+        return loss_max if known is None else known
+    if loss_max > known:
+        raise InputError(
+            f"loss_max: {loss_max:g} is more than an adaptively measured plane knows; it was refined for losses up to "
+            f"{known:g}. Draw up to that, or measure every point."
+        )
+    return loss_max

@@ -1,0 +1,27 @@
+"""The spectrum of the Hessian or the Gauss–Newton matrix at a checkpoint."""
+
+from landscape.registry import Drawn, Probe
+
+_HERE = "landscape.probes.curvature"
+
+CURVATURE = Probe(
+    "curvature",
+    f"{_HERE}.schema:SCHEMA",
+    question="What are the eigenvalues, the trace and the density of the Hessian?",
+    cost="a few hundred Hessian products",
+    settings=f"{_HERE}.settings:CurvatureSettings",
+    prepare=f"{_HERE}.probe:prepare_curvature",
+    steps=f"{_HERE}.probe:training_steps",
+    words=f"{_HERE}.words:words",
+    described=f"{_HERE}.words:described",
+    drawn=(
+        Drawn(
+            "a curvature",
+            {"spectrum": f"{_HERE}.picture:curvature_figure"},
+            f"{_HERE}.page:curvature_content",
+            uses=frozenset({"share"}),
+        ),
+    ),
+    compared=f"{_HERE}.compared:CURVATURE",
+    examples=("--checkpoint RUN/last.pt --top 20", "--checkpoint RUN/last.pt --operator gauss-newton --per-layer"),
+)

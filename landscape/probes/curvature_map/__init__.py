@@ -1,0 +1,31 @@
+"""The extreme eigenvalues of the Hessian over a plane."""
+
+from landscape.registry import Drawn, Probe
+
+_HERE = "landscape.probes.curvature_map"
+
+CURVATURE_MAP = Probe(
+    "curvature_map",
+    f"{_HERE}.schema:SCHEMA",
+    question="Where around the checkpoint does the loss curve downward?",
+    cost="some fifty Hessian products a point",
+    settings=f"{_HERE}.settings:CurvatureMapSettings",
+    prepare=f"{_HERE}.probe:prepare_curvature_map",
+    steps=f"{_HERE}.probe:training_steps",
+    words=f"{_HERE}.words:words",
+    described=f"{_HERE}.words:described",
+    drawn=(
+        Drawn(
+            "a curvature map",
+            {"curvature-map": f"{_HERE}.picture:curvature_map_figure"},
+            f"{_HERE}.page:curvature_map_content",
+            "curvature_ratio",
+            frozenset({"seed", "share", "points"}),
+            grid=2,
+        ),
+    ),
+    compared=f"{_HERE}.compared:CURVATURE_MAPS",
+    examples=("--checkpoint RUN/last.pt", "--checkpoint RUN/last.pt --x=-0.5:0.5:11 --y=-0.5:0.5:11"),
+)
+
+PLANE_CURVATURE = Probe("plane_curvature", f"{_HERE}.schema:PLANE_CURVATURE")

@@ -1,0 +1,22 @@
+"""How gradients flow through the layers of a network while it trains."""
+
+from landscape.registry import Drawn, Probe
+
+_HERE = "landscape.probes.gradient_flow"
+
+GRADIENT_FLOW = Probe(
+    "gradient_flow",
+    f"{_HERE}.schema:SCHEMA",
+    drawn=(
+        Drawn(
+            "a gradient flow",
+            {"flow": f"{_HERE}.picture:flow_figure"},
+            f"{_HERE}.page:flow_content",
+            "mean_abs_gradient",
+            frozenset({"share"}),
+        ),
+    ),
+    observer=f"{_HERE}.measure:GradientFlow",
+    run_file="gradient_flow.h5",
+    run_hint="Train again: every training now keeps one.",
+)

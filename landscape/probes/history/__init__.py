@@ -1,0 +1,22 @@
+"""What a training came to, epoch by epoch."""
+
+from landscape.registry import Drawn, Probe
+
+_HERE = "landscape.probes.history"
+
+HISTORY = Probe(
+    "history",
+    f"{_HERE}.schema:SCHEMA",
+    described=f"{_HERE}.words:described",
+    drawn=(
+        Drawn(
+            "a training history",
+            {"curves": f"{_HERE}.picture:curves_figure"},
+            f"{_HERE}.page:curves_content",
+            "loss",
+            frozenset({"loss_max", "share"}),
+        ),
+    ),
+    compared=f"{_HERE}.compared:TRAINING",
+    run_file="history.h5",
+)

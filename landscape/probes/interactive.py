@@ -1,0 +1,98 @@
+"""Data sets in, one self-contained page out: pictures that turn, zoom and answer the pointer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import resources
+from string import Template
+from typing import Any
+
+import xarray as xr
+
+from landscape.pictures.labels import labels_of, name_of
+from landscape.pictures.options import Options
+from landscape.pictures.texts import printable_labels
+from landscape.printable import html as escape
+from landscape.probes.drawn import checked, fitting
+from landscape.registry import found
+
+MOST_NAMES = 3  # that a title spells out
+_SCRIPTS = ("page.js", "planes.js", "charts.js")
+
+
+def interactive(
+    datasets: xr.Dataset | Sequence[xr.Dataset],
+    *,
+    quantity: str | None = None,
+    scale: str = "auto",
+    loss_max: float | None = None,
+    labels: Sequence[str] | None = None,
+    seed: int | str | None = None,
+    along: str | None = None,
+    points: bool = False,
+    title: str | None = None,
+) -> str:
+    """One HTML page, about 5 MB, that needs no network: plotly.js is inside.
+
+    A 2-D plane is a surface that can be turned beside its contours: the point under the pointer in one is marked in the
+    other, and in every other plane, and read out with its standard error and accuracy. Everything else is curves, which say
+    under the pointer what they are. The reader can switch the scale, clip high values, choose the direction seed, see which
+    points were measured, single out a record of a gradient flow, and hide runs.
+
+    Args:
+        datasets: as for :func:`landscape.probes.plot.plot`, all of one kind; they share one scale.
+        quantity: as for :func:`landscape.probes.plot.plot`.
+        scale: the scale it opens with: ``auto``, ``linear`` or ``log``.
+        loss_max: the loss above which values are clipped when it opens.
+        labels: a name for each data set; otherwise model, norm and what else differs, from its attributes.
+        seed: the direction seed it opens with; None or ``"mean"``: the mean where there are several.
+        along: the direction in which steps were probed, as for :func:`landscape.probes.plot.plot`.
+        points: whether it opens with the measured points of planes marked.
+        title: of the page; None: from the data sets' attribute ``title`` and the labels.
+
+    Returns:
+        The page's text, to be written in UTF-8.
+
+    Raises:
+        InputError: as :func:`landscape.probes.plot.plot` does.
+    """
+    sets, drawn = checked(datasets, labels)
+    named = printable_labels(labels)
+    chosen = drawn.quantity if quantity is None else quantity
+    options = Options(chosen, scale, loss_max, named, seed=seed, along=along, points=points)
+    fitted = fitting(options, drawn, sets)
+    content = found(drawn.page)(sets, fitted)
+    content["caption"] = f"{fitted.note} {content['caption']}".strip()
+    names = {name_of(dataset) for dataset in sets}
+    common = names.pop() if len(names) == 1 else ""
+    return _page(_title(sets[0], labels_of(sets, named), common) if title is None else title, content)
+
+
+def _title(dataset: xr.Dataset, labels: Sequence[str], common: str) -> str:
+    what = str(dataset.attrs.get("title") or "loss landscape")
+    names = " | ".join(labels) if len(labels) <= MOST_NAMES else f"{len(labels)} data sets"
+    of = f"{common}, {names}" if common and len(labels) > MOST_NAMES else names
+    return f"{what[:1].upper()}{what[1:]}" + (f": {of}" if of != what else "")
+
+
+def _page(title: str, content: dict[str, Any]) -> str:
+    from plotly.offline import get_plotlyjs  # 5 MB of text, read only when a page is made
+
+    return Template(_file("page.html")).substitute(
+        title=escape(title),
+        caption=escape(content["caption"]),
+        style=_file("page.css"),
+        plotly=get_plotlyjs(),
+        data=_json(content),
+        script="(() => {\n" + "\n".join(_file(name) for name in _SCRIPTS) + "\nstart();\n})();",
+    )
+
+
+def _file(name: str) -> str:
+    return resources.files("landscape.pictures.web").joinpath(name).read_text(encoding="utf-8")
+
+
+def _json(content: dict[str, Any]) -> str:
+    """JSON that cannot end the script element it stands in, whatever the labels hold."""
+    return json.dumps(content, allow_nan=False, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")

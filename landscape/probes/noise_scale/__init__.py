@@ -1,0 +1,17 @@
+"""The noise scale of the gradient (McCandlish et al. 2018)."""
+
+from landscape.registry import Probe
+
+_HERE = "landscape.probes.noise_scale"
+
+NOISE_SCALE = Probe(
+    "noise_scale",
+    f"{_HERE}.schema:SCHEMA",
+    question="From which batch size on is a gradient hardly noise?",
+    cost="one gradient over all images",
+    settings=f"{_HERE}.settings:NoiseScaleSettings",
+    prepare=f"{_HERE}.probe:prepare_noise_scale",
+    steps=f"{_HERE}.probe:training_steps",
+    words=f"{_HERE}.words:words",
+    examples=("--checkpoint RUN/last.pt", "--checkpoint RUN/last.pt --images 5000"),
+)

@@ -1,0 +1,12 @@
+"""What files of gradient noise hold."""
+
+from __future__ import annotations
+
+from landscape.results.schema import Schema
+
+SCHEMA = Schema(
+    variables="""
+    noise_scale() noise_scale_standard_error() noise_trace() gradient_norm_squared() resolved()
+    noise_scale_without(group)?
+""",
+)

@@ -1,0 +1,87 @@
+"""The line under a picture of a plane: what was measured, where, on what, and how certain it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from landscape.pictures.caption import data_words, joined, once, policy_words
+from landscape.pictures.style import number
+from landscape.probes.plane.reading import QUANTITIES, Field, PlaneData
+
+
+def plane_caption(
+    planes: Sequence[PlaneData], fields: Sequence[Field], note: str = "", drawn: str = "their mean is drawn"
+) -> str:
+    """Directions, BN policy, data, seeds and their cosines, checkpoint and standard error; once where all panels agree.
+
+    ``note`` goes after the first sentence; ``drawn`` says what is shown of several seeds.
+    """
+    labels = [plane.label for plane in planes]
+    pairs = list(zip(planes, fields, strict=True))
+    sentences = [
+        once(labels, [_where(plane) for plane in planes], ""),
+        note,
+        once(labels, [policy_words(plane.attrs) for plane in planes], "BN policy: "),
+        once(labels, [data_words(plane.attrs) for plane in planes], "Data: "),
+        once(labels, [_seeds(plane, field, drawn) for plane, field in pairs], "Direction seeds: "),
+        once(labels, [_cosines(plane, field) for plane, field in pairs], "cos(d₁,\u00a0d₂): "),
+        once(labels, [str(plane.attrs.get("checkpoint", "")) for plane in planes], "Checkpoint: "),
+        once(labels, [_error(plane, field) for plane, field in pairs], "Standard error over the samples: "),
+        once(labels, [_adaptive(plane.attrs) for plane in planes], "Adaptive: "),
+        once(labels, [plane.mesh_note for plane in planes], "Unfinished: "),
+    ]
+    return joined(sentences)
+
+
+def _adaptive(attrs: dict[str, Any]) -> str:
+    """How much of an adaptive plane was measured, and how well the rest is known."""
+    if "picture_error" not in attrs:
+        return ""
+    error = 100 * float(attrs["picture_error"])
+    known = f"to {error:.2g} %" if error >= 0.1 else "to better than 0.1 %"
+    return f"{int(attrs['measured_points'])} points measured, 95 % of the picture known {known} of its range"
+
+
+def _where(plane: PlaneData) -> str:
+    what = QUANTITIES[plane.quantity]
+    what = what[:1].upper() + what[1:]
+    flat = plane.y is not None
+    directions = plane.attrs.get("directions")
+    if directions == "checkpoints":
+        return f"{what} on the {'plane through three' if flat else 'line through two'} checkpoints"
+    shape = "θ + x d₁ + y d₂" if flat else "θ + x d"
+    scaling = {"none": "not normalised", "filter": "filter-normalised", "layer": "layer-normalised"}.get(
+        str(plane.attrs.get("normalization", "")), str(plane.attrs.get("normalization", ""))
+    )
+    kinds = {None: "", "random": "random directions", "file": "directions from a file"}
+    others = {"components": "principal components of the path"}  # the axes say how each of these is scaled
+    known = ", ".join(part for part in (kinds.get(directions, ""), scaling) if part)
+    how = known if directions in kinds else others.get(str(directions), f"along {directions}")
+    return f"{what} at {shape} around the checkpoint θ" + (f"; {how}" if how else "")
+
+
+def _seeds(plane: PlaneData, field: Field, drawn: str) -> str:
+    if "random" not in str(plane.attrs.get("directions")):
+        return ""
+    return ", ".join(map(str, field.seeds)) + (f" ({drawn})" if field.spread is not None else "")
+
+
+def _cosines(plane: PlaneData, field: Field) -> str:
+    if "direction_cosine" not in plane.dataset or plane.between_checkpoints:
+        return ""
+    cosines = plane.dataset["direction_cosine"].values.reshape(-1)
+    return ", ".join(number(float(cosines[plane.seeds.index(seed)]), 2) for seed in field.seeds)
+
+
+def _error(plane: PlaneData, field: Field) -> str:
+    if field.standard_error is None:
+        return ""
+    finite = field.standard_error[np.isfinite(field.standard_error)]
+    centre = plane.scalar("checkpoint_loss_standard_error")
+    parts = [] if centre is None or not np.isfinite(centre) else [f"{number(centre, 2)} at the checkpoint"]
+    if finite.size:
+        parts.append(f"median {number(float(np.median(finite)), 2)} over the grid")
+    return ", ".join(parts)

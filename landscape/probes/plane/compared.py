@@ -1,0 +1,68 @@
+"""What loss planes say for each direction seed: curvature, roughness and convexity (:mod:`landscape.probes.plane.smoothness`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import xarray as xr
+
+from landscape.errors import InputError
+from landscape.probes.comparable import DIRECTION_SEEDS, NOT_SAID, Kind, Measure, Options, Reading
+from landscape.probes.conditions import sampled_conditions
+from landscape.probes.plane.smoothness import lattice_stride, plane_smoothness
+
+FAMILY = "plane"
+# name -> scale, which direction is the smoother one
+_QUANTITIES: dict[str, tuple[Literal["linear", "log"], Literal["lower", "neither"]]] = {
+    "curvature_mean": ("log", "lower"),
+    "curvature_percentile": ("log", "lower"),
+    "centre_laplacian": ("linear", "lower"),
+    "centre_curvature_largest": ("linear", "lower"),
+    "centre_curvature_smallest": ("linear", "neither"),
+    "residual": ("log", "lower"),
+    "roughness": ("log", "lower"),
+    "convex_fraction": ("linear", "neither"),
+}
+_FEWEST_STENCILS = 9  # of an adaptive plane's mesh; fewer are no sample of it
+
+
+def _conditions(plane: xr.Dataset) -> Mapping[str, Any]:
+    if set(plane["loss"].dims) != {"seed", "y", "x"}:
+        raise InputError(f"a plane over (seed, y, x) is compared, this one has {plane['loss'].dims!r}.")
+    attributes = plane.attrs
+    if attributes.get("directions", "random") != "random":
+        raise InputError(f"its directions are no random sample (directions: {attributes['directions']}).")
+    return {
+        **sampled_conditions(plane),
+        "normalisation": attributes.get("normalization", NOT_SAID),
+        "direction seeds": ", ".join(map(str, plane["seed"].values)),
+        "grid": "; ".join(_axis(plane[name].values, name) for name in ("x", "y")),
+        "mesh": f"every {stride} points" if (stride := lattice_stride(plane)) > 1 else "every point",
+        "clip": attributes.get("loss_max", "none"),
+    }
+
+
+def _read(plane: xr.Dataset, options: Options) -> list[Reading]:
+    made = plane_smoothness(plane)
+    fewest = int(made["stencils"].min())
+    if fewest < _FEWEST_STENCILS and "tolerance" in plane.attrs:
+        raise InputError(
+            f"only {fewest} points of this adaptive plane have all their neighbours measured; measure it with --full."
+        )
+    return [_reading(made, name) for name in _QUANTITIES]
+
+
+def _reading(made: xr.Dataset, name: str) -> Reading:
+    scale, smoother = _QUANTITIES[name]
+    variable = made[name]
+    measure = Measure(name, variable.attrs["long_name"], variable.attrs["units"], FAMILY, scale, smoother)
+    values = zip(made["seed"].values.tolist(), variable.values.tolist(), strict=True)
+    return Reading(measure, {int(seed): float(value) for seed, value in values}, DIRECTION_SEEDS)
+
+
+def _axis(values: Any, name: str) -> str:
+    return f"{name} {values.min():.6g}:{values.max():.6g}:{values.size}"
+
+
+PLANES = Kind(FAMILY, _conditions, _read)

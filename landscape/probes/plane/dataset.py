@@ -1,0 +1,188 @@
+"""The values over a grid as arrays, and as the labelled data set that is stored and drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+
+from landscape._version import __version__
+from landscape.errors import MismatchError
+from landscape.numerics.directions import cosine
+from landscape.numerics.grids import Grid
+from landscape.objective.values import Evaluation, PointValues
+from landscape.probes.plane.spans import Span
+
+MISSING, MEASURED, INTERPOLATED, ABOVE = 0, 1, 2, 3
+_MEANINGS = "missing measured interpolated above_the_clip_by_part_of_the_samples"
+_QUANTITIES = ("loss", "loss_standard_error", "accuracy", "predicted_loss")
+
+
+@dataclass
+class Surface:
+    """Arrays of one shape ``(seed, …, y, x)``; where ``status`` is not MEASURED the values mean nothing and are NaN."""
+
+    loss: NDArray[np.float64]
+    loss_standard_error: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    status: NDArray[np.int8]
+    predicted_loss: NDArray[np.float64]
+    samples: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...]) -> Surface:
+        values = [np.full(shape, np.nan) for _ in _QUANTITIES]
+        status, samples = np.full(shape, MISSING, dtype=np.int8), np.zeros(shape, dtype=np.int64)
+        return cls(values[0], values[1], values[2], status, values[3], samples)
+
+    @classmethod
+    def of(cls, dataset: xr.Dataset, grid: Grid, seeds: tuple[int, ...]) -> Surface:
+        """The arrays of an earlier result over the same grid and seeds.
+
+        Raises:
+            MismatchError: if its coordinates or seeds are others.
+        """
+        same = dataset["status"].dims == ("seed", *grid.dims) and np.array_equal(dataset["seed"].values, seeds)
+        for name, axis in zip(grid.names, grid.axes, strict=True):
+            same = same and name in dataset.coords and np.array_equal(dataset[name].values, axis.coordinates)
+        if not same:
+            raise MismatchError("resume: the earlier result has other seeds or another grid; write to another file.")
+        shape = (len(seeds), *grid.shape)
+        arrays = [np.array(dataset[n].values) if n in dataset else np.full(shape, np.nan) for n in _QUANTITIES]
+        status = np.array(dataset["status"].values, dtype=np.int8)
+        samples = np.array(dataset["samples"].values) if "samples" in dataset else np.zeros(shape, dtype=np.int64)
+        return cls(arrays[0], arrays[1], arrays[2], status, arrays[3], samples)
+
+    def part(self, number: int) -> Surface:
+        """The arrays of one seed, as views."""
+        return Surface(*(getattr(self, f.name)[number] for f in fields(self)))
+
+    def known(self) -> NDArray[np.bool_]:
+        """Where something was measured: over all samples, or enough of them to tell that it lies above the clip."""
+        return np.isin(self.status, (MEASURED, ABOVE))
+
+    def forget_above(self) -> None:
+        """Let points that were given up above a clip be measured again: above another one they may not lie."""
+        self.status[self.status == ABOVE] = MISSING
+
+    def passes(self, n_samples: int) -> NDArray[np.float64]:
+        """Passes over all samples that each known point took. Files of planes that were not refined do not say it: whole ones."""
+        taken: NDArray[np.float64] = np.where(self.samples == 0, n_samples, self.samples) * self.known() / n_samples
+        return taken
+
+    def fill(self, flat: NDArray[np.int64], values: PointValues, n_samples: int) -> None:
+        """Keep measured values at flat indices; those over fewer than ``n_samples`` are known to lie above the clip."""
+        self.loss.flat[flat] = values.loss
+        self.loss_standard_error.flat[flat] = values.standard_error
+        self.accuracy.flat[flat] = values.accuracy
+        self.samples.flat[flat] = values.n_samples
+        # A mean that is not finite over a part is not finite over the whole.
+        early = (values.n_samples < n_samples) & np.isfinite(values.loss)
+        self.status.flat[flat] = np.where(early, ABOVE, MEASURED)
+
+
+def surface_dataset(
+    values: Surface,
+    grid: Grid,
+    span: Span,
+    checkpoint: Evaluation,
+    attributes: dict[str, Any],
+    indices: NDArray[np.int64],
+) -> xr.Dataset:
+    """The labelled data set of kind ``plane``; every variable and coordinate has units and a long name."""
+    unit = "nat" if "cross" in attributes["loss_name"].lower() else "1"
+    refined, accurate = "tolerance" in attributes, checkpoint.accuracy is not None
+    dataset = xr.Dataset(
+        {
+            **_measured(values, ("seed", *grid.dims), unit, refined=refined, accurate=accurate),
+            **_checkpoint(checkpoint, span, unit),
+            **_directions(span),
+            "index": ("sample", indices.astype(np.int64), labels("index of each sample in the data", "1")),
+        },
+        coords={
+            "seed": ("seed", np.array(span.seeds, dtype=np.int64), labels("direction seed", "1")),
+            "direction": ("direction", list(grid.names), labels("axis that the direction belongs to", "1")),
+            **{
+                name: (name, axis.coordinates, labels(label, "1"))
+                for name, axis, label in zip(grid.names, grid.axes, span.axis_labels, strict=True)
+            },
+        },
+        attrs={
+            "kind": "plane",
+            "title": "loss surface",
+            **{key: value for key, value in attributes.items() if value is not None},
+            "landscape_version": __version__,
+            "torch_version": str(torch.__version__),
+        },
+    )
+    return dataset.assign(_over_seeds(dataset)) if len(span.seeds) > 1 else dataset
+
+
+def _measured(
+    values: Surface, dims: tuple[str, ...], unit: str, *, refined: bool, accurate: bool
+) -> dict[str, xr.Variable]:
+    """What there is at every point of the grid."""
+    flags = {
+        "flag_values": np.array([MISSING, MEASURED, INTERPOLATED, ABOVE], dtype=np.int8),
+        "flag_meanings": _MEANINGS,
+    }
+    error = "standard error of the mean loss over the samples"
+    found: dict[str, tuple[np.ndarray[Any, Any], dict[str, Any]]] = {
+        "loss": (values.loss, labels("mean loss over the samples", unit)),
+        "loss_standard_error": (values.loss_standard_error, labels(error, unit)),
+        "status": (values.status, {**labels("how the value at the point came to be", "1"), **flags}),
+    }
+    if refined:
+        predicted = "loss that was predicted before the point was measured"
+        found["predicted_loss"] = (values.predicted_loss, labels(predicted, unit))
+        found["samples"] = (values.samples, labels("number of samples behind the value", "1"))
+    if accurate:
+        found["accuracy"] = (values.accuracy, labels("fraction of samples classified rightly", "1"))
+    return {name: xr.Variable(dims, array.copy(), said) for name, (array, said) in found.items()}
+
+
+def _checkpoint(checkpoint: Evaluation, span: Span, unit: str) -> dict[str, xr.Variable]:
+    """The origin of every plane: the checkpoint itself."""
+    error = "standard error of the checkpoint's mean loss"
+    found = {
+        "parameter_norm": (span.subspaces[0].origin.norm, "Euclidean norm of the checkpoint's parameters", "1"),
+        "checkpoint_loss": (checkpoint.loss, "mean loss of the checkpoint itself", unit),
+        "checkpoint_loss_standard_error": (checkpoint.standard_error, error, unit),
+    }
+    if checkpoint.accuracy is not None:
+        found["checkpoint_accuracy"] = (checkpoint.accuracy, "accuracy of the checkpoint itself", "1")
+    return {name: xr.Variable((), value, labels(words, units)) for name, (value, words, units) in found.items()}
+
+
+def _directions(span: Span) -> dict[str, xr.Variable]:
+    """How long the directions are, and the cosine between the first two."""
+    norms = np.array([[d.norm for d in subspace.directions] for subspace in span.subspaces])
+    found = {
+        "direction_norm": xr.Variable(("seed", "direction"), norms, labels("Euclidean norm of the direction", "1"))
+    }
+    if norms.shape[1] > 1:
+        between = np.array([cosine(s.directions[0], s.directions[1]) for s in span.subspaces])
+        words = labels("cosine between directions x and y", "1")
+        found["direction_cosine"] = xr.Variable("seed", between, words)
+    return found
+
+
+def _over_seeds(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Mean and standard deviation (N − 1) of the loss over direction seeds, where it is known for every seed."""
+    everywhere = (dataset["status"] != MISSING).all("seed")
+    loss, unit = dataset["loss"], dataset["loss"].attrs["units"]
+    mean = loss.mean("seed", skipna=False).where(everywhere)
+    spread = loss.std("seed", ddof=1, skipna=False).where(everywhere)
+    return {
+        "loss_mean": mean.assign_attrs(labels("mean over direction seeds of the mean loss", unit)),
+        "loss_spread": spread.assign_attrs(labels("standard deviation over direction seeds of the mean loss", unit)),
+    }
+
+
+def labels(long_name: str, units: str) -> dict[str, Any]:
+    """The attributes that every variable has."""
+    return {"long_name": long_name, "units": units}

@@ -1,0 +1,323 @@
+"""Loss surfaces over lines, planes and higher-dimensional grids (Li et al. 2018, arXiv 1712.09913).
+
+f(c₁, …, c_K) = L(θ + Σ c_k d_k) for every point of a grid and every set of directions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from landscape.errors import InputError
+from landscape.numerics.directions import Direction
+from landscape.numerics.grids import AXIS_NAMES, Axis, Grid
+from landscape.numerics.refinement import Refined, Refinement, interpolate
+from landscape.objective.again import check_points
+from landscape.objective.objective import Objective
+from landscape.objective.signature import signature
+from landscape.objective.values import Evaluation
+from landscape.probes.health import network_health
+from landscape.probes.plane.dataset import INTERPOLATED, Surface, surface_dataset
+from landscape.probes.plane.deviation import checked
+from landscape.probes.plane.held import held_points
+from landscape.probes.plane.points import GridPoints
+from landscape.probes.plane.spans import Span, along_span, automatic_range, checkpoint_span, random_span, span_numbers
+from landscape.probes.progress import Progress, ProgressObserver
+
+POINTS_A_REQUEST = 4
+
+AxisLike = Axis | tuple[float, float, int] | str
+
+
+def line(
+    objective: Objective,
+    *,
+    x: AxisLike | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    normalization: str = "filter",
+    to: nn.Module | Mapping[str, Tensor] | None = None,
+    along: Direction | str | None = None,
+    resume: xr.Dataset | None = None,
+    observer: ProgressObserver | None = None,
+) -> xr.Dataset:
+    """The loss along lines: random directions (x = −1:1:51), or from the checkpoint (0) ``to`` another (1; x = −0.5:1.5:401).
+
+    ``along`` is one direction to follow instead, as in :func:`plane`.
+
+    Returns, and raises, what :func:`surface` does, with the dimensions ``(seed, x)``.
+    """
+    if to is not None and along is not None:
+        raise InputError("along: give either a direction to follow or a checkpoint to lead to, not both.")
+    if to is not None:
+        span = checkpoint_span(objective, [to])
+    elif along is None:
+        span = random_span(objective, seeds, 1, normalization)
+    else:
+        drawn = seeds if along == "random" else (0,)
+        span = along_span(objective, [along], seeds=drawn, normalization=normalization)
+    default = (-1.0, 1.0, 51) if to is None else (-0.5, 1.5, 401)
+    return surface(objective, span, [default if x is None else x], resume=resume, observer=observer)
+
+
+def plane(
+    objective: Objective,
+    *,
+    x: AxisLike = (-1.0, 1.0, 51),
+    y: AxisLike = (-1.0, 1.0, 51),
+    seeds: Sequence[int] = (0,),
+    normalization: str = "filter",
+    through: Sequence[nn.Module | Mapping[str, Tensor]] = (),
+    along: Sequence[Direction | str] = (),
+    orthogonalize: bool = False,
+    refinement: Refinement | None = None,
+    resume: xr.Dataset | None = None,
+    observer: ProgressObserver | None = None,
+) -> xr.Dataset:
+    """The loss over planes of two random directions for each seed, or the plane ``through`` two more checkpoints.
+
+    Args:
+        objective: what is evaluated; its own parameters are the origin.
+        x, y: the axes, ``(start, stop, count)`` or ``"start:stop:count"`` or ``"auto:count"``.
+        seeds: direction seeds; each gives its own plane. Use the same ones across runs that are compared.
+        normalization: ``filter``, ``layer`` or ``none``; see :func:`landscape.numerics.directions.normalize`.
+        through: two checkpoints, at (1, 0) and (0, 1); replaces the seeds.
+        along: what the axes follow instead of random directions, such as ``["gradient", "random"]`` or two
+            :class:`~landscape.numerics.directions.Direction`; see :func:`landscape.probes.plane.spans.along_span`.
+        orthogonalize: take from the second direction its part along the first.
+        refinement: measure only where the picture needs it (:class:`landscape.numerics.refinement.Refinement`); every point
+            where None.
+        resume: an earlier result of the same objective over the same grid of the same directions: its measured points are not
+            measured again. How it was refined may differ.
+        observer: told after every few points.
+
+    Returns, and raises, what :func:`surface` does, with the dimensions ``(seed, y, x)``.
+    """
+    span = plane_span(
+        objective,
+        seeds=seeds,
+        normalization=normalization,
+        through=through,
+        along=along,
+        orthogonalize=orthogonalize,
+    )
+    return surface(objective, span, [x, y], refinement=refinement, resume=resume, observer=observer)
+
+
+def plane_span(
+    objective: Objective,
+    *,
+    seeds: Sequence[int] = (0,),
+    normalization: str = "filter",
+    through: Sequence[nn.Module | Mapping[str, Tensor]] = (),
+    along: Sequence[Direction | str] = (),
+    orthogonalize: bool = False,
+) -> Span:
+    """Where a plane lies; arguments and errors are those of :func:`plane`."""
+    if through and len(through) != 2:
+        raise InputError(f"through: expected two checkpoints besides the objective's own, got {len(through)}.")
+    if through and (along or orthogonalize):
+        raise InputError("through: the checkpoints decide both directions; leave out along and orthogonalize.")
+    if through:
+        return checkpoint_span(objective, through)
+    named = along or ("random", "random")
+    return along_span(objective, named, seeds=seeds, normalization=normalization, orthogonalize=orthogonalize)
+
+
+def surface(
+    objective: Objective,
+    span: Span,
+    axes: Sequence[AxisLike],
+    *,
+    refinement: Refinement | None = None,
+    resume: xr.Dataset | None = None,
+    observer: ProgressObserver | None = None,
+) -> xr.Dataset:
+    """The values over the grid of ``axes`` on every subspace of ``span``, coarsest mesh first; any number of axes.
+
+    Returns:
+        A data set of kind ``plane`` with the dimensions ``(seed, …, y, x)``: ``loss``, ``loss_standard_error``, ``accuracy``
+        (where there is one), ``status`` (0 missing, 1 measured, 2 interpolated, 3 above the clip by part of the samples); the
+        checkpoint's own loss; norms of the directions and the cosine between the first two; and its provenance as
+        attributes. A loss that is NaN or infinite is a result and stays. With ``refinement``, see
+        :mod:`landscape.numerics.refinement`, also ``predicted_loss`` and the attributes ``picture_error`` (estimated 95th
+        percentile of the error on the displayed scale, a fraction of its range), ``measured_points``, ``image_passes``. In bf16,
+        or compiled, also how far that is from fp32 at a few points, see :func:`landscape.probes.plane.deviation.checked`.
+
+    Raises:
+        InputError: for a malformed axis, a number of axes other than the span's directions, or refinement of a grid that is
+            not two-dimensional.
+        MismatchError: for a ``resume`` that another objective made, or of other directions or another grid; see
+            :mod:`landscape.objective.signature`. Two of its points are measured again, see :mod:`landscape.objective.again`.
+    """
+    made = signature(objective).also({"kind": "plane"}, span_numbers(span, objective.precision))
+    if resume is not None:
+        made.check_resume(resume.attrs)
+        check_points(objective, held_points(span, resume))
+    return measured_surface(
+        objective, span, axes, refinement=refinement, resume=resume, observer=observer, made=made.attribute()
+    )
+
+
+def measured_surface(
+    objective: Objective,
+    span: Span,
+    axes: Sequence[AxisLike],
+    *,
+    refinement: Refinement | None = None,
+    resume: xr.Dataset | None = None,
+    observer: ProgressObserver | None = None,
+    made: Mapping[str, str] | None = None,
+) -> xr.Dataset:
+    """:func:`surface` for who has seen that ``resume`` belongs here; ``made`` is the attribute that says what made the result."""
+    count = len(span.subspaces[0].directions)
+    if len(axes) != count:
+        raise InputError(f"axes: expected {count}, one for each direction, got {len(axes)}.")
+    grid, note = grid_of(objective, span, axes)
+    values = Surface.empty((len(span.seeds), *grid.shape)) if resume is None else Surface.of(resume, grid, span.seeds)
+    checkpoint = objective.evaluate()
+    attributes = {**_attributes(objective, span, checkpoint), "range_note": note, **(made or {})}
+    if refinement is not None:
+        refinement = refinement.around(checkpoint.loss)
+        attributes |= {"tolerance": refinement.tolerance, "loss_max": refinement.value_max}
+    if resume is not None and resume.attrs.get("loss_max") != attributes.get("loss_max"):
+        values.forget_above()
+
+    def dataset() -> xr.Dataset:
+        return surface_dataset(values, grid, span, checkpoint, attributes, objective.indices.cpu().numpy())
+
+    points, passes = len(grid), None
+    if refinement is not None:
+        points, passes = min(points, refinement.max_points or points), refinement.max_passes
+    count = len(span.seeds)
+    job = _Job(objective, span, grid, values, dataset, observer, points * count, passes and passes * count)
+    if refinement is None:
+        job.measure_all()
+    else:
+        attributes |= job.measure_adaptively(refinement)
+    if objective.is_reference:
+        return dataset()
+    displayed = Refinement().around(checkpoint.loss) if refinement is None else refinement
+    return checked(dataset(), objective, span, grid, values, displayed.value_max or math.inf)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Measuring a grid into ``values`` on every subspace of ``span``, telling ``observer``."""
+
+    objective: Objective
+    span: Span
+    grid: Grid
+    values: Surface
+    dataset: Callable[[], xr.Dataset]
+    observer: ProgressObserver | None
+    points: int  # at most
+    passes: float | None  # over all samples, at most
+
+    def measure_all(self) -> None:
+        """Fill in what is missing."""
+        self._points(None).measure_all()
+
+    def measure_adaptively(self, refinement: Refinement) -> dict[str, Any]:
+        """Measure where the picture needs it, interpolate the rest, and say in attributes how well that is known.
+
+        What an earlier, unfinished run has measured answers the same questions again, so nothing is measured twice.
+        """
+        errors = []
+        for number, refined in self._points(refinement.value_max).refine(refinement):
+            self._settle(number, refined)
+            errors.append(refined.error)
+        if self.observer is not None:
+            done = int(self.values.known().sum())
+            self.observer(Progress(done, done, self.dataset))
+        return {
+            "picture_error": float(np.max(errors)),  # NaN where that of any is not known
+            "measured_points": int(self.values.known().sum()),
+            "image_passes": float(self.values.passes(self.objective.n_samples).sum()),
+        }
+
+    def _points(self, ceiling: float | None) -> GridPoints:
+        return GridPoints(
+            self.grid,
+            self.span.seeds,
+            known=lambda number: self.values.part(number).known().ravel(),
+            shown=lambda number: self.values.part(number).loss.ravel(),
+            measure=lambda number, missing: self._measure(number, missing, ceiling),
+            at_once=max(POINTS_A_REQUEST, self.objective.points_at_once),
+            passes=lambda number: self.values.part(number).passes(self.objective.n_samples).ravel(),
+        )
+
+    def _settle(self, number: int, refined: Refined) -> None:
+        """Keep what is interpolated between the measured points of a plane, and what was predicted of these."""
+        part = self.values.part(number)
+        unmeasured = np.flatnonzero(~refined.measured)
+        part.loss.flat[unmeasured] = refined.values[unmeasured]
+        part.status.flat[unmeasured] = INTERPOLATED
+        part.predicted_loss.flat[:] = refined.predicted
+        shape = (part.loss.shape[0], part.loss.shape[1])
+        accuracy = interpolate(shape, part.accuracy.ravel(), refined.measured)
+        part.accuracy.flat[unmeasured] = np.clip(accuracy[unmeasured], 0.0, 1.0)
+
+    def _measure(self, number: int, missing: NDArray[np.int64], ceiling: float | None) -> None:
+        part = self.values.part(number)
+        points = self.grid.coefficients(missing)
+        found = self.objective.evaluate_points(self.span.subspaces[number], points, ceiling=ceiling)
+        part.fill(missing, found, self.objective.n_samples)
+        if self.observer is not None:
+            done = int(self.values.known().sum())
+            self.observer(Progress(done, max(done, self._total(done)), self.dataset))
+
+    def _total(self, done: int) -> int:
+        """How many points there may be, if each further one takes a whole pass."""
+        if self.passes is None:
+            return self.points
+        left = self.passes - float(self.values.passes(self.objective.n_samples).sum())
+        return min(self.points, math.floor(done + left + 1e-9))
+
+
+def grid_of(objective: Objective, span: Span, axes: Sequence[AxisLike]) -> tuple[Grid, str]:
+    """The grid that ``axes`` mean, with automatic ranges found, and the sentence that says how.
+
+    Raises:
+        InputError: for a malformed axis.
+    """
+    automatic = [isinstance(axis, str) and axis.split(":")[0] == "auto" for axis in axes]
+    if not any(automatic):
+        return Grid(tuple(_axis(axis, name) for axis, name in zip(axes, AXIS_NAMES, strict=False))), "range as given"
+    chosen = automatic_range(objective, span)
+    resolved = [
+        f"{-r}:{r}{str(axis)[4:] or ':51'}" if auto else axis
+        for axis, auto, r in zip(axes, automatic, chosen.half_widths, strict=True)
+    ]
+    return Grid(tuple(_axis(axis, name) for axis, name in zip(resolved, AXIS_NAMES, strict=False))), chosen.note
+
+
+def _axis(value: AxisLike, name: str) -> Axis:
+    if isinstance(value, Axis):
+        return value
+    if isinstance(value, str):
+        return Axis.parse(value, argument=name)
+    try:
+        start, stop, count = value
+    except (TypeError, ValueError):
+        raise InputError(f"{name}: expected (start, stop, count), such as (-1, 1, 51), got {value!r}.") from None
+    return Axis(float(start), float(stop), count)
+
+
+def _attributes(objective: Objective, span: Span, checkpoint: Evaluation) -> dict[str, Any]:
+    health = network_health(objective, checkpoint.loss)
+    return {
+        **objective.provenance(),
+        "directions": span.kind,
+        "normalization": span.normalization,
+        "direction_origins": [[dict(d.provenance) for d in subspace.directions] for subspace in span.subspaces],
+        "checkpoint_gradient": health.gradient,
+        "dead": int(health.dead),
+        "dead_reason": health.reason,
+    }

@@ -1,0 +1,174 @@
+"""What pairs of axes over planes have in common: whose values they show, on which scale, with which words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+
+from landscape.pictures import markers
+from landscape.pictures.arrays import Floats
+from landscape.pictures.options import Options
+from landscape.pictures.scale import Scale, choose_scale, symmetric_scale
+from landscape.pictures.style import SIGNED, TEXT, PaperFigure, colour_map, number
+from landscape.probes.plane import marks
+from landscape.probes.plane.reading import QUANTITIES, AxisData, Field, PlaneData
+
+LONGEST = 3.0  # a ratio of sides up to which both axes are drawn to the same scale
+SPREAD_DECADES = 4.0  # the spread is 0 at the checkpoint, where all seeds meet: its log scale has to end somewhere
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes: whose values, of what."""
+
+    plane: PlaneData
+    field: Field
+    quantity: str
+    title: str
+
+
+def panels_of(planes: Sequence[PlaneData], seed: int | str | None) -> tuple[list[Panel], list[Panel]]:
+    """A panel of values for each plane, and a panel of spread for each if any of them is a mean over seeds."""
+    fields = [plane.field(seed) for plane in planes]
+    values = [Panel(p, f, p.quantity, p.label) for p, f in zip(planes, fields, strict=True)]
+    spreads = [
+        Panel(
+            p, replace(f, values=f.spread, standard_error=None, spread=None), "spread", f"{p.label}: spread over seeds"
+        )
+        for p, f in zip(planes, fields, strict=True)
+        if f.spread is not None
+    ]
+    return values, spreads
+
+
+def scales_of(values: list[Panel], spreads: list[Panel], options: Options) -> dict[int, Scale | None]:
+    """The scale of each panel, by its identity: one for all values and one for all spreads, or each its own.
+
+    That of spreads ends where the means are clipped: beyond, where losses explode, seeds differ by more than all else.
+    """
+    means = {id(panel.plane): panel.field.values for panel in values}
+    chosen: dict[int, Scale | None] = {}
+    for group, kind, decades in ((values, options.scale, None), (spreads, "auto", SPREAD_DECADES)):
+        for members in [group] if options.share else [[panel] for panel in group]:
+            maximum = options.loss_max if group is values else _largest_spread(members, means, options.loss_max)
+            quantity = members[0].quantity if members else ""
+            kind = "linear" if quantity == "accuracy" and kind == "auto" else kind
+            still = all(panel.plane.dead or panel.field.flat for panel in members)
+            arrays = [panel.field.values for panel in members]
+            one = (
+                symmetric_scale(arrays, scale=kind)
+                if quantity in SIGNED
+                else choose_scale(arrays, scale=kind, maximum=maximum, still=still, decades=decades)
+            )
+            chosen.update({id(panel): one for panel in members})
+    return chosen
+
+
+def within_clip(values: Sequence[Panel], spreads: Sequence[Panel], clip: float | None) -> list[Panel]:
+    """Spreads that lie beyond their scale wherever the mean lies beyond its own.
+
+    What an adaptive plane holds there is only known to lie above the clip, so the spread of it means nothing.
+    """
+    means = {id(panel.plane): panel.field.values for panel in values}
+    most = _largest_spread(spreads, means, clip)
+    if clip is None or most is None:
+        return list(spreads)
+    beyond = []
+    for panel in spreads:
+        own = panel.field.values
+        hidden = np.where(means[id(panel.plane)] > clip, np.maximum(own, 2 * most), own)
+        beyond.append(replace(panel, field=replace(panel.field, values=hidden)))
+    return beyond
+
+
+def _largest_spread(spreads: Sequence[Panel], means: Mapping[int, Floats], clip: float | None) -> float | None:
+    """The largest spread where the mean is drawn unclipped; None where nothing is clipped, or there is no spread."""
+    if clip is None:
+        return None
+    drawn = [panel.field.values[means[id(panel.plane)] <= clip] for panel in spreads]
+    finite = [float(value) for values in drawn for value in values[np.isfinite(values)]]
+    lowest = min((float(np.nanmin(p.field.values)) for p in spreads if np.isfinite(p.field.values).any()), default=0.0)
+    most = max(finite, default=0.0)
+    return most if most > lowest else None
+
+
+def equal_scale(plane: PlaneData) -> bool:
+    """Whether both axes are drawn to one scale: they have the same unit, and neither is many times longer."""
+    height = float(np.ptp(plane.y.values)) if plane.y is not None else 0.0
+    width = float(np.ptp(plane.x.values))
+    return not plane.between_checkpoints and 0 < width <= LONGEST * height <= LONGEST**2 * width
+
+
+def ratio_of(plane: PlaneData) -> float:
+    """Height over width of a panel: that of the data where both axes are drawn to one scale, else 1."""
+    if plane.y is None or not equal_scale(plane):
+        return 1.0
+    return float(np.ptp(plane.y.values) / np.ptp(plane.x.values))
+
+
+def limits(axis: AxisData) -> tuple[float, float]:
+    edges = cell_edges(axis.values)
+    return (edges[0], edges[-1]) if axis.values.size == 1 else (float(axis.values[0]), float(axis.values[-1]))
+
+
+def cell_edges(values: Floats) -> Floats:
+    """The borders of a cell around each coordinate; a single one gets a cell of width 1."""
+    if values.size == 1:
+        return np.array([values[0] - 0.5, values[0] + 0.5])
+    middle = (values[1:] + values[:-1]) / 2
+    return np.concatenate([[values[0]], middle, [values[-1]]])
+
+
+def inside(axis: AxisData, value: float) -> bool:
+    low, high = limits(axis)
+    return low <= value <= high
+
+
+def best_of(panel: Panel) -> tuple[tuple[float, float], markers.Entry] | None:
+    """Where the lowest loss, or the highest accuracy, was measured, and the legend's words for it."""
+    words = {"loss": "lowest", "accuracy": "highest"}.get(panel.quantity)
+    index = None if words is None else (marks.highest if words == "highest" else marks.lowest)(panel.field)
+    if index is None or panel.plane.y is None:
+        return None
+    at = (float(panel.plane.x.values[index[1]]), float(panel.plane.y.values[index[0]]))
+    of = "measured" if panel.field.measured[index] and not panel.plane.mesh_note else "drawn"
+    return at, marks.extreme_entry(float(panel.field.values[index]), at, f"{words} {of}")
+
+
+def flat_words(plane: PlaneData, field: Field) -> str:
+    """What must be said of a surface that only looks smooth."""
+    finite = field.values[np.isfinite(field.values)]
+    if finite.size == 0:
+        return "no finite value on this plane"
+    if plane.dead:
+        reason = plane.attrs.get("dead_reason")
+        return "dead network, not a smooth one" + (f": {reason}" if reason else "")
+    return (
+        f"flat: all values within {number(float(np.ptp(finite)), 2)} of {number(float(finite[0]), 5)}"
+        if field.flat
+        else ""
+    )
+
+
+def value_words(panel: Panel) -> str:
+    unit = f" ({panel.plane.unit})" if panel.plane.unit else ""
+    if panel.quantity == "spread":
+        return f"standard deviation over {len(panel.field.seeds)} seeds{unit}"
+    return f"{QUANTITIES[panel.quantity]}{unit}"
+
+
+def colour_bar(figure: PaperFigure, axes: Axes, scale: Scale, quantity: str, label: str) -> Axes:
+    """A colour bar whose ticks are the round levels of the scale, and whose arrows say that values lie beyond."""
+    mappable = ScalarMappable(norm=scale.norm(), cmap=colour_map(quantity))
+    ticks = scale.lines()
+    place = figure.add_axes((0.9, 0.3, 0.02, 0.4))
+    bar = figure.colorbar(mappable, cax=place, extend=scale.extend, ticks=ticks, extendfrac=0.04)
+    place.minorticks_off()
+    place.set_yticklabels(scale.labels(ticks))
+    bar.outline.set_linewidth(0.5)
+    bar.set_label(label, fontsize=TEXT)
+    return place

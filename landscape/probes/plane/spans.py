@@ -1,0 +1,235 @@
+"""Where a plane lies: sets of directions from seeds, between checkpoints or as given, and how far to go along them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor, nn
+
+from landscape.errors import InputError, unknown_choice
+from landscape.numerics.directions import (
+    Direction,
+    random_direction,
+    scale_to_weights,
+)
+from landscape.numerics.directions import orthogonalize as orthogonalized
+from landscape.objective.ends import direction_to
+from landscape.objective.objective import Objective
+from landscape.objective.signature import Numbers, vector_numbers
+from landscape.objective.subspace import Subspace
+from landscape.probes.plane.along import gradient_direction
+
+NAMED = ("gradient", "random")  # directions that an objective and a seed are enough for
+# Half-widths that an automatic range tries: the smallest of axes that are alike, of axes that are not, and the widest.
+SHARED_FROM, OWN_FROM, WIDEST = 2.0**-4, 2.0**-12, 4.0
+
+
+@dataclass(frozen=True)
+class Span:
+    """One subspace for each seed, with what the result says of it.
+
+    Attributes:
+        kind: ``random``, ``checkpoints``, ``file``, or the kinds of its directions, such as ``gradient, random``.
+        normalization: ``filter``, ``layer``, ``none``, or how the file or the checkpoints were scaled.
+        seeds: a number for each subspace; coordinates of the result's dimension ``seed``.
+        axis_labels: what each coefficient multiplies, in words.
+    """
+
+    kind: str
+    normalization: str
+    seeds: tuple[int, ...]
+    subspaces: tuple[Subspace, ...]
+    axis_labels: tuple[str, ...]
+
+
+def random_span(objective: Objective, seeds: Sequence[int], axes: int, normalization: str = "filter") -> Span:
+    """Gaussian directions, normalised against the checkpoint's θ; seed s and axis k always give the same direction.
+
+    Raises:
+        InputError: for no seeds, or a seed given twice: a repeat that reuses a seed is not a second sample.
+    """
+    if not seeds:
+        raise InputError("seeds: expected at least one direction seed, such as 0.")
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"seeds: each may occur once, got {list(seeds)!r}; a seed used twice is not a second sample.")
+    theta = objective.theta
+    subspaces = tuple(
+        Subspace(
+            theta, [random_direction(theta, seed=seed, axis=axis, normalization=normalization) for axis in range(axes)]
+        )
+        for seed in seeds
+    )
+    labels = tuple(_label(direction, axis) for axis, direction in enumerate(subspaces[0].directions))
+    return Span("random", normalization, tuple(seeds), subspaces, labels)
+
+
+def checkpoint_span(
+    objective: Objective, ends: Sequence[nn.Module | Mapping[str, Tensor]], names: Sequence[str] = ()
+) -> Span:
+    """The line or plane from the objective's checkpoint (0) through one or two others (x = 1, y = 1).
+
+    The running statistics travel with the directions, for the policy ``interpolated``.
+
+    Raises:
+        InputError: for checkpoints of another architecture, or with the same parameters as the first.
+    """
+    theta = objective.theta
+    called = [names[k] if k < len(names) else f"checkpoint {k + 2}" for k in range(len(ends))]
+    directions = [direction_to(objective, end, name) for end, name in zip(ends, called, strict=True)]
+    labels = tuple(_label(direction, axis) for axis, direction in enumerate(directions))
+    return Span("checkpoints", "none", (0,), (Subspace(theta, directions),), labels)
+
+
+def along_span(
+    objective: Objective,
+    along: Sequence[Direction | str],
+    *,
+    seeds: Sequence[int] = (0,),
+    normalization: str = "filter",
+    orthogonalize: bool = False,
+) -> Span:
+    """The subspace along given directions, one for each axis; one for each seed where some of them are random.
+
+    Random directions are normalised as :func:`random_span` does it, and the one on axis k is that span's on axis k. The others keep
+    their way: unless ``normalization`` is ``none``, the whole vector is scaled to the norm of θ's weights, which is also that of
+    a filter-normalised direction; a difference of checkpoints keeps its length too, so that 1 is the other checkpoint.
+
+    Args:
+        objective: gives θ, and the gradient.
+        along: each a :class:`~landscape.numerics.directions.Direction` of θ's layout, ``"gradient"`` or ``"random"``.
+        seeds: of the random directions.
+        normalization: ``filter``, ``layer`` or ``none``.
+        orthogonalize: take from each direction its parts along those before it; see
+            :func:`landscape.numerics.directions.orthogonalize`.
+
+    Raises:
+        InputError: for no directions, a name that does not exist, several seeds without a random direction, directions of
+            another model, and, where they are to be orthogonal, for directions that depend on each other.
+    """
+    if not along or isinstance(along, str):
+        raise InputError(f"along: expected a list of directions, such as ['gradient', 'random'], got {along!r}.")
+    if len(seeds) != 1 and "random" not in along:
+        raise InputError(f"seeds: none of the directions is random, so there is one plane alone; got {list(seeds)!r}.")
+    theta = objective.theta
+    fixed = [None if one == "random" else _fixed(objective, one, normalization) for one in along]
+    drawn = None if None not in fixed else random_span(objective, seeds, len(along), normalization)
+    subspaces = []
+    for number in range(len(seeds)):
+        chosen = [
+            drawn.subspaces[number].directions[axis] if drawn is not None and one is None else one
+            for axis, one in enumerate(fixed)
+        ]
+        directions = [direction for direction in chosen if direction is not None]
+        subspaces.append(Subspace(theta, orthogonalized(directions) if orthogonalize else directions))
+    first = subspaces[0].directions
+    kinds = [str(direction.provenance.get("kind", "given")) for direction in first]
+    labels = tuple(_label(direction, axis) for axis, direction in enumerate(first))
+    kind = "random" if set(kinds) == {"random"} else ", ".join(kinds)
+    return Span(kind, normalization, tuple(seeds), tuple(subspaces), labels)
+
+
+def _fixed(objective: Objective, one: Direction | str, normalization: str) -> Direction:
+    """A direction that no seed decides, at the length that it has on an axis."""
+    if isinstance(one, str):
+        if one not in NAMED:
+            raise unknown_choice("along", one, NAMED)
+        one = gradient_direction(objective)
+    keeps = normalization == "none" or one.provenance.get("kind") in ("difference", "random")
+    return one if keeps else scale_to_weights(one, objective.theta)
+
+
+def _label(direction: Direction, axis: int) -> str:
+    """What an axis is, and what 1 on it is, in words."""
+    said = direction.provenance
+    kind = said.get("kind")
+    others = ", orthogonalised" if said.get("orthogonalized") else ""
+    if kind == "random":
+        scale = {"filter": "filter norms", "layer": "layer norms", "none": "unit Gaussians"}[said["normalization"]]
+        return f"random direction {axis + 1} ({scale}{others})"
+    if kind == "difference":
+        return f"from the first checkpoint (0) to {said.get('to', 'another')} (1{others})"
+    scale = "norms of the weights" if said.get("normalization") == "weights" else "as it is"
+    names = {
+        "gradient": "gradient of the loss",
+        "update": f"next update of {said.get('optimizer', 'the optimiser')}",
+        "eigenvector": f"eigenvector {said.get('number', '')} of the Hessian",
+        "component": f"principal component {said.get('number', '')}",
+        "file": f"direction {axis + 1} of the file",
+    }
+    return f"{names.get(str(kind), 'given direction')} ({scale}{others})"
+
+
+def span_numbers(span: Span, precision: str) -> dict[str, Numbers]:
+    """By which the directions of a span are told from those of another, however they were made."""
+    theta = span.subspaces[0].origin
+    each = {
+        f"direction {axis} of seed {seed}": direction
+        for seed, subspace in zip(span.seeds, span.subspaces, strict=True)
+        for axis, direction in zip("xyzuvw", subspace.directions, strict=False)
+    }
+    found = vector_numbers({name: direction.vector for name, direction in each.items()}, theta.layout, precision)
+    for name, direction in each.items():
+        if direction.statistics is not None:
+            changes = direction.statistics.cpu().double()
+            values = (float(changes.norm()), float(changes.sum()))
+            found[f"change of the statistics along {name}"] = Numbers(values, found[name].relative)
+    return found
+
+
+@dataclass(frozen=True)
+class AutomaticRange:
+    """The half-width chosen for each axis, and the sentence that says how."""
+
+    half_widths: tuple[float, ...]
+    note: str
+
+
+def automatic_range(objective: Objective, span: Span) -> AutomaticRange:
+    """The smallest half-widths r, powers of two up to 4, whose ends have left the basin.
+
+    Random directions are alike, so their axes share one r from 1/16 on; those of other spans, such as the gradient and a
+    random one, have each its own from 1/4096 on. The ends are ±r along the directions of the first subspace. They have left the
+    basin when their median loss is at least the loss of guessing, ln(classes), or, where there are no classes or the
+    checkpoint is no better than guessing, at least L + max(2 |L|, 20 standard errors) for the checkpoint's L. If none is, r = 1,
+    the default of Li et al. 2018.
+    """
+    target, what = _outside(objective)
+    subspace = span.subspaces[0]
+    axes = range(len(subspace.directions))
+    if span.kind == "random":
+        shared = _half_width(objective, subspace, axes, SHARED_FROM, target)
+        chosen = [shared for _ in axes]
+    else:
+        chosen = [_half_width(objective, subspace, (axis,), OWN_FROM, target) for axis in axes]
+    said = " and ".join(f"±{1.0 if r is None else r:g}" for r in dict.fromkeys(chosen))
+    note = f"range {said} chosen automatically: the first power of two where the median loss at the ends reaches {what}"
+    if None in chosen:
+        note = f"range {said}; ±1 by default where the median loss at the ends stays below {what} up to ±{WIDEST:g}"
+    return AutomaticRange(tuple(1.0 if r is None else r for r in chosen), note)
+
+
+def _outside(objective: Objective) -> tuple[float, str]:
+    """The loss at which a basin is left, and what it is in words."""
+    centre = objective.evaluate()
+    classes = objective.data.classes
+    by_guessing = math.log(classes) if classes and classes > 1 and objective.loss_name == "cross_entropy" else math.nan
+    if centre.loss < 0.9 * by_guessing:
+        return by_guessing, f"the loss of guessing, {by_guessing:.3g}"
+    error = 0.0 if math.isnan(centre.standard_error) else centre.standard_error
+    risen = centre.loss + max(2 * abs(centre.loss), 20 * error)
+    return risen, f"{risen:.3g}"
+
+
+def _half_width(
+    objective: Objective, subspace: Subspace, axes: Sequence[int], first: float, target: float
+) -> float | None:
+    """The first of ``first``, 2 ``first``, … at whose ends along ``axes`` the median loss reaches ``target``, if any does."""
+    steps = np.eye(len(subspace.directions))[list(axes)]
+    for r in first * 2.0 ** np.arange(math.log2(WIDEST / first) + 1):
+        ends = objective.evaluate_points(subspace, np.concatenate([r * steps, -r * steps]))
+        if not np.median(np.nan_to_num(ends.loss, nan=np.inf)) < target:
+            return float(r)
+    return None

@@ -1,0 +1,14 @@
+"""What files of sharpness hold."""
+
+from __future__ import annotations
+
+from landscape.results.schema import Schema
+
+SCHEMA = Schema(
+    variables="""
+    sharpness(measure radius) status(measure radius) lower_bound(measure) measure(measure):text rho(measure
+    radius) measure_name(measure):text measure_units(measure):text rho_name(measure):text
+    error_over(measure):text standard_error(measure radius) gap(measure radius)? checkpoint_loss()
+    parameter_norm() gradient_norm() index(sample)?
+""",
+)

@@ -1,0 +1,189 @@
+"""A training's path over the plane of its principal components, and beside it what every checkpoint's loss really is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from landscape.pictures import layout, markers
+from landscape.pictures.arrays import Floats
+from landscape.pictures.caption import joined, once, scale_note
+from landscape.pictures.options import Options
+from landscape.pictures.scale import Scale, choose_scale
+from landscape.pictures.style import COLOURS, INK, PAGE, PaperFigure, number, width_of
+from landscape.pictures.value_axis import RATIO, mark_at_edge, set_value_axis
+from landscape.probes.plane.caption import plane_caption
+from landscape.probes.plane.contour import draw_panel, label_levels
+from landscape.probes.plane.panels import Panel, colour_bar, panels_of, ratio_of, scales_of, value_words
+from landscape.probes.plane.reading import read_planes
+
+SMALLEST, LARGEST = 2.2, 8.0  # points: diameters of the markers of the smallest and the largest residual
+ROUTE: dict[str, Any] = {"color": "white", "linewidth": 1.1, "solid_joinstyle": "round"}
+STOP: dict[str, Any] = {"marker": "o", "markerfacecolor": "#ffffffb0", "markeredgecolor": INK, "linestyle": "none"}
+# what is known of every checkpoint's loss: variable, words, look
+LOSSES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("path_loss", "the checkpoint itself", {"color": COLOURS[0], "linestyle": "-", "marker": "o"}),
+    (
+        "path_weights_loss",
+        "its weights under the plane's BN policy",
+        {"color": COLOURS[2], "linestyle": (0, (4, 1.6)), "marker": "s"},
+    ),
+    (
+        "path_plane_loss",
+        "on the plane, at its projection",
+        {"color": COLOURS[1], "linestyle": (0, (1, 1.2)), "marker": "D"},
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Route:
+    """The checkpoints of one trajectory: where they are, how far off the plane, and their losses."""
+
+    dataset: xr.Dataset
+
+    def values(self, name: str) -> Floats:
+        return np.asarray(self.dataset[name].values, dtype=float)
+
+    @property
+    def names(self) -> list[str]:
+        return [str(name) for name in self.dataset["checkpoint"].values]
+
+    @property
+    def clock(self) -> tuple[str, Floats]:
+        """What the checkpoints are numbered by, in words, and their numbers."""
+        epochs = self.values("path_epoch")
+        known = bool(np.isfinite(epochs).all())
+        return ("epoch", epochs) if known else ("checkpoint", np.arange(1.0, epochs.size + 1))
+
+    @property
+    def diameters(self) -> Floats:
+        """Of the markers, their area growing with the distance from the plane."""
+        residuals = self.values("path_residual")
+        part = residuals / residuals.max() if residuals.max() > 0 else residuals
+        return SMALLEST + (LARGEST - SMALLEST) * np.sqrt(part)
+
+    def shown_losses(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """Those that are there; the weights' own only where they differ from the checkpoint's."""
+        own, weights = self.values("path_loss"), self.values("path_weights_loss")
+        same = bool(np.allclose(own, weights, rtol=1e-6, equal_nan=True))
+        return [each for each in LOSSES if not (same and each[0] == "path_weights_loss")]
+
+
+def trajectory_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
+    """A row for each trajectory: contours with the path, losses by checkpoint; see :func:`landscape.probes.plot.plot`."""
+    planes = read_planes(datasets, options.quantity, options.labels)
+    values, _ = panels_of(planes, options.seed)
+    drawn = [float(np.nanmax(np.where(np.isfinite(plane.values), plane.values, np.nan))) for plane in planes]
+    if (
+        options.loss_max is not None and max(drawn) <= options.loss_max
+    ):  # nothing to clip: the colours end where the loss does
+        options = replace(options, loss_max=None)
+    figure = layout.new_figure(width_of(options.width, PAGE))
+    scales = scales_of(values, [], options)
+    routes = [Route(dataset) for dataset in datasets]
+    rows = [
+        [_plane_cell(figure, panel, route, scales[id(panel)], options), _loss_cell(figure, route)]
+        for panel, route in zip(values, routes, strict=True)
+    ]
+    labels = [panel.title for panel in values]
+    note = joined(
+        [
+            scale_note(scales[id(values[0])]) if options.share else "",
+            once(labels, [route_words(route) for route in routes], ""),
+        ]
+    ).removesuffix(".")
+    layout.finish(figure, rows, plane_caption([p.plane for p in values], [p.field for p in values], note), options.note)
+    for row in rows:
+        label_levels(figure, row[0].axes)
+    return figure
+
+
+def route_words(route: Route) -> str:
+    """How much of the path the plane holds, and how far it leaves it."""
+    explained = route.values("explained_variance")
+    residuals, distances = route.values("path_residual"), route.values("path_distance")
+    far = int(np.argmax(residuals))
+    off = residuals[far] / distances[far] if distances[far] > 0 else 0.0
+    return (
+        f"Path through {residuals.size} checkpoints: the plane explains {100 * float(explained[:2].sum()):.3g} % of their "
+        f"squared distances to the last; at most {number(float(residuals[far]), 2)} off the plane ({route.names[far]}: "
+        f"{100 * off:.2g} % of its distance to the last)"
+    )
+
+
+def _plane_cell(figure: PaperFigure, panel: Panel, route: Route, scale: Scale | None, options: Options) -> layout.Cell:
+    axes = figure.add_subplot()
+    entries = _route_entries(route)
+    dress = draw_panel(axes, panel, scale, first=True, points=options.points, more=entries)
+    _draw_route(axes, route)
+    bar = None if scale is None else colour_bar(figure, axes, scale, panel.quantity, value_words(panel))
+    return layout.Cell(axes, ratio_of(panel.plane), dress, bar)
+
+
+def _draw_route(axes: Axes, route: Route) -> None:
+    x, y = route.values("path_x"), route.values("path_y")
+    rim = [patheffects.Stroke(linewidth=2.2, foreground=INK), patheffects.Normal()]
+    axes.plot(x, y, **ROUTE, path_effects=rim, zorder=5.2)
+    for place in zip(x[:-1], y[:-1], route.diameters[:-1], strict=True):
+        axes.plot(place[0], place[1], **STOP, markersize=place[2], markeredgewidth=0.6, zorder=5.4)
+
+
+def _route_entries(route: Route) -> list[markers.Entry]:
+    residuals, sizes = route.values("path_residual"), route.diameters
+    far = int(np.argmax(residuals))
+    line = Line2D([], [], color=INK, linewidth=1.4)
+    first = f"path from {route.names[0]} to {route.names[-1]}"
+    entries: list[markers.Entry] = [(line, first)]
+    if residuals[far] > 0:
+        words = f"distance from the plane: {number(float(residuals[far]), 2)} at {route.names[far]}"
+        entries.append((Line2D([], [], **STOP, markersize=float(sizes[far]), markeredgewidth=0.6), words))
+    return entries
+
+
+def _loss_cell(figure: PaperFigure, route: Route) -> layout.Cell:
+    axes = figure.add_subplot()
+    what, x = route.clock
+    shown = route.shown_losses()
+    drawn = [route.values(name) for name, _, _ in shown]
+    error = route.values("path_loss_standard_error")
+    set_value_axis(axes, choose_scale([*drawn, drawn[0] - error, drawn[0] + error]))
+    entries: list[markers.Entry] = []
+    for (_, words, look), values in zip(shown, drawn, strict=True):
+        _draw_losses(axes, x, values, look)
+        entries.append((Line2D([], [], **look, markersize=2.8, markeredgewidth=0.6, markerfacecolor="white"), words))
+    band = {"color": shown[0][2]["color"], "alpha": 0.18, "linewidth": 0}
+    axes.fill_between(x, drawn[0] - error, drawn[0] + error, where=np.isfinite(drawn[0]).tolist(), **band)
+    if np.isfinite(error).any():
+        entries.insert(1, (Patch(**band), "± its standard error over the samples"))
+    measured = np.asarray(route.dataset["path_measured"].values) == 1
+    gaps = np.any([~np.isfinite(values) for values in drawn], axis=0) & measured
+    mark_at_edge(axes, x, gaps, {**markers.NONFINITE, "markersize": 3.5}, top=True)
+    if gaps.any():
+        entries.append((markers.handle(markers.NONFINITE, 4), f"not finite: {int(gaps.sum())} checkpoints"))
+    room = 0.04 * float(np.ptp(x))
+    axes.set_xlim(float(x.min()) - room, float(x.max()) + room)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    unit = str(route.dataset["path_loss"].attrs.get("units", "1"))
+
+    def dress(width: float) -> None:
+        lines = layout.axis_labels(axes, what, "loss" + (f" ({unit})" if unit != "1" else ""), width, width * RATIO)
+        layout.legend_below(axes, entries, width=width, lines=lines)
+
+    return layout.Cell(axes, RATIO, dress)
+
+
+def _draw_losses(axes: Axes, x: Floats, values: Floats, look: dict[str, Any]) -> None:
+    options: dict[str, Any] = {"linewidth": 1.1, "markersize": 2.8, "markerfacecolor": "white", "markeredgewidth": 0.6}
+    axes.plot(x, np.where(np.isfinite(values), values, math.nan), **look, **options, zorder=3)
