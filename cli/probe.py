@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,12 @@ from .options import (
     model_options,
     named_parts,
     place_options,
-    sample_options,
     trust_option,
-    whole_numbers,
 )
+from .settings_options import options_of
 
 _FILE = click.Path(path_type=Path)
-
-
-@click.command("probe")
-@chain(
+_COMMON = chain(
     click.argument("files", type=_FILE, nargs=-1),
     click.option(
         "--checkpoint",
@@ -31,23 +28,9 @@ _FILE = click.Path(path_type=Path)
         help="A run's checkpoint, a state dict, .safetensors or their index, or a folder of Hugging Face.",
     ),
     checkpoint_key_option("; also of --to"),
+    click.option("--kind", metavar="KIND", help="The same as KIND as the first word.  [default: plane]"),
     click.option(
-        "--kind",
-        help="plane, line, steps, trajectory, sharpness, noise_scale, path, curvature or curvature-map.  [default: plane]",
-    ),
-    click.option(
-        "--x",
-        help="start:stop:count, or auto:count.  [default: -1:1:51; curvature-map 21 points; with --to, beyond both ends]",
-    ),
-    click.option("--y", help="The same for the second axis of a plane."),
-    click.option("--seeds", help="Direction seeds, such as 0,1,2: a plane or line for each.  [default: 0]"),
-    click.option("--normalization", help="filter, layer or none.  [default: filter]"),
-    click.option(
-        "--along",
-        help="Directions to follow: random, gradient, update, difference (--to), eigenvector1 (--directions).  [default: random]",
-    ),
-    click.option(
-        "--orthogonalize", is_flag=True, default=None, help="Make the second direction orthogonal to the first."
+        "--list", "listed", is_flag=True, help="Which probes there are, what they answer, and what they cost."
     ),
     click.option(
         "--to",
@@ -57,98 +40,99 @@ _FILE = click.Path(path_type=Path)
     ),
     click.option("--to-key", metavar="KEY", help="Which weights of --to, where they are others than --checkpoint-key."),
     click.option("--directions", type=_FILE, help="A file of the original loss-landscape tool, or a curvature result."),
-    sample_options("400, curvature-map 100", batch_norm="frozen; path: reestimated"),
-    click.option(
-        "--adaptive/--full",
-        default=None,
-        help="Measure where the picture needs it, or every point.",
-    ),
-    click.option("--tolerance", type=float, help="Of an adaptive plane, in displayed ranges.  [default: 0.01]"),
-    click.option(
-        "--loss-max",
-        type=float,
-        help="Where the picture is clipped.  [default: 10, or 4 times a loss above 5]",
-    ),
-    click.option(
-        "--max-points",
-        type=int,
-        help="Budget of an adaptive plane in points.  [default: a sixth of the grid in image passes, more of a small one]",
-    ),
-    click.option(
-        "--minutes", type=float, help="Budget in time instead; makes the result depend on the machine's speed."
-    ),
-    click.option("--steps", type=int, help="steps: go on training for so many.  [default: 100]"),
-    click.option("--probe-every", type=int, help="steps: look along every so many.  [default: 10]"),
-    click.option("--probe-eta", help="steps: low:high:count, in multiples of the learning rate.  [default: 0.5:4:8]"),
-    click.option("--probe-spacing", help="steps: linear or log.  [default: linear]"),
-    click.option(
-        "--centred", is_flag=True, default=None, help="trajectory: take the mean off, as the original tool does."
-    ),
-    click.option(
-        "--measures",
-        help="sharpness: of sam, sam_steps, m_sharpness, adaptive, adaptive_steps, adaptive_average, keskar, gaussian.  "
-        "[default: those without _steps]",
-    ),
-    click.option(
-        "--rho", help="sharpness: sizes of the perturbation, such as 0.05,0.1.  [default: each measure's own]"
-    ),
-    click.option("--ascent-steps", type=int, help="sharpness: of keskar and those with _steps.  [default: 10]"),
-    click.option("--restarts", type=int, help="sharpness: further ascents from random places.  [default: 0]"),
-    click.option("--draws", type=int, help="sharpness: perturbations that averages are over.  [default: 10]"),
-    click.option("--draw-seed", type=int, help="sharpness, curvature: of what is drawn.  [default: 0]"),
-    click.option("--m", type=int, help="sharpness: images a batch of m_sharpness.  [default: 50, or a quarter]"),
-    click.option("--small-batch", type=int, help="noise_scale: images of the smaller batch.  [default: 10]"),
-    click.option("--groups", type=int, help="noise_scale: groups of batches for the error.  [default: 10]"),
-    click.option("--operator", help="curvature: hessian or gauss-newton.  [default: hessian]"),
-    click.option("--top", type=int, help="curvature: so many of the largest eigenvalues.  [default: 10]"),
-    click.option("--bottom", type=int, help="curvature: so many of the smallest.  [default: 2]"),
-    click.option(
-        "--per-layer", is_flag=True, default=None, help="curvature: a spectrum for each layer's diagonal block."
-    ),
-    click.option(
-        "--curvature-tolerance",
-        type=float,
-        help="curvature: of the eigenvalues, in parts of the largest.  [default: 1e-3]",
-    ),
-    click.option(
-        "--criterion", help="curvature: what is held to it, residual or (sooner) the value.  [default: residual]"
-    ),
-    click.option("--trace-probes", type=int, help="curvature: random vectors of the trace; 0: none.  [default: 30]"),
-    click.option("--trace-method", help="curvature: krylov, hutch++ or hutchinson.  [default: krylov]"),
-    click.option("--density-probes", type=int, help="curvature: random vectors of the density; 0: none.  [default: 4]"),
-    click.option("--density-steps", type=int, help="curvature: nodes of each.  [default: 40]"),
-    click.option("--paths", help="path: of linear, aligned, bezier, chain, such as linear,aligned.  [default: linear]"),
-    click.option("--points", type=int, help="path: how many along each.  [default: 25]"),
-    click.option("--alignment-seed", type=int, help="path: of the order in which units are matched.  [default: 0]"),
-    click.option("--bends", type=int, help="path: trained points of a bezier or chain.  [default: 1]"),
-    click.option("--curve-steps", type=int, help="path: minibatches that bends are trained on.  [default: 300]"),
-    click.option("--curve-batch-size", type=int, help="path: images a minibatch.  [default: 100]"),
-    click.option("--curve-learning-rate", type=float, help="path: of the bends.  [default: 1e-3]"),
-    click.option("--curve-optimizer", help="path: adam or sgd.  [default: adam]"),
-    click.option("--curve-seed", type=int, help="path: of the minibatches and their places.  [default: 0]"),
-    click.option("--curve-images", type=int, help="path: how many training images.  [default: all]"),
-    click.option(
-        "--eigenvalue-tolerance",
-        type=float,
-        help="curvature-map: of residuals, relative to the larger |λ|.  [default: 0.01]",
-    ),
-    click.option(
-        "--max-products",
-        type=int,
-        help="curvature, curvature-map: products of a search, or of a point, at most.  [default: 500; curvature-map 100]",
-    ),
     click.option("--out", type=_FILE, help="The result file.  [default: outputs/NAME-HASH.h5]"),
     click.option("--save-every", type=float, default=10.0, help="Seconds between saves of the unfinished result."),
     model_options(),
     trust_option(),
     place_options(),
 )
+_LEADING = ("to", "to_key", "directions")
+_REST = "Checkpoint, model, data and result"
+_LAST = ("Samples", "Running", _REST)  # of the headings
+
+
+class ProbeCommand(click.Command):
+    """Has the options of the kind that its arguments name: all kinds' own would be a list that nobody reads."""
+
+    kind = "plane"
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        args = list(args)
+        if args and self._known(args[0]):
+            args = ["--kind", args[0], *args[1:]]
+        self.kind = ctx.meta["kind"] = self._kind_in(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise click.UsageError(self._elsewhere(error), ctx) from None
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from landscape.registry import asked, found
+
+        known = asked()
+        kind = ctx.meta.get("kind", "plane")
+        own = options_of(found(known[kind].settings)) if kind in known else []
+        common = super().get_params(ctx)
+        for parameter in common:
+            if isinstance(parameter, click.Option) and parameter.name in _LEADING and kind in known:
+                parameter.hidden = not known[kind].leads
+        return [*common, *own]
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(ctx.command_path, "[KIND] [FILES]... [OPTIONS]")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from landscape.registry import asked
+
+        known = asked()
+        kind = ctx.meta.get("kind", "plane")
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                groups.setdefault(getattr(parameter, "heading", "") or _REST, []).append(record)
+        with formatter.section("Kinds"):
+            formatter.write_text(
+                ", ".join(probe.command for probe in known.values()) + f"; below: {known[kind].command}"
+            )
+            formatter.write_text(f"{known[kind].question} Takes {known[kind].cost}.")
+        for heading in sorted(groups, key=lambda name: _LAST.index(name) if name in _LAST else -1):
+            with formatter.section(heading):
+                formatter.write_dl(groups[heading])
+        with formatter.section("Examples"):
+            for example in known[kind].examples:
+                formatter.write_text(f"landscape probe {known[kind].command} {example}")
+
+    @staticmethod
+    def _known(word: str) -> bool:
+        from landscape.registry import asked
+
+        return word.replace("-", "_") in asked()
+
+    def _kind_in(self, args: list[str]) -> str:
+        """The last ``--kind`` of the arguments, if there is such a kind."""
+        said = [after for one, after in itertools.pairwise(args) if one == "--kind"]
+        said += [one.removeprefix("--kind=") for one in args if one.startswith("--kind=")]
+        return said[-1].replace("-", "_") if said and self._known(said[-1]) else "plane"
+
+    def _elsewhere(self, error: click.NoSuchOption) -> str:
+        """What is wrong with an option: it is another kind's, or nobody's."""
+        from landscape.registry import asked, found
+
+        name = error.option_name.lstrip("-").replace("-", "_")
+        others = [p.command for p in asked().values() if any(o.name == name for o in options_of(found(p.settings)))]
+        if not others:
+            return error.format_message()
+        return f"{error.option_name} is no option of a {self.kind.replace('_', '-')}, but of {', '.join(others)}."
+
+
+@click.command("probe", cls=ProbeCommand)
+@_COMMON
 def command(
     files: tuple[Path, ...],
     checkpoint: Path | None,
     checkpoint_key: str | None,
     to_key: str | None,
-    seeds: str | None,
     to: tuple[Path, ...],
     directions: Path | None,
     out: Path | None,
@@ -156,9 +140,12 @@ def command(
     device: str,
     data_root: Path | None,
     download: bool,
+    listed: bool,
     **options: Any,
 ) -> None:
     """Measure the loss around a checkpoint, along the steps from it or the training that led to it, into one labelled HDF5 file.
+
+    KIND is what to measure, a plane where it is not said; KIND --help shows its options, --list what each answers.
 
     FILES are a run's folder, which stands for its last checkpoint, a folder of Hugging Face, or checkpoints: the one that is
     probed where --checkpoint does not say it, then more to lead to, so that --to epoch-*.pt takes all that the shell makes of it.
@@ -178,14 +165,26 @@ def command(
 
     from .terminal import Terminal
 
+    if listed:
+        _tell_kinds()
+        return
     parts = named_parts(options)
-    settings = probe_settings(given(**options, seeds=None if seeds is None else whole_numbers(seeds, "--seeds")))
+    settings = probe_settings(given(**options))
     checkpoint, to = _checkpoints(checkpoint, to, files)
     subject = Subject(checkpoint, to=to, directions=directions, key=checkpoint_key, to_key=to_key, **parts)
     with Terminal() as terminal:
         places = Places(data_root=data_root, download=download, device=device, save_every=save_every, reporter=terminal)
         outcome = probe_checkpoint(subject, settings, places, out=out)
     terminal.probe_summary(outcome)
+
+
+def _tell_kinds() -> None:
+    from landscape.registry import asked
+
+    from .terminal import show_table
+
+    rows = [[probe.command, probe.question, probe.cost] for probe in asked().values()]
+    show_table("", ["probe", "answers", "takes"], rows, width=120)
 
 
 def _checkpoints(

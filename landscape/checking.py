@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from landscape.errors import InputError, unknown_choice
 
 T = TypeVar("T")
+
+
+# The heading of options that are one measurement's own.
+OWN = "This measurement"
+
+
+@dataclass(frozen=True)
+class Option:
+    """What people are told of a setting, beside its type: ``draws: Annotated[int, Option("How many.")] = 10``.
+
+    Options of commands, keys of studies and their documentation are made of it.
+
+    Attributes:
+        help: one line, without the default.
+        group: the heading that it stands under.
+        default: in words, where the default is no value.
+        flag: of a choice between two, both of its flags.
+        study: whether it is a key of studies alone.
+    """
+
+    help: str
+    group: str = ""
+    default: str = ""
+    flag: str = ""
+    study: bool = False
+
+
+def option_of(field: FieldInfo) -> Option | None:
+    """What is said of a field; None for one that is no setting of its own."""
+    return next((one for one in field.metadata if isinstance(one, Option)), None)
 
 
 class Settings(BaseModel):

@@ -76,10 +76,11 @@ class Probe:
         prepare: path of ``(subject, settings, places) -> Prepared``.
         steps: path of ``(settings, module, batch size) -> training steps of one sample``, the cost before it is made.
         words: path of ``(dataset) -> lines``: what a person wants to know of a result first.
-        described: path of ``(dataset) -> lines``: what ``landscape info`` says, with the title first.
+        described: path of ``(dataset) -> lines``: what ``landscape info`` says, with the title first; none for part of a result.
         drawn: how it is drawn, by the number of axes where there are several.
         compared: path of its :class:`landscape.probes.comparable.Kind`.
         compared_on: the kind of file that ``compared`` reads, if it is another one's.
+        leads: whether it may lead to further checkpoints, or follow directions of a file.
         observer: path of the observer of training that measures it.
         run_file: of what is watched in training, the file in a run's folder.
         run_hint: how to have it.
@@ -99,6 +100,7 @@ class Probe:
     drawn: tuple[Drawn, ...] = ()
     compared: str = ""
     compared_on: str = ""
+    leads: bool = False
     observer: str = ""
     run_file: str = ""
     run_hint: str = ""

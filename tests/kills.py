@@ -23,6 +23,8 @@ from pathlib import Path
 from landscape_cli.main import main
 from samefiles import differing
 
+from landscape.registry import found, probes
+
 UNHEARD = 71  # exit status of a process that a signal met while the command did not listen
 RARE = 2  # of twenty
 DATA = ["--device", "cpu"]
@@ -183,8 +185,13 @@ def load() -> None:
     """Import once what every command would import after its fork."""
     for module in ("train", "probe", "study"):
         importlib.import_module(f"landscape_cli.{module}")
-    for module in ("studies.study", "studies.probing", "render", "render.page"):
+    for module in ("studies.study", "probes.probing", "probes.plot", "probes.interactive"):
         importlib.import_module(f"landscape.{module}")
+    for record in probes().values():
+        drawn = [path for form in record.drawn for path in (form.page, *form.pictures.values())]
+        for path in (record.schema, record.settings, record.prepare, record.words, record.compared, *drawn):
+            if path:
+                found(path)
 
 
 class Campaign:

@@ -11,7 +11,7 @@ from commands import fails, run
 from test_sweeps import here
 
 from landscape.places import Places
-from landscape.probes.plane import probe as plane_probe
+from landscape.probes.curvature_map import probe as map_probe
 from landscape.probes.probing import probe_checkpoint
 from landscape.probes.settings import probe_settings
 from landscape.probes.subjects import Subject
@@ -80,7 +80,7 @@ def test_a_stopped_map_keeps_its_points_and_ends_with_the_same_values(
     settings = probe_settings({"kind": "curvature-map", "x": "-1:1:5", "y": "-1:1:4", "images": 20})
     subject, places = Subject(Path("run/last.pt"), trust=True), Places(device="cpu")
     whole = probe_checkpoint(subject, settings, places, out=Path("whole.h5"))
-    original = plane_probe.curvature_over
+    original = map_probe.curvature_over
 
     def stopped(*arguments: object, observer: object, **options: object) -> xr.Dataset:
         def stop(progress: object) -> None:
@@ -90,7 +90,7 @@ def test_a_stopped_map_keeps_its_points_and_ends_with_the_same_values(
 
         return original(*arguments, observer=stop, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(plane_probe, "curvature_over", stopped)
+    monkeypatch.setattr(map_probe, "curvature_over", stopped)
     with pytest.raises(KeyboardInterrupt):
         probe_checkpoint(subject, settings, places, out=Path("part.h5"))
     with xr.open_dataset("part.h5") as part:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from landscape.objective.objective import Objective
 from landscape.objective.signature import Numbers, Signature, signature
 from landscape.places import Places
-from landscape.registry import asked, found
 from landscape.probes.settings import WITHOUT_EFFECT, ProbeSettings, kinds
 from landscape.probes.subjects import Subject
+from landscape.registry import asked, found
 from landscape.results import fingerprint
 from landscape.studies.run_settings import RunSettings, run_settings
 from landscape.studies.runs import train_run
@@ -184,7 +184,9 @@ def test_the_identity_of_a_file_holds_all_settings_and_the_checkpoints_and_tells
     def identity(file: str = "last.pt", **further: Any) -> dict[str, Any]:
         settings: ProbeSettings = kinds()[kind](kind=kind, **few, **further)
         return dict(
-            found(asked()[kind].prepare)(Subject(run_folder / file, to=to, trust=True), settings, Places(device="cpu")).identity
+            found(asked()[kind].prepare)(
+                Subject(run_folder / file, to=to, trust=True), settings, Places(device="cpu")
+            ).identity
         )
 
     base = identity()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Self
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
 
-from landscape.checking import Settings, checked, known_keys
+from landscape.checking import Option, Settings, checked, known_keys
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.grids import Axis
 from landscape.numerics.refinement import Refinement, default_budget
@@ -29,13 +31,27 @@ WITHOUT_EFFECT = {
 }
 
 
+# Headings that options stand under.
+SAMPLES, RUNNING, GRID, DIRECTIONS = "Samples", "Running", "Grid", "Directions"
+
+
 class ProbeSettings(Settings):
     """What every kind of probe has: a name in its study, of which groups of runs (none: of all), and of which checkpoint."""
 
     kind: str
-    name: str | None = None
-    runs: tuple[str, ...] = ()
-    checkpoint: Literal["last", "best"] = "last"
+    name: Annotated[str | None, Option("What it is called.", study=True)] = None
+    runs: Annotated[tuple[str, ...], Option("Of which groups of runs.", default="all", study=True)] = ()
+    checkpoint: Annotated[Literal["last", "best"], Option("Which checkpoint of a run.", study=True)] = "last"
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _several(cls, value: Any, info: ValidationInfo) -> Any:
+        """Several values as text with commas, and one value for several."""
+        if get_origin(_without_none(cls.model_fields[str(info.field_name)].annotation)) is not tuple:
+            return value
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",")]
+        return [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
 
     def identity(self) -> dict[str, Any]:
         """What of the settings decides values: every field but those :data:`WITHOUT_EFFECT`."""
@@ -48,21 +64,28 @@ class SampledSettings(ProbeSettings):
     ``parameters`` are shell patterns of those that move, or ``trainable`` or ``all``; by default those that require a gradient.
     """
 
-    batch_norm: str = "frozen"
-    split: Literal["train", "validation", "test"] = "train"
-    images: int = Field(default=400, ge=1)
-    image_seed: int = 0
-    precision: str = "fp32"
-    batch_size: int | None = Field(default=None, ge=1)
-    engine: str = "auto"
-    compile: bool = False
-    parameters: tuple[str, ...] = ()
-
-    @field_validator("parameters", mode="before")
-    @classmethod
-    def _patterns(cls, value: Any) -> Any:
-        """One pattern, or several as text with commas."""
-        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    images: Annotated[int, Option("How many images of the split.", SAMPLES)] = Field(default=400, ge=1)
+    split: Annotated[Literal["train", "validation", "test"], Option("train, validation or test.", SAMPLES)] = "train"
+    image_seed: Annotated[int, Option("Which images.", SAMPLES)] = 0
+    batch_norm: Annotated[str, Option("frozen, interpolated, reestimated or batch.", SAMPLES)] = "frozen"
+    parameters: Annotated[
+        tuple[str, ...],
+        Option(
+            "Move these alone: patterns such as 'head.*,*.bias', trainable or all.", SAMPLES, "trainable, if any is"
+        ),
+    ] = ()
+    precision: Annotated[str, Option("fp32 (on a GPU too: never TF32), fp64 or bf16.", RUNNING)] = "fp32"
+    batch_size: Annotated[
+        int | None, Option("Images a forward pass; part of the result for --batch-norm batch.", RUNNING, "what fits")
+    ] = Field(default=None, ge=1)
+    engine: Annotated[
+        str,
+        Option(
+            "auto folds BatchNorm away and filters 3x3 convolutions where values stay the same; plain does not.",
+            RUNNING,
+        ),
+    ] = "auto"
+    compile: Annotated[bool, Option("Run through torch.compile; starts slower.", RUNNING)] = False
 
     def identity(self) -> dict[str, Any]:
         batches = {"batch_size": self.batch_size} if self.batch_norm == "batch" else {}
@@ -83,13 +106,32 @@ class RefinedSettings(SampledSettings):
     ``adaptive`` None means: planes of more than 15 × 15 points, and those for which a budget is given.
     """
 
-    x: str | None = None
-    y: str | None = None
-    adaptive: bool | None = None
-    tolerance: float = 0.01
-    loss_max: float | None = None
-    max_points: int | None = None
-    minutes: float | None = None
+    x: Annotated[
+        str | None, Option("start:stop:count, or auto:count.", GRID, "-1:1:51; to a checkpoint, beyond both")
+    ] = None
+    y: Annotated[str | None, Option("The same for the second axis.", GRID, "as --x")] = None
+    adaptive: Annotated[
+        bool | None,
+        Option(
+            "Measure where the picture needs it, or every point.",
+            GRID,
+            "adaptive above 225 points",
+            "--adaptive/--full",
+        ),
+    ] = None
+    tolerance: Annotated[float, Option("Of an adaptive plane, in displayed ranges.", GRID)] = 0.01
+    loss_max: Annotated[
+        float | None, Option("Where the picture is clipped.", GRID, "10, or 4 times a loss above 5")
+    ] = None
+    max_points: Annotated[
+        int | None,
+        Option(
+            "Budget of an adaptive plane in points.", GRID, "a sixth of the grid in image passes, more of a small one"
+        ),
+    ] = None
+    minutes: Annotated[
+        float | None, Option("Budget in time instead; makes the result depend on the machine's speed.", GRID)
+    ] = None
 
     @field_validator("x", "y", mode="before")
     @classmethod
@@ -140,6 +182,49 @@ class RefinedSettings(SampledSettings):
     def bounded(self, refinement: Refinement, counts: Sequence[int]) -> Refinement:
         """The same with a budget, where neither points nor time are said."""
         return replace(refinement, max_passes=default_budget(counts))
+
+
+class Configured(SampledSettings):
+    """Of a probe whose own settings are all those of its library function: see :func:`settings_of`."""
+
+    config_type: ClassVar[type]
+    config_names: ClassVar[Mapping[str, str]]
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        self.config()
+        return self
+
+    def config(self) -> Any:
+        """What the library function takes."""
+        own = {
+            name: getattr(self, self.config_names.get(name, name))
+            for name in (field.name for field in dataclasses.fields(self.config_type))
+        }
+        return self.config_type(**own)
+
+
+def settings_of(config: type, kind: str, base: type[Configured] = Configured, **names: str) -> type[Configured]:
+    """Settings made of a library function's own configuration: its fields with what they say of themselves.
+
+    Args:
+        config: a dataclass whose fields are annotated with :class:`landscape.checking.Option`.
+        kind: of the probe.
+        base: what they have besides, usually which samples.
+        names: of fields that are called otherwise here, since they stand beside others.
+    """
+    hints = get_type_hints(config, include_extras=True)
+    own: dict[str, Any] = {names.get(f.name, f.name): (hints[f.name], f.default) for f in dataclasses.fields(config)}
+    literal: Any = Literal[kind]
+    made = create_model(f"{kind.title().replace('_', '')}Settings", __base__=base, kind=(literal, kind), **own)
+    made.config_type, made.config_names = config, names
+    return made
+
+
+def _without_none(annotation: Any) -> Any:
+    """``X`` of ``X | None``."""
+    parts = [part for part in get_args(annotation) if part is not type(None)]
+    return parts[0] if get_origin(annotation) in (Union, UnionType) and len(parts) == 1 else annotation
 
 
 def kinds() -> dict[str, type[ProbeSettings]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,11 @@ from landscape.probes.interactive import interactive
 from landscape.probes.plot import plot
 from landscape.probes.steps.run_range import run_range
 from landscape.probes.topology.measure import topology
+from landscape.registry import probes
 from landscape.results import atomic_write, check_writable, load_result
 
 FORMATS = ("png", "svg", "pdf", "html")
 PNG_DPI = 200
-# kind of picture -> which file of a run's folder it draws, and what to do where there is none
-RUN_FILES = {
-    "flow": ("gradient_flow.h5", "Train again: every training now keeps one."),
-    "steps": ("steps.h5", "Train with --probe-every, such as --probe-every 10."),
-    "stability": ("stability.h5", "Train with --stability-every, such as --stability-every 10."),
-    "run-range": ("steps.h5", "Train with --probe-every, such as --probe-every 10."),
-}
 # what a range over runs has from them, where all agree
 SHARED = ("model", "norm", "data", "optimizer", "learning_rate", "batch_size", "dead", "dead_reason", "note")
 
@@ -90,7 +85,7 @@ def draw_files(files: Sequence[Path], paths: Sequence[Path], drawing: Drawing) -
         raise InputError("files: expected at least one result file.")
     results = [_result_of(path, drawing.kind) for path in files]
     datasets = [load_result(path) for path in results]
-    implied = drawing.kind == "auto" or (files[0].is_dir() and drawing.kind in ("flow", "steps", "stability"))
+    implied = drawing.kind == "auto" or (files[0].is_dir() and drawing.kind in run_files().keys() - {"run-range"})
     name = results[0].stem + ("" if implied else f"-{drawing.kind}")
     return draw(datasets, paths or [results[0].with_name(f"{name}.png")], drawing)
 
@@ -128,10 +123,18 @@ def _result_of(path: Path, kind: str) -> Path:
     """A run's folder stands for its history, or for the file of it that a kind of picture draws."""
     if not path.is_dir():
         return path
-    name, hint = RUN_FILES.get(kind, ("history.h5", ""))
+    name, hint = run_files().get(kind, ("history.h5", ""))
     if hint and not (path / name).exists():
         raise InputError(f"kind: {kind!r} draws {path / name}, which does not exist. {hint}")
     return path / name
+
+
+@cache
+def run_files() -> dict[str, tuple[str, str]]:
+    """Kind of picture -> which file of a run's folder it draws, and how to have it where there is none."""
+    watched = [probe for probe in probes().values() if probe.run_file]
+    files = {name: (p.run_file, p.run_hint) for p in watched for drawn in p.drawn for name in drawn.pictures}
+    return {**files, "run-range": files["steps"]}
 
 
 def _shared(drawing: Drawing) -> dict[str, Any]:

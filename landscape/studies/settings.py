@@ -9,10 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from landscape.checking import Settings, checked, known_keys
 from landscape.errors import InputError, unknown_choice
+from landscape.probes.drawn import picture_kinds
 from landscape.probes.path.settings import PathSettings
 from landscape.probes.settings import ProbeSettings, probe_settings
 from landscape.results.names import check_distinct, check_file_name, part_names
@@ -30,22 +31,7 @@ class PictureSettings(Settings):
     ``runs`` names groups of runs, none of them all; ``quantity`` and ``along`` are those of :func:`landscape.probes.plot.plot`.
     """
 
-    kind: Literal[
-        "curves",
-        "flow",
-        "steps",
-        "run-range",
-        "stability",
-        "contour",
-        "surface",
-        "line",
-        "sharpness",
-        "spectrum",
-        "path",
-        "topology",
-        "curvature-map",
-        "interactive",
-    ]
+    kind: str
     runs: tuple[str, ...] = ()
     probe: str | None = None
     quantity: str | None = None
@@ -54,6 +40,14 @@ class PictureSettings(Settings):
     loss_max: float | None = None
     formats: tuple[Literal["png", "svg", "pdf", "html"], ...] = ("png",)
     name: str | None = None
+
+    @field_validator("kind")
+    @classmethod
+    def _kind(cls, value: str) -> str:
+        known = [kind for kind in (*picture_kinds(), "interactive") if kind not in ("auto", "comparison")]
+        if value not in known:
+            raise unknown_choice("kind", value, known)
+        return value
 
 
 class TableSettings(Settings):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from landscape.checking import OWN as _OWN
+from landscape.checking import Option
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.eigenvalues import Search
 
@@ -36,18 +38,18 @@ class CurvatureConfig:
         InputError: naming the argument.
     """
 
-    operator: str = "hessian"
-    per_layer: bool = False
-    top: int = 10
-    bottom: int = 2
-    tolerance: float = 1e-3
-    criterion: str = "residual"
-    max_products: int = 500
-    trace_probes: int = 30
-    trace_method: str = "krylov"
-    density_probes: int = 4
-    density_steps: int = 40
-    draw_seed: int = 0
+    operator: Annotated[str, Option("hessian or gauss-newton.", _OWN)] = "hessian"
+    per_layer: Annotated[bool, Option("A spectrum for each layer's diagonal block.", _OWN)] = False
+    top: Annotated[int, Option("So many of the largest eigenvalues.", _OWN)] = 10
+    bottom: Annotated[int, Option("So many of the smallest.", _OWN)] = 2
+    tolerance: Annotated[float, Option("Of the eigenvalues, in parts of the largest.", _OWN)] = 1e-3
+    criterion: Annotated[str, Option("What is held to it, residual or (sooner) the value.", _OWN)] = "residual"
+    max_products: Annotated[int, Option("Products of a search, at most.", _OWN)] = 500
+    trace_probes: Annotated[int, Option("Random vectors of the trace; 0: none.", _OWN)] = 30
+    trace_method: Annotated[str, Option("krylov, hutch++ or hutchinson.", _OWN)] = "krylov"
+    density_probes: Annotated[int, Option("Random vectors of the density; 0: none.", _OWN)] = 4
+    density_steps: Annotated[int, Option("Nodes of each.", _OWN)] = 40
+    draw_seed: Annotated[int, Option("Of what is drawn.", _OWN)] = 0
 
     def __post_init__(self) -> None:
         if self.operator not in OPERATORS:

@@ -80,4 +80,6 @@ def words(dataset: xr.Dataset) -> list[str]:
 
 def described(dataset: xr.Dataset) -> list[str]:
     """What a file of a spectrum holds."""
+    if "status" not in dataset:
+        return []
     return [f"curvature, {completeness(dataset, 'quantities')}", *_curvature(dataset)]

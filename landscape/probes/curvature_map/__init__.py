@@ -9,6 +9,7 @@ CURVATURE_MAP = Probe(
     f"{_HERE}.schema:SCHEMA",
     question="Where around the checkpoint does the loss curve downward?",
     cost="some fifty Hessian products a point",
+    leads=True,
     settings=f"{_HERE}.settings:CurvatureMapSettings",
     prepare=f"{_HERE}.probe:prepare_curvature_map",
     steps=f"{_HERE}.probe:training_steps",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from landscape.checking import OWN, Option
 from landscape.numerics.refinement import Refinement, default_budget
 from landscape.probes.curvature_map.measure import COARSE, EigenvalueSearch, check_usable
 from landscape.probes.plane.settings import DirectedSettings
+from landscape.probes.settings import SAMPLES
 
 _SEARCH = EigenvalueSearch()
 
@@ -23,9 +25,9 @@ class CurvatureMapSettings(DirectedSettings):
     """
 
     kind: Literal["curvature_map"] = "curvature_map"
-    images: int = Field(default=100, ge=1)
-    eigenvalue_tolerance: float = _SEARCH.tolerance
-    max_products: int = _SEARCH.max_products
+    images: Annotated[int, Option("How many images of the split.", SAMPLES)] = Field(default=100, ge=1)
+    eigenvalue_tolerance: Annotated[float, Option("Of residuals, relative to the larger |λ|.", OWN)] = _SEARCH.tolerance
+    max_products: Annotated[int, Option("Hessian products of a point, at most.", OWN)] = _SEARCH.max_products
 
     @model_validator(mode="after")
     def _usable(self) -> Self:

@@ -20,4 +20,6 @@ def _history(dataset: xr.Dataset) -> list[str]:
 
 def described(dataset: xr.Dataset) -> list[str]:
     """What a file of a training history holds."""
+    if not dataset.sizes.get("epoch"):
+        return []
     return [f"training history, {dataset.attrs.get('status', 'of unknown status')}", *_history(dataset)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from landscape._version import __version__
+from landscape.checking import OWN, Option
 from landscape.errors import InputError
 from landscape.numerics.seeds import generator
 from landscape.objective.losses import loss_unit
@@ -68,9 +69,9 @@ class NoiseScaleConfig:
         InputError: naming the argument.
     """
 
-    small_batch: int = 10
-    groups: int = 10
-    split_seed: int = 0
+    small_batch: Annotated[int, Option("Images of the smaller batch.", OWN)] = 10
+    groups: Annotated[int, Option("Groups of batches for the error.", OWN)] = 10
+    split_seed: Annotated[int, Option("Of the split into batches.", OWN)] = 0
 
     def __post_init__(self) -> None:
         for name, least in (("small_batch", 1), ("groups", 2)):

@@ -11,12 +11,12 @@ from torch import nn
 from landscape.objective.signature import signature
 from landscape.places import Places
 from landscape.probes.noise_scale.measure import noise_scale
-from landscape.probes.noise_scale.settings import NoiseScaleSettings
 from landscape.probes.saving import Prepared, Saver
+from landscape.probes.settings import Configured
 from landscape.probes.subjects import Subject, opened_alone
 
 
-def prepare_noise_scale(subject: Subject, settings: NoiseScaleSettings, places: Places) -> Prepared:
+def prepare_noise_scale(subject: Subject, settings: Configured, places: Places) -> Prepared:
     """One pass over the samples; what was interrupted begins anew, since the gradients themselves are not stored.
 
     Raises:
@@ -36,6 +36,6 @@ def prepare_noise_scale(subject: Subject, settings: NoiseScaleSettings, places: 
     return Prepared(task, opened.stem, identity, made, attributes, measure, lambda found: found.sizes["group"])
 
 
-def training_steps(settings: NoiseScaleSettings, module: nn.Module, batch_size: int) -> float:
+def training_steps(settings: Configured, module: nn.Module, batch_size: int) -> float:
     """A gradient of every sample."""
     return float(settings.images)

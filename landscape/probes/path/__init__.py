@@ -9,6 +9,7 @@ PATH = Probe(
     f"{_HERE}.schema:SCHEMA",
     question="Is there a barrier between two trainings, and does a curve go around it?",
     cost="an evaluation a point, twice with re-estimated statistics; a curve is trained first",
+    leads=True,
     settings=f"{_HERE}.settings:PathSettings",
     prepare=f"{_HERE}.probe:prepare_path",
     steps=f"{_HERE}.probe:training_steps",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from landscape.checking import OWN, Option
 from landscape.errors import unknown_choice
 from landscape.probes.path.measure import POINTS, TRAINED, check_kinds
 from landscape.probes.path.training import OPTIMIZERS, CurveTraining
-from landscape.probes.settings import SampledSettings
+from landscape.probes.settings import SAMPLES, SampledSettings
 
 _CURVE = CurveTraining()
+CURVES = "Curves"
 
 
 class PathSettings(SampledSettings):
@@ -26,24 +28,20 @@ class PathSettings(SampledSettings):
     """
 
     kind: Literal["path"] = "path"
-    batch_norm: str = "reestimated"
-    paths: tuple[str, ...] = ("linear",)
-    points: int = Field(default=POINTS, ge=3)
-    bends: int = Field(default=_CURVE.bends, ge=1)
-    curve_steps: int = Field(default=_CURVE.steps, ge=1)
-    curve_batch_size: int = Field(default=_CURVE.batch_size, ge=1)
-    curve_learning_rate: float = Field(default=_CURVE.learning_rate, gt=0)
-    curve_optimizer: str = _CURVE.optimizer
-    curve_seed: int = _CURVE.seed
-    curve_images: int | None = Field(default=None, ge=2)
-    alignment_seed: int = 0
-    to: str | None = None
-
-    @field_validator("paths", mode="before")
-    @classmethod
-    def _several(cls, value: Any) -> Any:
-        """One kind, or several as text with commas."""
-        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    batch_norm: Annotated[str, Option("frozen, interpolated, reestimated or batch.", SAMPLES)] = "reestimated"
+    paths: Annotated[tuple[str, ...], Option("Of linear, aligned, bezier, chain.", OWN)] = ("linear",)
+    points: Annotated[int, Option("How many along each.", OWN)] = Field(default=POINTS, ge=3)
+    alignment_seed: Annotated[int, Option("Of the order in which units are matched.", OWN)] = 0
+    bends: Annotated[int, Option("Trained points of a bezier or chain.", CURVES)] = Field(default=_CURVE.bends, ge=1)
+    curve_steps: Annotated[int, Option("Minibatches that bends are trained on.", CURVES)] = Field(
+        default=_CURVE.steps, ge=1
+    )
+    curve_batch_size: Annotated[int, Option("Images a minibatch.", CURVES)] = Field(default=_CURVE.batch_size, ge=1)
+    curve_learning_rate: Annotated[float, Option("Of the bends.", CURVES)] = Field(default=_CURVE.learning_rate, gt=0)
+    curve_optimizer: Annotated[str, Option("adam or sgd.", CURVES)] = _CURVE.optimizer
+    curve_seed: Annotated[int, Option("Of the minibatches and their places.", CURVES)] = _CURVE.seed
+    curve_images: Annotated[int | None, Option("How many training images.", CURVES, "all")] = Field(default=None, ge=2)
+    to: Annotated[str | None, Option("The group of runs that the paths lead to.", study=True)] = None
 
     @field_validator("curve_optimizer")
     @classmethod

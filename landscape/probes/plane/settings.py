@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import field_validator, model_validator
 
+from landscape.checking import Option
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.directions import NORMALIZATIONS
-from landscape.probes.settings import RefinedSettings
+from landscape.probes.settings import DIRECTIONS, RefinedSettings
 
 ALONG = ("random", "gradient", "update", "difference")
 
@@ -21,10 +22,15 @@ class DirectedSettings(RefinedSettings):
     ``eigenvector1``, ``eigenvector2``, …; see :mod:`landscape.probes.plane.directions`.
     """
 
-    seeds: tuple[int, ...] = (0,)
-    normalization: str = "filter"
-    along: tuple[str, ...] = ()
-    orthogonalize: bool = False
+    seeds: Annotated[
+        tuple[int, ...], Option("Direction seeds, such as 0,1,2: a plane or line for each.", DIRECTIONS)
+    ] = (0,)
+    normalization: Annotated[str, Option("filter, layer or none.", DIRECTIONS)] = "filter"
+    along: Annotated[
+        tuple[str, ...],
+        Option("random, gradient, update, difference (--to), eigenvector1 (--directions), …", DIRECTIONS, "random"),
+    ] = ()
+    orthogonalize: Annotated[bool, Option("Make the second direction orthogonal to the first.", DIRECTIONS)] = False
 
     @field_validator("normalization")
     @classmethod
@@ -33,12 +39,11 @@ class DirectedSettings(RefinedSettings):
             raise unknown_choice("normalization", value, NORMALIZATIONS)
         return value
 
-    @field_validator("along", mode="before")
+    @field_validator("along")
     @classmethod
-    def _along(cls, value: Any) -> Any:
-        names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-        for name in names if isinstance(names, list | tuple) else ():
-            if name not in ALONG and not re.fullmatch(r"eigenvector[1-9]\d*", str(name)):
+    def _along(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in ALONG and not re.fullmatch(r"eigenvector[1-9]\d*", name):
                 raise unknown_choice("along", name, [*ALONG, "eigenvector1"])
         return names
 

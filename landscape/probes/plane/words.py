@@ -115,4 +115,6 @@ def words(dataset: xr.Dataset) -> list[str]:
 def described(dataset: xr.Dataset) -> list[str]:
     """What a file of one holds."""
     plane = over_seeds(dataset)
+    if not {"loss", "status"} <= {*plane}:
+        return []
     return [f"loss surface, {completeness(plane)}", *plane_words(plane)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from landscape.checking import OWN, Option
 from landscape.errors import InputError, unknown_choice
 
 
@@ -76,14 +77,19 @@ class SharpnessConfig:
         InputError: naming the argument.
     """
 
-    measures: tuple[str, ...] = DEFAULT_MEASURES
-    rho: tuple[float, ...] | None = None
-    ascent_steps: int = 10
-    restarts: int = 0
-    ascent_tolerance: float = 1e-3
-    draws: int = 10
-    m: int | None = None
-    draw_seed: int = 0
+    measures: Annotated[
+        tuple[str, ...],
+        Option("Of sam, sam_steps, m_sharpness, adaptive, adaptive_steps, adaptive_average, keskar, gaussian.", OWN),
+    ] = DEFAULT_MEASURES
+    rho: Annotated[
+        tuple[float, ...] | None, Option("Sizes of the perturbation, such as 0.05,0.1.", OWN, "each measure's own")
+    ] = None
+    ascent_steps: Annotated[int, Option("Of keskar and those with _steps.", OWN)] = 10
+    restarts: Annotated[int, Option("Further ascents from random places.", OWN)] = 0
+    ascent_tolerance: Annotated[float, Option("When an ascent has converged, in parts of its rise.", OWN)] = 1e-3
+    draws: Annotated[int, Option("Perturbations that averages are over.", OWN)] = 10
+    m: Annotated[int | None, Option("Images a batch of m_sharpness.", OWN, "50, or a quarter of them")] = None
+    draw_seed: Annotated[int, Option("Of what is drawn.", OWN)] = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "measures", _measures(self.measures))

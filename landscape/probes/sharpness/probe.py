@@ -14,13 +14,13 @@ from landscape.objective.signature import signature
 from landscape.places import Places
 from landscape.probes.costs import EVALUATION
 from landscape.probes.saving import Prepared, Saver
+from landscape.probes.settings import Configured
 from landscape.probes.sharpness.config import SharpnessConfig
 from landscape.probes.sharpness.measure import points_held, sharpness
-from landscape.probes.sharpness.settings import SharpnessSettings
 from landscape.probes.subjects import Subject, opened_alone
 
 
-def prepare_sharpness(subject: Subject, settings: SharpnessSettings, places: Places) -> Prepared:
+def prepare_sharpness(subject: Subject, settings: Configured, places: Places) -> Prepared:
     """Every measure at every ρ; a measurement that was interrupted goes on with the next.
 
     Raises:
@@ -49,7 +49,7 @@ def prepare_sharpness(subject: Subject, settings: SharpnessSettings, places: Pla
     return Prepared(task, opened.stem, identity, partial(signature, objective), attributes, measure, count, held)
 
 
-def training_steps(settings: SharpnessSettings, module: nn.Module, batch_size: int) -> float:
+def training_steps(settings: Configured, module: nn.Module, batch_size: int) -> float:
     """What all measures cost, in training steps of one sample."""
     config = settings.config()
     return sum(_measure_steps(config, name) for name in config.measures) * settings.images

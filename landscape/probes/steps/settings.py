@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from landscape.checking import OWN, Option
 from landscape.probes.settings import ProbeSettings
 from landscape.probes.steps.measure import StepProbeConfig
 
@@ -17,10 +18,10 @@ class StepsSettings(ProbeSettings):
     """
 
     kind: Literal["steps"] = "steps"
-    steps: int = Field(default=100, ge=1)
-    probe_every: int = 10
-    probe_eta: str = "0.5:4:8"
-    probe_spacing: str = "linear"
+    steps: Annotated[int, Option("Go on training for so many.", OWN)] = Field(default=100, ge=1)
+    probe_every: Annotated[int, Option("Look along every so many.", OWN)] = 10
+    probe_eta: Annotated[str, Option("low:high:count, in multiples of the learning rate.", OWN)] = "0.5:4:8"
+    probe_spacing: Annotated[str, Option("linear or log.", OWN)] = "linear"
 
     @model_validator(mode="after")
     def _probe(self) -> Self:

@@ -9,6 +9,7 @@ TRAJECTORY = Probe(
     f"{_HERE}.schema:SCHEMA",
     question="In which plane did the training move, and what is the loss there?",
     cost="an evaluation a point, as for a plane, and one for each checkpoint",
+    leads=True,
     settings=f"{_HERE}.settings:TrajectorySettings",
     prepare=f"{_HERE}.probe:prepare_trajectory",
     steps=f"{_HERE}.probe:training_steps",

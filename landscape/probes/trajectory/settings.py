@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from landscape.checking import OWN, Option
 from landscape.probes.settings import RefinedSettings
 
 
@@ -11,4 +12,4 @@ class TrajectorySettings(RefinedSettings):
     """A run's principal components; the other fields are those of :func:`landscape.probes.trajectory.measure.trajectory`."""
 
     kind: Literal["trajectory"] = "trajectory"
-    centred: bool = False
+    centred: Annotated[bool, Option("Take the mean off, as the original tool does.", OWN)] = False

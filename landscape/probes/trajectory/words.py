@@ -41,4 +41,6 @@ def _path(dataset: xr.Dataset) -> list[str]:
 def described(dataset: xr.Dataset) -> list[str]:
     """What a file of a trajectory holds."""
     plane = over_seeds(dataset)
+    if "status" not in plane:
+        return []
     return [f"loss surface, {completeness(plane)}", *plane_words(plane), *_path(plane)]
