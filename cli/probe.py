@@ -123,7 +123,10 @@ class ProbeCommand(click.Command):
         others = [p.command for p in asked().values() if any(o.name == name for o in options_of(found(p.settings)))]
         if not others:
             return error.format_message()
-        return f"{error.option_name} is no option of a {self.kind.replace('_', '-')}, but of {', '.join(others)}."
+        return (
+            f"{error.option_name}: is no setting of kind {self.kind!r}, but of {', '.join(others)}. Leave it out, or choose another "
+            "kind."
+        )
 
 
 @click.command("probe", cls=ProbeCommand)

@@ -34,8 +34,8 @@ def topology(plane: xr.Dataset, *, loss_max: float | None = None) -> xr.Dataset:
 
     The complex is that of :func:`landscape.probes.topology.persistence.sublevel_features`: points are vertices, joined along the
     axes. So a valley narrower than a step of the grid that runs across it diagonally falls into several minima, and every value
-    depends on the grid: compare planes of one grid. Sampling noise of the losses makes short-lived features; ``loss_standard_error`` is a
-    measure of it (an upper one, as all points share their samples).
+    depends on the grid: compare planes of one grid. Sampling noise of the losses makes short-lived features;
+    ``loss_standard_error`` is a measure of it (an upper one, as all points share their samples).
 
     Args:
         plane: a finished result of kind ``plane`` or ``trajectory``.
