@@ -124,8 +124,8 @@ class ProbeCommand(click.Command):
         if not others:
             return error.format_message()
         return (
-            f"{error.option_name}: is no setting of kind {self.kind!r}, but of {', '.join(others)}. Leave it out, or choose another "
-            "kind."
+            f"{error.option_name}: is no setting of kind {self.kind!r}, but of {', '.join(others)}. Leave it out, or choose "
+            "another kind."
         )
 
 
