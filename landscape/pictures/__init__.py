@@ -1,1 +1,1 @@
-"""TODO."""
+"""What pictures and pages are made with: nothing here knows a measurement."""

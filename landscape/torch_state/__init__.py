@@ -1,1 +1,1 @@
-"""TODO."""
+"""What PyTorch keeps for a whole process: devices, precision and random state, memory."""

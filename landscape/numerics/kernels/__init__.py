@@ -1,1 +1,1 @@
-"""TODO."""
+"""Convolutions by minimal filtering, and the machine's own compiler for them."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The files that an interactive page is made of."""
