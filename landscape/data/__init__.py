@@ -1,4 +1,4 @@
-"""Floor 1: data sets. Splits that live on a device, the built-in sets, and adapters for a user's own."""
+"""Data sets. Splits that live on a device, the built-in sets, and adapters for a user's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 1: networks. The coursework's VGG, a multi-layer perceptron, torchvision's, and a user's own by reference."""
+"""Networks. The coursework's VGG, a multi-layer perceptron, torchvision's, and a user's own by reference."""
 
 from __future__ import annotations
 

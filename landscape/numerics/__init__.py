@@ -1,1 +1,1 @@
-"""Floor 0: tensors and arrays only. Parameter vectors, directions, grids, statistics."""
+"""Tensors and arrays only. Parameter vectors, directions, grids, statistics."""

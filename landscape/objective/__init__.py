@@ -1,1 +1,1 @@
-"""Floor 2: parameters -> loss, gradient and Hessian product over data, with the BatchNorm policy named."""
+"""Parameters -> loss, gradient and Hessian product over data, with the BatchNorm policy named."""

@@ -1,1 +1,1 @@
-"""Floor 3: one file a probe; an objective in, a labelled ``xarray.Dataset`` out."""
+"""One room a measurement, and the frame that all share: settings, subjects, saving, costs, drawing."""

@@ -1,4 +1,4 @@
-"""Floor 3: files only. Checkpoints, results, and the original tool's files; every write replaces its file at once.
+"""Files only. Checkpoints, results, and the original tool's files; every write replaces its file at once.
 
 Names are loaded when first used, so that reading a result does not import torch.
 """

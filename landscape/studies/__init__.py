@@ -1,1 +1,1 @@
-"""Floor 4: a study names runs, probes and pictures, and running it does only what is missing."""
+"""A study names runs, probes and pictures, and running it does only what is missing."""

@@ -1,4 +1,4 @@
-"""Floor 3: the fit loop and its schedule. It tells observers what happens and knows none of them."""
+"""The fit loop and its schedule. It tells observers what happens and knows none of them."""
 
 from __future__ import annotations
 
