@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from landscape.errors import InputError, unknown_choice
-from landscape.numerics.parameters import Layout, ParameterVector
+from landscape.numerics.parameters import Layout, ParameterVector, vector_words
 from landscape.numerics.seeds import generator
 
 NORMALIZATIONS = ("filter", "layer", "none")
@@ -30,6 +30,10 @@ class Direction:
     layout: Layout
     provenance: Mapping[str, Any] = field(default_factory=dict)
     statistics: Tensor | None = None
+
+    def __repr__(self) -> str:
+        made = ", ".join(f"{name}={value!r}" for name, value in self.provenance.items())
+        return f"Direction({made or 'of no known origin'}; {vector_words(self.vector, self.layout)})"
 
     @property
     def norm(self) -> float:

@@ -118,6 +118,9 @@ class ParameterVector:
         if self.vector.shape != (self.layout.size,):
             raise InputError(f"vector: expected shape ({self.layout.size},), got {tuple(self.vector.shape)}.")
 
+    def __repr__(self) -> str:
+        return f"ParameterVector({vector_words(self.vector, self.layout)})"
+
     def __getitem__(self, name: str) -> Tensor:
         return self.views()[name]
 
@@ -129,6 +132,13 @@ class ParameterVector:
     def norm(self) -> float:
         """‖θ‖₂ over all entries, summed in float64."""
         return float(torch.linalg.vector_norm(self.vector, dtype=torch.float64))
+
+
+def vector_words(vector: Tensor, layout: Layout) -> str:
+    """A flat vector in a line: how many entries in how many tensors, of which type, where, and how long it is."""
+    length = float(torch.linalg.vector_norm(vector))  # not in float64, which not every device has
+    kind = str(vector.dtype).removeprefix("torch.")
+    return f"{layout.size:,} entries in {len(layout.slots)} tensors, {kind} on {vector.device}, norm {length:.4g}"
 
 
 def ordinary(tensor: Tensor) -> Tensor:

@@ -22,15 +22,17 @@ from landscape.objective.batch_norm import (
     RunningStatistics,
     applicable_policy,
     batch_norm_layers,
-    moved_statistics,
 )
 from landscape.objective.batches import PreparedBatches, chosen_indices
 from landscape.objective.derivatives import Derivatives
+from landscape.objective.description import provenance_of, summary_of
 from landscape.objective.engines import choose_engine
 from landscape.objective.flat_module import Patterns
 from landscape.objective.labels import check_loss_count
 from landscape.objective.losses import loss_name
-from landscape.objective.preparation import Preparation, check_choices, fixed_batches
+from landscape.objective.operators import SymmetricOperator
+from landscape.objective.point_measurement import PointMeasurement
+from landscape.objective.preparation import Preparation, check_choices
 from landscape.objective.runner import PRECISIONS, Runner, call, own_precision
 from landscape.objective.second_derivatives import CheckedDerivatives
 from landscape.objective.side_by_side import side_by_side
@@ -45,7 +47,7 @@ from landscape.torch_state.devices import resolve_device
 CALIBRATION_BATCH = 128
 
 
-class Objective:
+class Objective(PointMeasurement):
     """L(θ): the user's own loss over a fixed set of samples, as a function of the parameters.
 
     The module is copied; it, its buffers, mode, ``requires_grad`` and the global random state stay as they are, also after
@@ -166,6 +168,10 @@ class Objective:
         self._derivatives = CheckedDerivatives(derivatives, self._flat.module)
         self._stacked = self._try_stacked()
 
+    def __repr__(self) -> str:
+        moved = f"{self._theta.layout.size:,} parameters moved"
+        return f"<Objective of {type(self.structure).__name__}, {moved}: {summary_of(self)}; engine {self.engine_note}>"
+
     def _try_stacked(self) -> Stacked | None:
         simple = self.batch_norm == "frozen" and not self.compiled and self.precision != "bf16"
         # A function's own weights are looked at in every pass, whether a parameter moves them.
@@ -195,10 +201,6 @@ class Objective:
     def structure(self) -> nn.Module:
         """The private copy of the module, for what it is made of: its weights are those of whichever point came last."""
         return self._flat.module
-
-    @property
-    def n_samples(self) -> int:
-        return len(self._batches)
 
     @property
     def channels_last(self) -> bool:
@@ -354,96 +356,47 @@ class Objective:
         point, along = self._load(theta), ordinary(vector.to(self.device, self._dtype))
         return self._of_these(self._derivatives.gauss_newton_product(point, along, self._batches, names))
 
-    def _of_these(self, derivative: Tensor) -> Tensor:
-        """A derivative of the mean share as one of the loss, which differ where a part has not the mean weight of the whole."""
-        return (derivative * self.spread.factor if self.spread.partial else derivative).to(self._dtype)
+    def hessian(
+        self, theta: ParameterVector | Tensor | None = None, *, names: Sequence[str] | None = None
+    ) -> SymmetricOperator:
+        """H(θ) as an operator: :meth:`hessian_product` by ``H @ v``, which iterative solvers take; θ is copied.
+
+        With ``names`` it is the diagonal block of these parameters.
+
+        Raises:
+            InputError: for a θ of another shape or layout.
+
+        Example:
+        """
+        return self._operator("Hessian", self.hessian_product, theta, names)
+
+    def gauss_newton(
+        self, theta: ParameterVector | Tensor | None = None, *, names: Sequence[str] | None = None
+    ) -> SymmetricOperator:
+        """G(θ) as an operator: :meth:`gauss_newton_product` by ``G @ v``; otherwise as :meth:`hessian`.
+
+        Example:
+        """
+        return self._operator("Gauss–Newton matrix", self.gauss_newton_product, theta, names)
+
+    def _operator(
+        self,
+        matrix: str,
+        product: Callable[..., Tensor],
+        theta: ParameterVector | Tensor | None,
+        names: Sequence[str] | None,
+    ) -> SymmetricOperator:
+        whole, vector = self._theta.layout, self._vector(theta)
+        point = self._theta if theta is None else ParameterVector(vector.clone(), whole)
+        layout = whole if names is None else whole.part(names)
+        size = f"{layout.size:,} × {layout.size:,}"
+        words = f"{matrix} ({size}) at {'the checkpoint' if theta is None else 'a given θ'}: {summary_of(self)}"
+        like = ParameterVector(self._theta.vector[: layout.size], layout)
+        return SymmetricOperator(partial(product, theta=point, names=names), like, words)
 
     def provenance(self) -> dict[str, Any]:
         """What a result must say about how its values came to be; every entry is text or a number."""
-        return {
-            "data": self.data.name,
-            "data_fingerprint": self.data.fingerprint(),
-            "index_hash": self._batches.index_hash(),
-            "n_samples": self.n_samples,
-            "bn_policy": self.batch_norm if self.bn_layers else "none (the model has no BatchNorm)",
-            "bn_layers": self.bn_layers,
-            "loss_name": self.loss_name,
-            **self._said,
-            **({"loss_batches": fixed_batches(self._batches, self.couples)} if self.couples else {}),
-            "precision": self.precision,
-            "evaluation_batch_size": self.batch_size,  # batch_size is the training's
-            "device": self.device.type,
-            "threads": torch.get_num_threads(),
-            "engine": f"{self.engine_note}; compiled" if self.compiled else self.engine_note,
-            "memory_format": "channels_last" if self.channels_last else "contiguous",
-        }
-
-    def _check_subspace(self, subspace: Subspace) -> None:
-        if self.batch_norm == "interpolated" and self._statistics.layout.size and subspace.statistics is None:
-            raise InputError(
-                "batch_norm: 'interpolated' moves the running statistics with the direction, and these directions have "
-                "none, because they do not lead from one checkpoint to another. Choose frozen or reestimated."
-            )
-
-    def _evaluate_at(self, subspace: Subspace, coefficients: Tensor, ceiling: float | None) -> Evaluation:
-        if self._calibration is not None:
-            self._load(subspace.point(coefficients))
-            return self._evaluation(ceiling)
-        statistics = None
-        if self.batch_norm == "interpolated" and subspace.statistics is not None and self._statistics.layout.size:
-            moved = coefficients.to(subspace.statistics)
-            statistics = moved_statistics(self._checkpoint_statistics, subspace.statistics, moved, self._variances)
-        self._engine.load_point(subspace, coefficients, statistics)
-        return self._evaluation(ceiling)
-
-    def _evaluation(self, ceiling: float | None = None) -> Evaluation:
-        """The values at the point that is loaded."""
-        losses, right = self._measured(ceiling)
-        spread = self.spread if len(losses) == self.n_samples else self._of_head
-        return spread.evaluation(losses, right)
-
-    def _measured(self, ceiling: float | None = None) -> tuple[Tensor, Tensor | None]:
-        """Loss and metric of every sample at the point that is loaded; with ``ceiling``, of the first part where that is enough."""
-        if self._stacked is not None:
-            return self._stacked.measure([self._engine.flat.vector])[0]
-        above = None if ceiling is None else partial(self._of_head.lies_above, ceiling=ceiling)
-        losses, metric = self._fast.measure(self._batches, above, len(self._head))
-        if above is not None and len(losses) == len(self._head):
-            return losses, metric
-        check_loss_count(losses, self.n_samples)
-        return self._batches.in_order(losses), None if metric is None else self._batches.in_order(metric)
-
-    def _judged(self, losses: Tensor, right: Tensor | None, ceiling: float | None) -> Evaluation:
-        """The values that an evaluation of this point alone would give, from those of all samples."""
-        head = self._head
-        few = self._of_head
-        if ceiling is not None and len(head) and few.lies_above(losses[head], ceiling):
-            return few.evaluation(losses[head], None if right is None else right[head])
-        return self.spread.evaluation(losses, right)
-
-    def _load(self, theta: ParameterVector | Tensor | None, statistics: Tensor | None = None) -> Tensor:
-        """Put θ into the engine's module, under ``reestimated`` recompute the statistics there, and give θ's vector."""
-        vector = self._vector(theta)
-        self._engine.load(vector, self._checkpoint_statistics if statistics is None else statistics)
-        self._reestimate()
-        return vector
-
-    def _vector(self, theta: ParameterVector | Tensor | None) -> Tensor:
-        vector = self._theta.vector if theta is None else theta.vector if isinstance(theta, ParameterVector) else theta
-        if isinstance(theta, ParameterVector) and theta.layout != self._theta.layout:
-            raise InputError(
-                "theta: its tensors have another order or memory format here. Take it from this objective's parameters_of."
-            )
-        if vector.shape != self._theta.vector.shape:
-            raise InputError(f"theta: expected shape {tuple(self._theta.vector.shape)}, got {tuple(vector.shape)}.")
-        return ordinary(vector)
-
-    def _reestimate(self) -> None:
-        if self._calibration is None:
-            return
-        with torch.no_grad(), self._statistics.reestimation(), self._runner.own_randomness():
-            for inputs, _ in self._calibration:
-                self._runner.outputs(inputs)
+        return provenance_of(self)
 
 
 def _state(module: nn.Module | Mapping[str, Tensor]) -> Mapping[str, Tensor]:

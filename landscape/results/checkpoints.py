@@ -8,7 +8,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +58,12 @@ class Checkpoint:
     """
 
     path: Path
-    state_dict: Mapping[str, Tensor]
+    state_dict: Mapping[str, Tensor] = field(repr=False)  # too long to print
     model: Mapping[str, Any] | None = None
     data: Mapping[str, Any] | None = None
     training: Mapping[str, Any] | None = None
     loss: str | None = None
-    state: Mapping[str, Any] | None = None
+    state: Mapping[str, Any] | None = field(default=None, repr=False)
     epoch: int | None = None
     foreign: bool = True
     key: str = ""

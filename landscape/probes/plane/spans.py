@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor, nn
@@ -41,7 +41,7 @@ class Span:
     kind: str
     normalization: str
     seeds: tuple[int, ...]
-    subspaces: tuple[Subspace, ...]
+    subspaces: tuple[Subspace, ...] = field(repr=False)  # too long to print
     axis_labels: tuple[str, ...]
 
 
