@@ -67,6 +67,9 @@ def load_result(path: str | os.PathLike[str], *, unchecked: bool = False) -> xr.
     return as_result(path, read_contents(path, unchecked=unchecked))
 
 
+save, load = save_result, load_result  # their names at the front door
+
+
 def as_result(path: str | os.PathLike[str], contents: Contents) -> xr.Dataset:
     """The data set that a file's contents are.
 
