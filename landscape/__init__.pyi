@@ -14,7 +14,8 @@ from .probes.sharpness.measure import sharpness as sharpness
 from .probes.noise_scale.measure import NoiseScaleConfig as NoiseScaleConfig, noise_scale as noise_scale
 from .probes.curvature.config import CurvatureConfig as CurvatureConfig
 from .probes.curvature.measure import curvature as curvature
-from .probes.path.measure import align as align, path as path
+from .probes.path.measure import path as path
+from .probes.path.symmetries import align as align
 from .probes.path.training import CurveTraining as CurveTraining
 from .probes.curvature_map.exact import plane_curvature as plane_curvature
 from .probes.curvature_map.measure import EigenvalueSearch as EigenvalueSearch, curvature_map as curvature_map

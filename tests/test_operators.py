@@ -217,12 +217,12 @@ def test_a_point_of_another_shape_is_refused_when_the_operator_is_made() -> None
 
 def test_what_is_printed_says_what_it_is() -> None:
     objective = objective_of(conv_net(), precision="fp32")
-    about = "cross_entropy over 24 samples, BN frozen, fp32 on cpu"
+    about = "cross_entropy over 24 samples, BatchNorm frozen, fp32 on cpu"
     assert repr(objective.hessian()) == f"<Hessian (419 × 419) at the checkpoint: {about}>"
     given = objective.gauss_newton(objective.theta, names=["0.weight"])
     assert repr(given) == f"<Gauss–Newton matrix (90 × 90) at a given θ: {about}>"
     assert repr(objective).startswith(f"<Objective of Sequential, 419 parameters moved: {about}; engine folded")
-    assert "BN none (the model has no BatchNorm)" in repr(objective_of(mlp()))
+    assert "24 samples, no BatchNorm, fp64" in repr(objective_of(mlp()))
 
 
 def test_printed_vectors_are_described_not_listed() -> None:

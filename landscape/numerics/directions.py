@@ -24,6 +24,10 @@ class Direction:
 
     ``statistics`` is the matching change of the BatchNorm running statistics, where the direction leads from one
     checkpoint to another; it is ``None`` for a direction of weights alone.
+
+    Example:
+        >>> ls.random_direction(objective.theta, seed=0)
+        Direction(kind='random', seed=0, axis=0, normalization='filter'; 42 entries in 4 tensors, float32 on cpu, norm 1.693)
     """
 
     vector: Tensor
@@ -56,6 +60,12 @@ def random_direction(theta: ParameterVector, *, seed: int, axis: int = 0, normal
 
     Raises:
         InputError: for an unknown normalisation, or where normalisation leaves only zeros.
+
+    Example:
+        >>> direction = ls.random_direction(objective.theta, seed=0)
+        >>> weights = ls.ParameterVector(direction.vector, direction.layout)["0.weight"]
+        >>> torch.allclose(weights.norm(dim=1), objective.theta["0.weight"].norm(dim=1))
+        True
     """
     draws = generator(seed, "direction", axis)
     drawn = {slot.name: torch.randn(slot.shape, generator=draws) for slot in theta.layout.slots}
@@ -112,6 +122,11 @@ def direction_between(
 
     Raises:
         InputError: where the two have different layouts, or are the same point (a zero direction leads nowhere).
+
+    Example:
+        >>> direction = ls.direction_between(objective.theta, objective.parameters_of(other))
+        >>> torch.allclose(objective.theta.vector + direction.vector, objective.parameters_of(other).vector)
+        True
     """
     if start.layout != end.layout:
         raise InputError("direction: the two checkpoints have different parameters; they must be of one architecture.")

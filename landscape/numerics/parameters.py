@@ -109,7 +109,14 @@ class Layout:
 
 @dataclass(frozen=True)
 class ParameterVector:
-    """θ: a flat tensor of shape ``(n,)`` and the layout that gives its entries their names and shapes."""
+    """θ: a flat tensor of shape ``(n,)`` and the layout that gives its entries their names and shapes.
+
+    Example:
+        >>> objective.theta
+        ParameterVector(42 entries in 4 tensors, float32 on cpu, norm 2.048)
+        >>> objective.theta["2.bias"].shape
+        torch.Size([2])
+    """
 
     vector: Tensor
     layout: Layout

@@ -20,7 +20,7 @@ def provenance_of(objective: Objective) -> dict[str, Any]:
         "data_fingerprint": objective.data.fingerprint(),
         "index_hash": batches.index_hash(),
         "n_samples": objective.n_samples,
-        "bn_policy": _policy(objective),
+        "bn_policy": objective.batch_norm if objective.bn_layers else "none (the model has no BatchNorm)",
         "bn_layers": objective.bn_layers,
         "loss_name": objective.loss_name,
         **objective._said,
@@ -36,11 +36,6 @@ def provenance_of(objective: Objective) -> dict[str, Any]:
 
 def summary_of(objective: Objective) -> str:
     """Loss, samples, BN policy, precision and device, in a line."""
-    return (
-        f"{objective.loss_name} over {objective.n_samples:,} samples, BN {_policy(objective)}, {objective.precision} on "
-        f"{objective.device}"
-    )
-
-
-def _policy(objective: Objective) -> str:
-    return objective.batch_norm if objective.bn_layers else "none (the model has no BatchNorm)"
+    policy = f"BatchNorm {objective.batch_norm}" if objective.bn_layers else "no BatchNorm"
+    samples = f"{objective.loss_name} over {objective.n_samples:,} samples"
+    return f"{samples}, {policy}, {objective.precision} on {objective.device}"

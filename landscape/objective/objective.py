@@ -30,14 +30,14 @@ from landscape.objective.engines import choose_engine
 from landscape.objective.flat_module import Patterns
 from landscape.objective.labels import check_loss_count
 from landscape.objective.losses import loss_name
-from landscape.objective.operators import SymmetricOperator
+from landscape.objective.operators import SymmetricOperator, operator_of
 from landscape.objective.point_measurement import PointMeasurement
 from landscape.objective.preparation import Preparation, check_choices
 from landscape.objective.runner import PRECISIONS, Runner, call, own_precision
 from landscape.objective.second_derivatives import CheckedDerivatives
 from landscape.objective.side_by_side import side_by_side
 from landscape.objective.spread import clusters
-from landscape.objective.stacked import POINTS, Stacked, may_stack, try_stacked
+from landscape.objective.stacked import Stacked, may_stack, try_stacked
 from landscape.objective.subspace import Subspace
 from landscape.objective.torch_losses import described, per_sample_loss
 from landscape.objective.values import Evaluation, Gradient, PointValues
@@ -88,6 +88,13 @@ class Objective(PointMeasurement):
         InputError: for a choice that does not exist, an empty or unusable data set, a module that cannot be copied or run, a loss
             that does not fit outputs and targets or whose value over all samples does not follow from batches, or labels
             outside the module's classes.
+
+    Example:
+        >>> objective = ls.Objective(net, torch.nn.CrossEntropyLoss(), data, samples=40, precision="fp64")
+        >>> objective
+        <Objective of Sequential, 42 parameters moved: CrossEntropyLoss over 40 samples, ...>
+        >>> objective.evaluate().n_samples
+        40
     """
 
     @torch.inference_mode(False)
@@ -208,11 +215,6 @@ class Objective(PointMeasurement):
         return self._made.channels_last
 
     @property
-    def points_at_once(self) -> int:
-        """How many points :meth:`evaluate_points` measures in one pass: 1, or for very small modules more."""
-        return 1 if self._stacked is None else POINTS
-
-    @property
     def indices(self) -> Tensor:
         """Which samples of the data are used, in order."""
         return self._batches.indices
@@ -223,6 +225,11 @@ class Objective(PointMeasurement):
         A weighted mean is that of these samples. A loss that is a sum is N/M times theirs, which estimates the whole sum.
         Under ``reestimated`` the statistics stay those of the whole calibration set; under ``batch`` the part has batches of
         its own, one if it holds no more than :attr:`batch_size` samples, and so has it of a loss that couples them.
+
+        Example:
+            >>> few = objective.part(torch.arange(10))
+            >>> torch.equal(few.per_sample(), objective.per_sample()[:10])
+            True
         """
         part = copy.copy(self)
         part._head, part._stacked = self._head[:0], None
@@ -239,6 +246,11 @@ class Objective(PointMeasurement):
         """The same in fp32 where this is in bf16, and without ``torch.compile``; shares the samples and the module's copy.
 
         Two objectives that share a copy of the module may be asked in turns, not by two threads at once.
+
+        Example:
+            >>> half = ls.Objective(net, "cross_entropy", data, precision="bf16")
+            >>> half.reference().precision
+            'fp32'
         """
         other = copy.copy(self)
         other.precision, other.compiled = "fp32" if self.precision == "bf16" else self.precision, False
@@ -252,6 +264,11 @@ class Objective(PointMeasurement):
 
         Raises:
             InputError: naming the parameters that are missing or of another shape, or that differ and were left out of θ unasked.
+
+        Example:
+            >>> theta = objective.parameters_of(other)
+            >>> objective.evaluate(theta) == ls.Objective(other, "cross_entropy", data, device="cpu").evaluate()
+            True
         """
         state = _state(module)
         vector = self._theta.layout.pack(state, dtype=self._dtype, device=self.device)
@@ -264,7 +281,13 @@ class Objective(PointMeasurement):
         return ParameterVector(vector, self._theta.layout)
 
     def statistics_of(self, module: nn.Module | Mapping[str, Tensor]) -> Tensor:
-        """The BatchNorm running statistics of another checkpoint, flat, in the order of this objective's."""
+        """The BatchNorm running statistics of another checkpoint, flat, in the order of this objective's.
+
+        Example:
+            >>> normed = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 2))
+            >>> ls.Objective(normed, "cross_entropy", data, device="cpu").statistics_of(normed)  # means, then variances
+            tensor([0., 0., 1., 1.])
+        """
         return self._statistics.layout.pack(_state(module), dtype=self._dtype, device=self.device)
 
     @property
@@ -282,6 +305,12 @@ class Objective(PointMeasurement):
 
         ``statistics`` are running statistics to use instead of the checkpoint's, such as :meth:`statistics_of` another one;
         under ``reestimated`` and ``batch`` they make no difference.
+
+        Example:
+            >>> objective.evaluate()
+            Evaluation(loss=0.699..., standard_error=0.012..., accuracy=0.5, n_samples=60)
+            >>> objective.evaluate(0 * objective.theta.vector).loss  # log 2: both classes are as likely
+            0.693...
         """
         self._load(theta, statistics)
         return self._evaluation()
@@ -291,6 +320,11 @@ class Objective(PointMeasurement):
 
         It is the sample's own loss where the loss is their plain mean; see :class:`landscape.objective.losses.SampleLoss`. What
         shares, or differences of them, come to over the samples is told by :attr:`spread`, with its standard error.
+
+        Example:
+            >>> losses = objective.per_sample()
+            >>> losses.shape, abs(float(losses.mean()) - objective.evaluate().loss) < 1e-12
+            (torch.Size([60]), True)
         """
         self._load(theta, statistics)
         return self._measured()[0]
@@ -307,24 +341,24 @@ class Objective(PointMeasurement):
 
         Raises:
             InputError: under ``interpolated``, for directions that carry no running statistics.
+
+        Example:
+            >>> to_other = ls.Subspace(objective.theta, [ls.direction_between(objective.theta, objective.parameters_of(other))])
+            >>> objective.evaluate_points(to_other, np.array([[0.0], [0.5], [1.0]])).loss.round(3)
+            array([0.7  , 0.767, 1.054])
         """
         self._check_subspace(subspace)
-        if self._stacked is None:
-            found = [self._evaluate_at(subspace, torch.from_numpy(row), ceiling) for row in coefficients]
-            return PointValues.of(found)
-        found = []
-        for start in range(0, len(coefficients), POINTS):
-            vectors = []
-            for row in coefficients[start : start + POINTS]:
-                self._engine.load_point(subspace, torch.from_numpy(row), None)
-                vectors.append(self._engine.flat.vector.clone())
-            found += [self._judged(losses, right, ceiling) for losses, right in self._stacked.measure(vectors)]
-        return PointValues.of(found)
+        return PointValues.of(self._at_points(subspace, coefficients, ceiling))
 
     def gradient(self, theta: ParameterVector | Tensor | None = None) -> Gradient:
         """∇L(θ) of the loss over the samples, batch gradients summed in float64.
 
         Under ``reestimated`` the recomputed statistics are held constant; under ``batch`` the gradient flows through them.
+
+        Example:
+            >>> gradient = objective.gradient().vector
+            >>> objective.evaluate(objective.theta.vector - 0.1 * gradient.vector).loss < objective.evaluate().loss
+            True
         """
         vector = self._load(theta)
         losses, total = self._derivatives.gradient(vector, self._batches)
@@ -342,6 +376,11 @@ class Objective(PointMeasurement):
 
         Raises:
             InputError: where module or loss have no second derivative, or PyTorch a wrong one; the layer is named.
+
+        Example:
+            >>> v = objective.gradient().vector.vector
+            >>> round(float(v @ objective.hessian_product(v) / (v @ v)), 2)  # the curvature along the gradient
+            0.73
         """
         point, along = self._load(theta), ordinary(vector.to(self.device, self._dtype))
         return self._of_these(self._derivatives.hessian_product(point, along, self._batches, names))
@@ -352,6 +391,11 @@ class Objective(PointMeasurement):
         """G(θ) v for the generalised Gauss–Newton matrix G = 1/N Σ Jᵢᵀ ∇²ℓᵢ Jᵢ; otherwise as :meth:`hessian_product`.
 
         ℓᵢ are the shares in the loss, whose mean it is.
+
+        Example:
+            >>> v = objective.gradient().vector.vector
+            >>> bool(v @ objective.gauss_newton_product(v) > 0)  # of a convex loss
+            True
         """
         point, along = self._load(theta), ordinary(vector.to(self.device, self._dtype))
         return self._of_these(self._derivatives.gauss_newton_product(point, along, self._batches, names))
@@ -367,8 +411,12 @@ class Objective(PointMeasurement):
             InputError: for a θ of another shape or layout.
 
         Example:
+            >>> from scipy.sparse.linalg import eigsh
+            >>> H = objective.hessian()
+            >>> eigsh(H, k=2, return_eigenvectors=False).round(2)
+            array([0.58, 1.02], dtype=float32)
         """
-        return self._operator("Hessian", self.hessian_product, theta, names)
+        return operator_of(self, "Hessian", self.hessian_product, theta, names)
 
     def gauss_newton(
         self, theta: ParameterVector | Tensor | None = None, *, names: Sequence[str] | None = None
@@ -376,26 +424,20 @@ class Objective(PointMeasurement):
         """G(θ) as an operator: :meth:`gauss_newton_product` by ``G @ v``; otherwise as :meth:`hessian`.
 
         Example:
+            >>> v = np.ones(objective.theta.layout.size)
+            >>> bool(v @ objective.gauss_newton() @ v > 0)
+            True
         """
-        return self._operator("Gauss–Newton matrix", self.gauss_newton_product, theta, names)
-
-    def _operator(
-        self,
-        matrix: str,
-        product: Callable[..., Tensor],
-        theta: ParameterVector | Tensor | None,
-        names: Sequence[str] | None,
-    ) -> SymmetricOperator:
-        whole, vector = self._theta.layout, self._vector(theta)
-        point = self._theta if theta is None else ParameterVector(vector.clone(), whole)
-        layout = whole if names is None else whole.part(names)
-        size = f"{layout.size:,} × {layout.size:,}"
-        words = f"{matrix} ({size}) at {'the checkpoint' if theta is None else 'a given θ'}: {summary_of(self)}"
-        like = ParameterVector(self._theta.vector[: layout.size], layout)
-        return SymmetricOperator(partial(product, theta=point, names=names), like, words)
+        return operator_of(self, "Gauss–Newton matrix", self.gauss_newton_product, theta, names)
 
     def provenance(self) -> dict[str, Any]:
-        """What a result must say about how its values came to be; every entry is text or a number."""
+        """What a result must say about how its values came to be; every entry is text or a number.
+
+        Example:
+            >>> said = objective.provenance()
+            >>> said["loss_name"], said["n_samples"], said["parameters_moved"]
+            ('cross_entropy', 60, '42 of 42: all')
+        """
         return provenance_of(self)
 
 

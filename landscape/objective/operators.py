@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +13,12 @@ from torch import Tensor
 
 from landscape.errors import InputError
 from landscape.numerics.parameters import ParameterVector
+from landscape.objective.description import summary_of
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
+
+    from landscape.objective.objective import Objective
 
 Product = Callable[[Tensor], Tensor]
 _REAL = "iuf"  # kinds of NumPy types; a complex vector would lose its imaginary part
@@ -38,6 +42,16 @@ class SymmetricOperator:
     Attributes:
         shape: ``(n, n)``.
         dtype: of products, as NumPy names it.
+
+    Example:
+        >>> from scipy.sparse.linalg import aslinearoperator, cg
+        >>> G = objective.gauss_newton()
+        >>> G
+        <Gauss–Newton matrix (42 × 42) at the checkpoint: cross_entropy over 60 samples, no BatchNorm, fp32 on cpu>
+        >>> damped = G.to_scipy() + 0.01 * aslinearoperator(np.eye(G.shape[0]))
+        >>> step, status = cg(damped, -objective.gradient().vector.vector.numpy())
+        >>> objective.evaluate(objective.theta.vector + torch.tensor(step)).loss < objective.evaluate().loss
+        True
     """
 
     __array_ufunc__ = None  # so that a NumPy array on the left leaves the product to __rmatmul__
@@ -105,6 +119,27 @@ class SymmetricOperator:
         for column in range(v.shape[1]):
             made[:, column] = self._product(v[:, column].contiguous())
         return made
+
+
+def operator_of(
+    objective: Objective,
+    matrix: str,
+    product: Callable[..., Tensor],
+    theta: ParameterVector | Tensor | None,
+    names: Sequence[str] | None,
+) -> SymmetricOperator:
+    """One of an objective's matrices at θ, of which it takes a copy, or the diagonal block of the parameters ``names``.
+
+    Raises:
+        InputError: for a θ of another shape or layout, or a name that θ does not have.
+    """
+    whole = objective.theta.layout
+    point = objective.theta if theta is None else ParameterVector(objective._vector(theta).clone(), whole)
+    layout = whole if names is None else whole.part(names)
+    at = "the checkpoint" if theta is None else "a given θ"
+    words = f"{matrix} ({layout.size:,} × {layout.size:,}) at {at}: {summary_of(objective)}"
+    like = ParameterVector(objective.theta.vector[: layout.size], layout)
+    return SymmetricOperator(partial(product, theta=point, names=names), like, words)
 
 
 def _what(v: Any) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from landscape.errors import InputError
@@ -15,7 +17,7 @@ from landscape.objective.engines import Engine
 from landscape.objective.labels import check_loss_count
 from landscape.objective.runner import Runner
 from landscape.objective.spread import Spread
-from landscape.objective.stacked import Stacked
+from landscape.objective.stacked import POINTS, Stacked
 from landscape.objective.subspace import Subspace
 from landscape.objective.values import Evaluation
 
@@ -44,12 +46,31 @@ class PointMeasurement:
         """How many samples the loss is over."""
         return len(self._batches)
 
+    @property
+    def points_at_once(self) -> int:
+        """How many points :meth:`evaluate_points` measures in one pass: 1, or for very small modules more."""
+        return 1 if self._stacked is None else POINTS
+
     def _check_subspace(self, subspace: Subspace) -> None:
         if self.batch_norm == "interpolated" and self._statistics.layout.size and subspace.statistics is None:
             raise InputError(
                 "batch_norm: 'interpolated' moves the running statistics with the direction, and these directions have "
                 "none, because they do not lead from one checkpoint to another. Choose frozen or reestimated."
             )
+
+    def _at_points(
+        self, subspace: Subspace, coefficients: NDArray[np.float64], ceiling: float | None
+    ) -> list[Evaluation]:
+        if self._stacked is None:
+            return [self._evaluate_at(subspace, torch.from_numpy(row), ceiling) for row in coefficients]
+        found = []
+        for start in range(0, len(coefficients), POINTS):
+            vectors = []
+            for row in coefficients[start : start + POINTS]:
+                self._engine.load_point(subspace, torch.from_numpy(row), None)
+                vectors.append(self._engine.flat.vector.clone())
+            found += [self._judged(losses, right, ceiling) for losses, right in self._stacked.measure(vectors)]
+        return found
 
     def _evaluate_at(self, subspace: Subspace, coefficients: Tensor, ceiling: float | None) -> Evaluation:
         if self._calibration is not None:
