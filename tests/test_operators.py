@@ -211,8 +211,17 @@ def test_what_is_no_vector_of_its_size_is_refused_in_a_sentence(wrong: Any, said
 
 
 def test_a_point_of_another_shape_is_refused_when_the_operator_is_made() -> None:
-    with pytest.raises(InputError, match=r"theta: expected shape \(389,\), got \(3,\)"):
-        objective_of(mlp()).hessian(torch.ones(3))
+    objective = objective_of(mlp())
+    for wrong, said in ((torch.ones(3), r"\(3,\)"), (np.ones(SIZE), "ndarray")):
+        with pytest.raises(InputError, match=rf"theta: expected a tensor of shape \({SIZE},\), got {said}"):
+            objective.hessian(wrong)  # type: ignore[arg-type]
+
+
+def test_a_point_in_another_precision_is_rounded_to_the_objectives() -> None:
+    objective = objective_of(mlp(), precision="fp32")
+    wide = objective.theta.vector.double() + 1e-3
+    expected = objective.hessian_product(torch.ones(SIZE), wide.float())
+    assert torch.equal(objective.hessian(wide) @ torch.ones(SIZE), expected)
 
 
 def test_what_is_printed_says_what_it_is() -> None:

@@ -133,12 +133,12 @@ def operator_of(
     Raises:
         InputError: for a θ of another shape or layout, or a name that θ does not have.
     """
-    whole = objective.theta.layout
-    point = objective.theta if theta is None else ParameterVector(objective._vector(theta).clone(), whole)
-    layout = whole if names is None else whole.part(names)
+    own = objective.theta
+    point = own if theta is None else ParameterVector(objective._vector(theta).to(own.vector, copy=True), own.layout)
+    layout = own.layout if names is None else own.layout.part(names)
     at = "the checkpoint" if theta is None else "a given θ"
     words = f"{matrix} ({layout.size:,} × {layout.size:,}) at {at}: {summary_of(objective)}"
-    like = ParameterVector(objective.theta.vector[: layout.size], layout)
+    like = ParameterVector(own.vector[: layout.size], layout)
     return SymmetricOperator(partial(product, theta=point, names=names), like, words)
 
 

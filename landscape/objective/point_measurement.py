@@ -121,8 +121,9 @@ class PointMeasurement:
             raise InputError(
                 "theta: its tensors have another order or memory format here. Take it from this objective's parameters_of."
             )
-        if vector.shape != self._theta.vector.shape:
-            raise InputError(f"theta: expected shape {tuple(self._theta.vector.shape)}, got {tuple(vector.shape)}.")
+        if not isinstance(vector, Tensor) or vector.shape != self._theta.vector.shape:
+            got = tuple(vector.shape) if isinstance(vector, Tensor) else type(vector).__name__
+            raise InputError(f"theta: expected a tensor of shape {tuple(self._theta.vector.shape)}, got {got}.")
         return ordinary(vector)
 
     def _reestimate(self) -> None:
