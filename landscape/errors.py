@@ -7,7 +7,15 @@ from collections.abc import Iterable
 
 
 class LandscapeError(Exception):
-    """Base of every error that landscape raises on purpose."""
+    """Base of every error that landscape raises on purpose.
+
+    Example:
+        >>> try:
+        ...     ls.load("nowhere.h5")
+        ... except ls.LandscapeError as error:
+        ...     print(error)
+        nowhere.h5: no such file. Check the path, or make the file first.
+    """
 
 
 class InputError(LandscapeError, ValueError):

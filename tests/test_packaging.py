@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -40,8 +41,8 @@ def test_every_file_beside_the_code_is_package_data() -> None:
 def test_the_wheel_holds_every_module(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)], check=True)
     names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
-    for path in (ROOT / "landscape").rglob("*.py"):
-        assert path.relative_to(ROOT).as_posix() in names
+    for path in (ROOT / "landscape").rglob("*"):
+        assert path.suffix not in (".py", ".pyi") or path.relative_to(ROOT).as_posix() in names
     for path in (ROOT / "cli").glob("*.py"):
         assert f"landscape_cli/{path.name}" in names
 
@@ -49,9 +50,27 @@ def test_the_wheel_holds_every_module(tmp_path: Path) -> None:
 def test_every_public_name_resolves_and_is_listed() -> None:
     for name in landscape.__all__:
         assert getattr(landscape, name) is not None
-    assert set(landscape._HOMES) | {"__version__"} == set(landscape.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+    assert dir(landscape) == landscape.__all__
+    with pytest.raises(AttributeError, match="No landscape attribute nothing"):
         _ = landscape.nothing
+
+
+def test_editors_see_the_names_that_there_are() -> None:
+    stub = ast.parse((ROOT / "landscape" / "__init__.pyi").read_text())
+    aliases = [alias for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert sorted(alias.name for alias in aliases) == sorted(landscape.__all__)
+    assert all(alias.asname == alias.name for alias in aliases)  # or it is not seen, or has another name at run time
+
+
+def test_a_name_leads_to_what_it_names_whatever_was_imported_before() -> None:
+    code = (
+        "import landscape.probes.plane, landscape.probes.curvature, landscape as ls;"
+        "from landscape.results import load_result, save_result; import landscape.testing as kit;"
+        "from landscape.probes.plane.measure import plane; from landscape._version import __version__;"
+        "assert ls.plane is plane and callable(ls.curvature) and ls.testing is kit;"
+        "assert ls.load is load_result and ls.save is save_result and ls.__version__ == __version__"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

@@ -54,6 +54,14 @@ def compare(
 
     Raises:
         InputError: where nothing remains to compare, saying why.
+
+    Example:
+        >>> def run(rate, seed):
+        ...     model = ls.build_model("mlp", inputs=2, classes=2, hidden=8, seed=seed)
+        ...     return ls.history_dataset(ls.fit(model, data, ls.TrainingConfig(epochs=2, learning_rate=rate, seed=seed)))
+        >>> found = ls.compare([run(rate, seed) for rate in (0.01, 0.1) for seed in (0, 1, 2)], by="learning_rate")
+        >>> dict(found.dataset()["value"].sizes)
+        {'measure': 2, 'setting': 2, 'replicate': 3}
     """
     found = collect(runs)
     if not found.runs:

@@ -12,7 +12,17 @@ from landscape.comparison.rows import Compared
 
 
 class Comparison(Compared):
-    """What :func:`landscape.compare` returns, a :class:`landscape.comparison.rows.Compared`, as data and text."""
+    """What :func:`landscape.compare` returns, a :class:`landscape.comparison.rows.Compared`, as data and text.
+
+    Example:
+        >>> from pathlib import Path
+        >>> def run(rate, seed):
+        ...     model = ls.build_model("mlp", inputs=2, classes=2, hidden=8, seed=seed)
+        ...     return ls.history_dataset(ls.fit(model, data, ls.TrainingConfig(epochs=2, learning_rate=rate, seed=seed)))
+        >>> found = ls.compare([run(rate, seed) for rate in (0.01, 0.1) for seed in (0, 1, 2)], by="learning_rate")
+        >>> [path.name for path in found.write(Path("rates.csv"), Path("rates.md"))]
+        ['rates.csv', 'rates.md']
+    """
 
     def dataset(self) -> xr.Dataset:
         """Kind ``comparison``, over ``measure``, ``setting``, ``pair`` and ``replicate``.

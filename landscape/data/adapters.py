@@ -30,6 +30,11 @@ def as_data(obj: Any, name: str | None = None) -> Data:
 
     Raises:
         InputError: for anything else, saying what could be given instead.
+
+    Example:
+        >>> split = ls.as_data(data, "quadrants")
+        >>> len(split), split.classes, split.name
+        (60, 2, 'quadrants')
     """
     # In this order, because the protocol's check looks at `classes`, which would make an IndexedData read everything.
     if isinstance(obj, (IndexedData, Data)):

@@ -62,6 +62,11 @@ def load_data(
 
     Raises:
         InputError: for an unknown name or option, files that are missing or damaged, or a reference that fails.
+
+    Example:
+        >>> images = ls.load_data("fashion-mnist-10k")
+        >>> len(images.train), images.classes
+        (8500, 10)
     """
     if is_reference(name):
         return _referenced(name, root, download, options)

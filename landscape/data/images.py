@@ -34,6 +34,12 @@ class ImageData:
 
     Raises:
         InputError: naming the argument, what was expected and what arrived; for labels, the label and the range.
+
+    Example:
+        >>> pixels, labels = torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 1, 0])
+        >>> images = ls.ImageData(pixels, labels, mean=(0.5,), std=(0.5,), classes=2)
+        >>> images.batch(torch.arange(2))[0].unique()
+        tensor([-1.])
     """
 
     images: Tensor

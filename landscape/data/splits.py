@@ -49,6 +49,11 @@ class DataSet:
 
     ``channels`` and ``image_size`` are None where inputs are not square images. ``spec`` is ``{"name", "options"}``, JSON
     values only, with which :func:`landscape.data.load_data` gives the same set again.
+
+    Example:
+        >>> both = ls.DataSet("quadrants", ls.as_data(data), validation=ls.as_data(data), classes=2)
+        >>> len(both.split("validation"))
+        60
     """
 
     name: str

@@ -53,6 +53,11 @@ def build_model(name: str, *, seed: int | None = None, **options: Any) -> nn.Mod
     Raises:
         InputError: for a name or option that does not exist, naming the nearest; for a value that JSON cannot carry or the
             builder refuses; for a reference that fails or returns something else.
+
+    Example:
+        >>> model = ls.build_model("mlp", seed=0, inputs=2, hidden=[16, 16], classes=3)
+        >>> model(torch.zeros(5, 2)).shape
+        torch.Size([5, 3])
     """
     options = json_options(f"model {name!r}", options)
     if seed is None:

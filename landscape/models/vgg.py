@@ -45,6 +45,10 @@ def vgg(depth: int, *, norm: str = "batch", classes: int = 100, channels: int = 
 
     Raises:
         InputError: for a depth or norm that does not exist, or a size below 1.
+
+    Example:
+        >>> ls.vgg(8, norm="none", classes=10)(torch.zeros(1, 3, 32, 32)).shape
+        torch.Size([1, 10])
     """
     if isinstance(depth, bool) or depth not in DEPTHS:
         raise InputError(f"depth: expected one of {', '.join(map(str, DEPTHS))} (8 + 6k), got {depth!r}.")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from landscape.errors import InputError, unknown_choice
-from landscape.numerics.parameters import Layout, ParameterVector
+from landscape.numerics.parameters import Layout, ParameterVector, vector_words
 from landscape.numerics.seeds import generator
 
 NORMALIZATIONS = ("filter", "layer", "none")
@@ -24,12 +24,20 @@ class Direction:
 
     ``statistics`` is the matching change of the BatchNorm running statistics, where the direction leads from one
     checkpoint to another; it is ``None`` for a direction of weights alone.
+
+    Example:
+        >>> ls.random_direction(objective.theta, seed=0)
+        Direction(kind='random', seed=0, axis=0, normalization='filter'; 42 entries in 4 tensors, float32 on cpu, norm 1.693)
     """
 
     vector: Tensor
     layout: Layout
     provenance: Mapping[str, Any] = field(default_factory=dict)
     statistics: Tensor | None = None
+
+    def __repr__(self) -> str:
+        made = ", ".join(f"{name}={value!r}" for name, value in self.provenance.items())
+        return f"Direction({made or 'of no known origin'}; {vector_words(self.vector, self.layout)})"
 
     @property
     def norm(self) -> float:
@@ -52,6 +60,12 @@ def random_direction(theta: ParameterVector, *, seed: int, axis: int = 0, normal
 
     Raises:
         InputError: for an unknown normalisation, or where normalisation leaves only zeros.
+
+    Example:
+        >>> direction = ls.random_direction(objective.theta, seed=0)
+        >>> weights = ls.ParameterVector(direction.vector, direction.layout)["0.weight"]
+        >>> torch.allclose(weights.norm(dim=1), objective.theta["0.weight"].norm(dim=1))
+        True
     """
     draws = generator(seed, "direction", axis)
     drawn = {slot.name: torch.randn(slot.shape, generator=draws) for slot in theta.layout.slots}
@@ -108,6 +122,11 @@ def direction_between(
 
     Raises:
         InputError: where the two have different layouts, or are the same point (a zero direction leads nowhere).
+
+    Example:
+        >>> direction = ls.direction_between(objective.theta, objective.parameters_of(other))
+        >>> torch.allclose(objective.theta.vector + direction.vector, objective.parameters_of(other).vector)
+        True
     """
     if start.layout != end.layout:
         raise InputError("direction: the two checkpoints have different parameters; they must be of one architecture.")

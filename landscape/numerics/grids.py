@@ -17,7 +17,14 @@ AXIS_NAMES = ("x", "y", "z", "u", "v", "w")
 
 @dataclass(frozen=True)
 class Axis:
-    """``count`` evenly spaced coordinates from ``start`` to ``stop``, both included."""
+    """``count`` evenly spaced coordinates from ``start`` to ``stop``, both included.
+
+    Example:
+        >>> ls.Axis(-1, 1, 5).coordinates
+        array([-1. , -0.5,  0. ,  0.5,  1. ])
+        >>> ls.Axis.parse("0:1:3").to_list()
+        [0.0, 1.0, 3]
+    """
 
     start: float
     stop: float
@@ -81,7 +88,16 @@ class Axis:
 
 @dataclass(frozen=True)
 class Grid:
-    """The product of axes. Axis 0 is x, axis 1 is y, …; arrays over the grid are indexed ``[…, y, x]``."""
+    """The product of axes. Axis 0 is x, axis 1 is y, …; arrays over the grid are indexed ``[…, y, x]``.
+
+    Example:
+        >>> grid = ls.Grid((ls.Axis(-1, 1, 5), ls.Axis(0, 1, 3)))
+        >>> grid.shape, grid.dims
+        ((3, 5), ('y', 'x'))
+        >>> grid.coefficients(np.arange(2))
+        array([[-1. ,  0. ],
+               [-0.5,  0. ]])
+    """
 
     axes: tuple[Axis, ...]
 

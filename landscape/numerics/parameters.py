@@ -109,7 +109,14 @@ class Layout:
 
 @dataclass(frozen=True)
 class ParameterVector:
-    """θ: a flat tensor of shape ``(n,)`` and the layout that gives its entries their names and shapes."""
+    """θ: a flat tensor of shape ``(n,)`` and the layout that gives its entries their names and shapes.
+
+    Example:
+        >>> objective.theta
+        ParameterVector(42 entries in 4 tensors, float32 on cpu, norm 2.048)
+        >>> objective.theta["2.bias"].shape
+        torch.Size([2])
+    """
 
     vector: Tensor
     layout: Layout
@@ -117,6 +124,9 @@ class ParameterVector:
     def __post_init__(self) -> None:
         if self.vector.shape != (self.layout.size,):
             raise InputError(f"vector: expected shape ({self.layout.size},), got {tuple(self.vector.shape)}.")
+
+    def __repr__(self) -> str:
+        return f"ParameterVector({vector_words(self.vector, self.layout)})"
 
     def __getitem__(self, name: str) -> Tensor:
         return self.views()[name]
@@ -129,6 +139,13 @@ class ParameterVector:
     def norm(self) -> float:
         """‖θ‖₂ over all entries, summed in float64."""
         return float(torch.linalg.vector_norm(self.vector, dtype=torch.float64))
+
+
+def vector_words(vector: Tensor, layout: Layout) -> str:
+    """A flat vector in a line: how many entries in how many tensors, of which type, where, and how long it is."""
+    length = float(torch.linalg.vector_norm(vector))  # not in float64, which not every device has
+    kind = str(vector.dtype).removeprefix("torch.")
+    return f"{layout.size:,} entries in {len(layout.slots)} tensors, {kind} on {vector.device}, norm {length:.4g}"
 
 
 def ordinary(tensor: Tensor) -> Tensor:

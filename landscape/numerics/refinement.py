@@ -44,6 +44,12 @@ class Refinement:
             clip takes only part of one, so that a picture of steep walls may have more points for the same work. In a curvature map
             each point counts as one. The command's default is :func:`default_budget`; here there is none.
         minutes: stop after this long; the only setting that makes a result depend on the machine's speed.
+
+    Example:
+        >>> coarse = ls.Refinement(tolerance=0.02, max_points=200)
+        >>> plane = ls.plane(objective, x=(-1, 1, 41), y=(-1, 1, 41), refinement=coarse)
+        >>> int((plane["status"] == 1).sum()), plane["loss"].size  # measured, and interpolated between
+        (200, 1681)
     """
 
     tolerance: float = 0.01

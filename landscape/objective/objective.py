@@ -22,20 +22,22 @@ from landscape.objective.batch_norm import (
     RunningStatistics,
     applicable_policy,
     batch_norm_layers,
-    moved_statistics,
 )
 from landscape.objective.batches import PreparedBatches, chosen_indices
 from landscape.objective.derivatives import Derivatives
+from landscape.objective.description import provenance_of, summary_of
 from landscape.objective.engines import choose_engine
 from landscape.objective.flat_module import Patterns
 from landscape.objective.labels import check_loss_count
 from landscape.objective.losses import loss_name
-from landscape.objective.preparation import Preparation, check_choices, fixed_batches
+from landscape.objective.operators import SymmetricOperator, operator_of
+from landscape.objective.point_measurement import PointMeasurement
+from landscape.objective.preparation import Preparation, check_choices
 from landscape.objective.runner import PRECISIONS, Runner, call, own_precision
 from landscape.objective.second_derivatives import CheckedDerivatives
 from landscape.objective.side_by_side import side_by_side
 from landscape.objective.spread import clusters
-from landscape.objective.stacked import POINTS, Stacked, may_stack, try_stacked
+from landscape.objective.stacked import Stacked, may_stack, try_stacked
 from landscape.objective.subspace import Subspace
 from landscape.objective.torch_losses import described, per_sample_loss
 from landscape.objective.values import Evaluation, Gradient, PointValues
@@ -45,7 +47,7 @@ from landscape.torch_state.devices import resolve_device
 CALIBRATION_BATCH = 128
 
 
-class Objective:
+class Objective(PointMeasurement):
     """L(θ): the user's own loss over a fixed set of samples, as a function of the parameters.
 
     The module is copied; it, its buffers, mode, ``requires_grad`` and the global random state stay as they are, also after
@@ -86,6 +88,13 @@ class Objective:
         InputError: for a choice that does not exist, an empty or unusable data set, a module that cannot be copied or run, a loss
             that does not fit outputs and targets or whose value over all samples does not follow from batches, or labels
             outside the module's classes.
+
+    Example:
+        >>> objective = ls.Objective(net, torch.nn.CrossEntropyLoss(), data, samples=40, precision="fp64")
+        >>> objective
+        <Objective of Sequential, 42 parameters moved: CrossEntropyLoss over 40 samples, ...>
+        >>> objective.evaluate().n_samples
+        40
     """
 
     @torch.inference_mode(False)
@@ -166,6 +175,10 @@ class Objective:
         self._derivatives = CheckedDerivatives(derivatives, self._flat.module)
         self._stacked = self._try_stacked()
 
+    def __repr__(self) -> str:
+        moved = f"{self._theta.layout.size:,} parameters moved"
+        return f"<Objective of {type(self.structure).__name__}, {moved}: {summary_of(self)}; engine {self.engine_note}>"
+
     def _try_stacked(self) -> Stacked | None:
         simple = self.batch_norm == "frozen" and not self.compiled and self.precision != "bf16"
         # A function's own weights are looked at in every pass, whether a parameter moves them.
@@ -197,18 +210,9 @@ class Objective:
         return self._flat.module
 
     @property
-    def n_samples(self) -> int:
-        return len(self._batches)
-
-    @property
     def channels_last(self) -> bool:
         """Whether images, and with them 4-D parameters, are laid out so that the channels of a pixel stand together."""
         return self._made.channels_last
-
-    @property
-    def points_at_once(self) -> int:
-        """How many points :meth:`evaluate_points` measures in one pass: 1, or for very small modules more."""
-        return 1 if self._stacked is None else POINTS
 
     @property
     def indices(self) -> Tensor:
@@ -221,6 +225,11 @@ class Objective:
         A weighted mean is that of these samples. A loss that is a sum is N/M times theirs, which estimates the whole sum.
         Under ``reestimated`` the statistics stay those of the whole calibration set; under ``batch`` the part has batches of
         its own, one if it holds no more than :attr:`batch_size` samples, and so has it of a loss that couples them.
+
+        Example:
+            >>> few = objective.part(torch.arange(10))
+            >>> torch.equal(few.per_sample(), objective.per_sample()[:10])
+            True
         """
         part = copy.copy(self)
         part._head, part._stacked = self._head[:0], None
@@ -237,6 +246,11 @@ class Objective:
         """The same in fp32 where this is in bf16, and without ``torch.compile``; shares the samples and the module's copy.
 
         Two objectives that share a copy of the module may be asked in turns, not by two threads at once.
+
+        Example:
+            >>> half = ls.Objective(net, "cross_entropy", data, precision="bf16")
+            >>> half.reference().precision
+            'fp32'
         """
         other = copy.copy(self)
         other.precision, other.compiled = "fp32" if self.precision == "bf16" else self.precision, False
@@ -250,6 +264,11 @@ class Objective:
 
         Raises:
             InputError: naming the parameters that are missing or of another shape, or that differ and were left out of θ unasked.
+
+        Example:
+            >>> theta = objective.parameters_of(other)
+            >>> objective.evaluate(theta) == ls.Objective(other, "cross_entropy", data, device="cpu").evaluate()
+            True
         """
         state = _state(module)
         vector = self._theta.layout.pack(state, dtype=self._dtype, device=self.device)
@@ -262,7 +281,13 @@ class Objective:
         return ParameterVector(vector, self._theta.layout)
 
     def statistics_of(self, module: nn.Module | Mapping[str, Tensor]) -> Tensor:
-        """The BatchNorm running statistics of another checkpoint, flat, in the order of this objective's."""
+        """The BatchNorm running statistics of another checkpoint, flat, in the order of this objective's.
+
+        Example:
+            >>> normed = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 2))
+            >>> ls.Objective(normed, "cross_entropy", data, device="cpu").statistics_of(normed)  # means, then variances
+            tensor([0., 0., 1., 1.])
+        """
         return self._statistics.layout.pack(_state(module), dtype=self._dtype, device=self.device)
 
     @property
@@ -280,6 +305,12 @@ class Objective:
 
         ``statistics`` are running statistics to use instead of the checkpoint's, such as :meth:`statistics_of` another one;
         under ``reestimated`` and ``batch`` they make no difference.
+
+        Example:
+            >>> objective.evaluate()
+            Evaluation(loss=0.699..., standard_error=0.012..., accuracy=0.5, n_samples=60)
+            >>> objective.evaluate(0 * objective.theta.vector).loss  # log 2: both classes are as likely
+            0.693...
         """
         self._load(theta, statistics)
         return self._evaluation()
@@ -289,6 +320,11 @@ class Objective:
 
         It is the sample's own loss where the loss is their plain mean; see :class:`landscape.objective.losses.SampleLoss`. What
         shares, or differences of them, come to over the samples is told by :attr:`spread`, with its standard error.
+
+        Example:
+            >>> losses = objective.per_sample()
+            >>> losses.shape, abs(float(losses.mean()) - objective.evaluate().loss) < 1e-12
+            (torch.Size([60]), True)
         """
         self._load(theta, statistics)
         return self._measured()[0]
@@ -305,24 +341,24 @@ class Objective:
 
         Raises:
             InputError: under ``interpolated``, for directions that carry no running statistics.
+
+        Example:
+            >>> to_other = ls.Subspace(objective.theta, [ls.direction_between(objective.theta, objective.parameters_of(other))])
+            >>> objective.evaluate_points(to_other, np.array([[0.0], [0.5], [1.0]])).loss.round(3)
+            array([0.7  , 0.767, 1.054])
         """
         self._check_subspace(subspace)
-        if self._stacked is None:
-            found = [self._evaluate_at(subspace, torch.from_numpy(row), ceiling) for row in coefficients]
-            return PointValues.of(found)
-        found = []
-        for start in range(0, len(coefficients), POINTS):
-            vectors = []
-            for row in coefficients[start : start + POINTS]:
-                self._engine.load_point(subspace, torch.from_numpy(row), None)
-                vectors.append(self._engine.flat.vector.clone())
-            found += [self._judged(losses, right, ceiling) for losses, right in self._stacked.measure(vectors)]
-        return PointValues.of(found)
+        return PointValues.of(self._at_points(subspace, coefficients, ceiling))
 
     def gradient(self, theta: ParameterVector | Tensor | None = None) -> Gradient:
         """∇L(θ) of the loss over the samples, batch gradients summed in float64.
 
         Under ``reestimated`` the recomputed statistics are held constant; under ``batch`` the gradient flows through them.
+
+        Example:
+            >>> gradient = objective.gradient().vector
+            >>> objective.evaluate(objective.theta.vector - 0.1 * gradient.vector).loss < objective.evaluate().loss
+            True
         """
         vector = self._load(theta)
         losses, total = self._derivatives.gradient(vector, self._batches)
@@ -340,6 +376,11 @@ class Objective:
 
         Raises:
             InputError: where module or loss have no second derivative, or PyTorch a wrong one; the layer is named.
+
+        Example:
+            >>> v = objective.gradient().vector.vector
+            >>> round(float(v @ objective.hessian_product(v) / (v @ v)), 2)  # the curvature along the gradient
+            0.73
         """
         point, along = self._load(theta), ordinary(vector.to(self.device, self._dtype))
         return self._of_these(self._derivatives.hessian_product(point, along, self._batches, names))
@@ -350,100 +391,54 @@ class Objective:
         """G(θ) v for the generalised Gauss–Newton matrix G = 1/N Σ Jᵢᵀ ∇²ℓᵢ Jᵢ; otherwise as :meth:`hessian_product`.
 
         ℓᵢ are the shares in the loss, whose mean it is.
+
+        Example:
+            >>> v = objective.gradient().vector.vector
+            >>> bool(v @ objective.gauss_newton_product(v) > 0)  # of a convex loss
+            True
         """
         point, along = self._load(theta), ordinary(vector.to(self.device, self._dtype))
         return self._of_these(self._derivatives.gauss_newton_product(point, along, self._batches, names))
 
-    def _of_these(self, derivative: Tensor) -> Tensor:
-        """A derivative of the mean share as one of the loss, which differ where a part has not the mean weight of the whole."""
-        return (derivative * self.spread.factor if self.spread.partial else derivative).to(self._dtype)
+    def hessian(
+        self, theta: ParameterVector | Tensor | None = None, *, names: Sequence[str] | None = None
+    ) -> SymmetricOperator:
+        """H(θ) as an operator: :meth:`hessian_product` by ``H @ v``, which iterative solvers take; θ is copied.
+
+        With ``names`` it is the diagonal block of these parameters.
+
+        Raises:
+            InputError: for a θ of another shape or layout.
+
+        Example:
+            >>> from scipy.sparse.linalg import eigsh
+            >>> H = objective.hessian()
+            >>> eigsh(H, k=2, return_eigenvectors=False).round(2)
+            array([0.58, 1.02], dtype=float32)
+        """
+        return operator_of(self, "Hessian", self.hessian_product, theta, names)
+
+    def gauss_newton(
+        self, theta: ParameterVector | Tensor | None = None, *, names: Sequence[str] | None = None
+    ) -> SymmetricOperator:
+        """G(θ) as an operator: :meth:`gauss_newton_product` by ``G @ v``; otherwise as :meth:`hessian`.
+
+        Example:
+            >>> v = np.ones(objective.theta.layout.size)
+            >>> bool(v @ objective.gauss_newton() @ v > 0)
+            True
+        """
+        return operator_of(self, "Gauss–Newton matrix", self.gauss_newton_product, theta, names)
 
     def provenance(self) -> dict[str, Any]:
-        """What a result must say about how its values came to be; every entry is text or a number."""
-        return {
-            "data": self.data.name,
-            "data_fingerprint": self.data.fingerprint(),
-            "index_hash": self._batches.index_hash(),
-            "n_samples": self.n_samples,
-            "bn_policy": self.batch_norm if self.bn_layers else "none (the model has no BatchNorm)",
-            "bn_layers": self.bn_layers,
-            "loss_name": self.loss_name,
-            **self._said,
-            **({"loss_batches": fixed_batches(self._batches, self.couples)} if self.couples else {}),
-            "precision": self.precision,
-            "evaluation_batch_size": self.batch_size,  # batch_size is the training's
-            "device": self.device.type,
-            "threads": torch.get_num_threads(),
-            "engine": f"{self.engine_note}; compiled" if self.compiled else self.engine_note,
-            "memory_format": "channels_last" if self.channels_last else "contiguous",
-        }
+        """What a result must say about how its values came to be; every entry is text or a number.
 
-    def _check_subspace(self, subspace: Subspace) -> None:
-        if self.batch_norm == "interpolated" and self._statistics.layout.size and subspace.statistics is None:
-            raise InputError(
-                "batch_norm: 'interpolated' moves the running statistics with the direction, and these directions have "
-                "none, because they do not lead from one checkpoint to another. Choose frozen or reestimated."
-            )
-
-    def _evaluate_at(self, subspace: Subspace, coefficients: Tensor, ceiling: float | None) -> Evaluation:
-        if self._calibration is not None:
-            self._load(subspace.point(coefficients))
-            return self._evaluation(ceiling)
-        statistics = None
-        if self.batch_norm == "interpolated" and subspace.statistics is not None and self._statistics.layout.size:
-            moved = coefficients.to(subspace.statistics)
-            statistics = moved_statistics(self._checkpoint_statistics, subspace.statistics, moved, self._variances)
-        self._engine.load_point(subspace, coefficients, statistics)
-        return self._evaluation(ceiling)
-
-    def _evaluation(self, ceiling: float | None = None) -> Evaluation:
-        """The values at the point that is loaded."""
-        losses, right = self._measured(ceiling)
-        spread = self.spread if len(losses) == self.n_samples else self._of_head
-        return spread.evaluation(losses, right)
-
-    def _measured(self, ceiling: float | None = None) -> tuple[Tensor, Tensor | None]:
-        """Loss and metric of every sample at the point that is loaded; with ``ceiling``, of the first part where that is enough."""
-        if self._stacked is not None:
-            return self._stacked.measure([self._engine.flat.vector])[0]
-        above = None if ceiling is None else partial(self._of_head.lies_above, ceiling=ceiling)
-        losses, metric = self._fast.measure(self._batches, above, len(self._head))
-        if above is not None and len(losses) == len(self._head):
-            return losses, metric
-        check_loss_count(losses, self.n_samples)
-        return self._batches.in_order(losses), None if metric is None else self._batches.in_order(metric)
-
-    def _judged(self, losses: Tensor, right: Tensor | None, ceiling: float | None) -> Evaluation:
-        """The values that an evaluation of this point alone would give, from those of all samples."""
-        head = self._head
-        few = self._of_head
-        if ceiling is not None and len(head) and few.lies_above(losses[head], ceiling):
-            return few.evaluation(losses[head], None if right is None else right[head])
-        return self.spread.evaluation(losses, right)
-
-    def _load(self, theta: ParameterVector | Tensor | None, statistics: Tensor | None = None) -> Tensor:
-        """Put θ into the engine's module, under ``reestimated`` recompute the statistics there, and give θ's vector."""
-        vector = self._vector(theta)
-        self._engine.load(vector, self._checkpoint_statistics if statistics is None else statistics)
-        self._reestimate()
-        return vector
-
-    def _vector(self, theta: ParameterVector | Tensor | None) -> Tensor:
-        vector = self._theta.vector if theta is None else theta.vector if isinstance(theta, ParameterVector) else theta
-        if isinstance(theta, ParameterVector) and theta.layout != self._theta.layout:
-            raise InputError(
-                "theta: its tensors have another order or memory format here. Take it from this objective's parameters_of."
-            )
-        if vector.shape != self._theta.vector.shape:
-            raise InputError(f"theta: expected shape {tuple(self._theta.vector.shape)}, got {tuple(vector.shape)}.")
-        return ordinary(vector)
-
-    def _reestimate(self) -> None:
-        if self._calibration is None:
-            return
-        with torch.no_grad(), self._statistics.reestimation(), self._runner.own_randomness():
-            for inputs, _ in self._calibration:
-                self._runner.outputs(inputs)
+        Example:
+            >>> said = objective.provenance()
+            >>> said["loss_name"], said["n_samples"], said["parameters_moved"]
+            ('cross_entropy', 60, '42 of 42: all')
+        """
+        return provenance_of(self)
 
 
 def _state(module: nn.Module | Mapping[str, Tensor]) -> Mapping[str, Tensor]:

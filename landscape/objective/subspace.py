@@ -35,6 +35,12 @@ class Subspace:
 
     Raises:
         InputError: for no direction, or one of another layout.
+
+    Example:
+        >>> theta = objective.theta
+        >>> plane = ls.Subspace(theta, [ls.random_direction(theta, seed=0, axis=axis) for axis in (0, 1)])
+        >>> torch.equal(plane.point(torch.zeros(2)), theta.vector)
+        True
     """
 
     def __init__(self, origin: ParameterVector, directions: Sequence[Direction]) -> None:

@@ -25,6 +25,11 @@ class Evaluation:
 
     The standard error is s/√N; of a weighted mean that of a ratio, and of a loss that couples the samples of a batch that over
     the batches. See :class:`landscape.objective.spread.Spread`.
+
+    Example:
+        >>> value = objective.evaluate()
+        >>> f"{value.loss:.2f} ± {value.standard_error:.2f} over {value.n_samples} samples"
+        '0.70 ± 0.01 over 60 samples'
     """
 
     loss: float
@@ -35,7 +40,14 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Gradient:
-    """The loss and its gradient ∇L(θ), in θ's layout."""
+    """The loss and its gradient ∇L(θ), in θ's layout.
+
+    Example:
+        >>> objective.gradient()
+        Gradient(loss=0.699..., vector=ParameterVector(42 entries in 4 tensors, float32 on cpu, norm 0.3413))
+        >>> objective.gradient().vector["0.weight"].shape
+        torch.Size([8, 2])
+    """
 
     loss: float
     vector: ParameterVector

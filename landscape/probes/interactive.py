@@ -56,6 +56,12 @@ def interactive(
 
     Raises:
         InputError: as :func:`landscape.probes.plot.plot` does.
+
+    Example:
+        >>> plane = ls.plane(objective, x=(-1, 1, 5), y=(-1, 1, 5))
+        >>> page = ls.interactive(plane, title="my plane")
+        >>> "<title>my plane</title>" in page
+        True
     """
     sets, drawn = checked(datasets, labels)
     named = printable_labels(labels)

@@ -69,6 +69,10 @@ def plot(
     References:
         Li et al. 2018 (arXiv 1712.09913) for the pictures of planes; Santurkar et al. 2018 (arXiv 1805.11604), Fig. 4, for
         those of steps; Okabe and Ito 2008 for the colours of lines.
+
+    Example:
+        >>> plane = ls.plane(objective, x=(-1, 1, 5), y=(-1, 1, 5))
+        >>> ls.plot(plane).savefig("plane.png")
     """
     sets, drawn = checked(datasets, labels)
     draw = picture_of(drawn, kind)

@@ -8,7 +8,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +58,12 @@ class Checkpoint:
     """
 
     path: Path
-    state_dict: Mapping[str, Tensor]
+    state_dict: Mapping[str, Tensor] = field(repr=False)  # too long to print
     model: Mapping[str, Any] | None = None
     data: Mapping[str, Any] | None = None
     training: Mapping[str, Any] | None = None
     loss: str | None = None
-    state: Mapping[str, Any] | None = None
+    state: Mapping[str, Any] | None = field(default=None, repr=False)
     epoch: int | None = None
     foreign: bool = True
     key: str = ""
@@ -109,6 +109,11 @@ def save_checkpoint(
         InputError: if there is no ``state["model"]`` of tensors, or a value is of a type that only a full pickle
             could hold.
         ResultFileError: if the file cannot be written.
+
+    Example:
+        >>> ls.save_checkpoint("net.pt", state={"model": net.state_dict(), "epoch": 3}, loss="cross_entropy")
+        >>> ls.load_checkpoint("net.pt").epoch
+        3
     """
     if not looks_like_weights(state.get("model")):
         raise InputError(
@@ -158,6 +163,12 @@ def load_checkpoint(path: str | os.PathLike[str], key: str | None = None) -> Che
     Raises:
         CheckpointError: where the file is missing, empty, cut short, not a checkpoint, holds no tensors or several weights that
             could be meant, or nothing under ``key``; where its weights could only be had by running code.
+
+    Example:
+        >>> torch.save({"state_dict": net.state_dict(), "epoch": 7}, "theirs.pt")
+        >>> checkpoint = ls.load_checkpoint("theirs.pt")
+        >>> sorted(checkpoint.state_dict), checkpoint.foreign
+        (['0.bias', '0.weight', '2.bias', '2.weight'], True)
     """
     file = Path(path)
     content = _read(file)

@@ -66,6 +66,12 @@ def load_into(module: nn.Module, checkpoint: Checkpoint) -> None:
 
     Raises:
         CheckpointError: if they do not fit; ``module`` is then as it was.
+
+    Example:
+        >>> torch.save(net.state_dict(), "net.pt")
+        >>> ls.load_into(other, ls.load_checkpoint("net.pt"))
+        >>> torch.equal(other[0].weight, net[0].weight)
+        True
     """
     weights = fitted(module, checkpoint).state_dict
     current = module.state_dict()

@@ -42,6 +42,11 @@ def save_result(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
         InputError: for a data set without the attribute ``kind``, or with a value that netCDF cannot hold.
         LockedError: if another process is writing the file.
         ResultFileError: if the file cannot be written, or is there already and is not a result.
+
+    Example:
+        >>> ls.save(ls.line(objective, x=(-1, 1, 5)), "line.h5")
+        >>> ls.load("line.h5").attrs["kind"]
+        'plane'
     """
     data = serialize(dataset)
     with _Lock(path):
@@ -63,8 +68,17 @@ def load_result(path: str | os.PathLike[str], *, unchecked: bool = False) -> xr.
         ResultFileError: where it is missing, empty, cut short, damaged, changed after it was written, not HDF5, or no result of
             landscape; where its values lie in other files, or are neither real numbers nor text; where it lacks what a result
             of its kind has.
+
+    Example:
+        >>> line = ls.line(objective, x=(-1, 1, 5))
+        >>> ls.save(line, "line.h5")
+        >>> ls.load("line.h5")["loss"].equals(line["loss"])
+        True
     """
     return as_result(path, read_contents(path, unchecked=unchecked))
+
+
+save, load = save_result, load_result  # their names at the front door
 
 
 def as_result(path: str | os.PathLike[str], contents: Contents) -> xr.Dataset:

@@ -1,6 +1,11 @@
 """The kit: is this objective what its user means, and does this file hold what its picture will claim?
 
 Names are loaded when first used, so that checking a result does not import torch.
+
+Example:
+    >>> report = ls.testing.check_objective(net, "cross_entropy", data)
+    >>> report.ok
+    True
 """
 
 from __future__ import annotations

@@ -43,6 +43,11 @@ class TrainingConfig:
 
     Raises:
         InputError: naming the field, what was expected and what arrived.
+
+    Example:
+        >>> config = ls.TrainingConfig(epochs=3, batch_size=20, optimizer="sgd", momentum=0.9)
+        >>> config.steps_per_epoch(60)
+        3
     """
 
     learning_rate: float = 1e-3

@@ -40,6 +40,11 @@ def history_dataset(
     Args:
         history: what ``fit`` returned, or the records of a run that is not over (status ``running``).
         attrs: further attributes (``model``, ``norm``, …).
+
+    Example:
+        >>> result = ls.fit(net, data, ls.TrainingConfig(epochs=2))
+        >>> ls.history_dataset(result, {"model": "mine"})["train_loss"].sizes["epoch"]
+        2
     """
     records = history.history if isinstance(history, TrainingResult) else history
     test = history.test if isinstance(history, TrainingResult) else {}

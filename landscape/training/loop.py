@@ -89,6 +89,12 @@ def fit(
     Raises:
         InputError: for an unusable argument, before any training: among them labels outside the module's classes.
         CheckpointError, MismatchError: for a ``resume`` that does not belong to this module, loss, data or recipe.
+
+    Example:
+        >>> model = ls.build_model("mlp", seed=0, inputs=2, hidden=8, classes=2)
+        >>> result = ls.fit(model, data, ls.TrainingConfig(epochs=5, learning_rate=0.1))
+        >>> result.status, result.history[-1]["train_loss"] < result.history[0]["train_loss"]
+        ('complete', True)
     """
     config = TrainingConfig() if config is None else config
     _check_arguments(module, config, observers)

@@ -36,6 +36,11 @@ class CurvatureConfig:
 
     Raises:
         InputError: naming the argument.
+
+    Example:
+        >>> config = ls.CurvatureConfig(per_layer=True, top=1, bottom=0, trace_probes=0, density_probes=0)
+        >>> ls.curvature(objective, config)["block"].values.tolist()
+        ['0', '2']
     """
 
     operator: Annotated[str, Option("hessian or gauss-newton.", _OWN)] = "hessian"

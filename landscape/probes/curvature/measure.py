@@ -81,6 +81,12 @@ def curvature(
         InputError: for a BN policy without a Hessian of its own, more eigenvalues than parameters, a loss or gradient that is not
             finite, or a module or loss without second derivatives.
         MismatchError: for a ``resume`` that another objective or configuration made.
+
+    Example:
+        >>> config = ls.CurvatureConfig(top=2, bottom=1, trace_probes=4, density_probes=0)
+        >>> found = ls.curvature(objective, config)
+        >>> found["eigenvalues"].sel(rank=[1, 2, -1]).values.round(2)
+        array([ 1.02,  0.58, -0.3 ])
     """
     config = CurvatureConfig() if config is None else config
     check_curvature(objective, config)

@@ -48,6 +48,12 @@ def plane_curvature(dataset: xr.Dataset, *, loss_max: float | None = None, strid
 
     References:
         Li et al. 2018, arXiv 1712.09913, section 6.
+
+    Example:
+        >>> plane = ls.plane(objective, x=(-1, 1, 5), y=(-1, 1, 5))
+        >>> within = ls.plane_curvature(plane)
+        >>> bool((within["curvature_largest"] >= within["curvature_smallest"]).all())
+        True
     """
     lattice = known_lattice(dataset, loss_max=loss_max, stride=stride, kinds=("plane", "trajectory"))
     gram = _gram(dataset)

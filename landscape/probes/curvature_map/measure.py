@@ -43,6 +43,11 @@ class EigenvalueSearch:
 
     Raises:
         InputError: naming the argument.
+
+    Example:
+        >>> search = ls.EigenvalueSearch(tolerance=0.05, max_products=20)
+        >>> ls.curvature_map(objective, x=(-1, 1, 3), y=(0, 1, 2), search=search)["products"].shape
+        (1, 2, 3)
     """
 
     tolerance: float = 0.01
@@ -84,6 +89,12 @@ def curvature_map(
 
     The other arguments are those of :func:`landscape.probes.plane.measure.plane`; for what is returned and raised see
     :func:`curvature_over`.
+
+    Example:
+        >>> found = ls.curvature_map(objective, x=(-1, 1, 3), y=(0, 1, 2))
+        >>> found["curvature_ratio"].sel(seed=0).values.round(2)
+        array([[-0.17, -0.28, -0.6 ],
+               [-0.22, -0.32, -0.52]])
     """
     span = plane_span(
         objective,

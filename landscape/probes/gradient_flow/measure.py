@@ -49,6 +49,12 @@ class GradientFlow:
     Raises:
         InputError: naming ``flow_every``; for a ``resume`` of another kind.
         MismatchError: for a ``resume`` that was recorded at other steps or, at the start, in another training.
+
+    Example:
+        >>> flow = ls.GradientFlow(every="epoch")
+        >>> _ = ls.fit(net, data, ls.TrainingConfig(epochs=2), observers=[flow])
+        >>> flow.dataset()["gradient_norm"].sizes["record"]
+        2
     """
 
     def __init__(self, every: str | int = "epoch", *, resume: xr.Dataset | None = None) -> None:
@@ -102,6 +108,12 @@ class GradientFlow:
 
         Args:
             attrs: further attributes, which prevail.
+
+        Example:
+            >>> flow = ls.GradientFlow(every=1)
+            >>> _ = ls.fit(net, data, ls.TrainingConfig(epochs=1, batch_size=20), observers=[flow])
+            >>> flow.dataset()["tensor"].values.tolist()
+            ['0.weight', '0.bias', '2.weight', '2.bias']
         """
         unit = loss_unit(self._loss_name)
         shape = (len(self._records), 2, len(self._tensors))

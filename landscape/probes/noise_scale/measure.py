@@ -67,6 +67,11 @@ class NoiseScaleConfig:
 
     Raises:
         InputError: naming the argument.
+
+    Example:
+        >>> config = ls.NoiseScaleConfig(small_batch=5, groups=4)
+        >>> len(config.split(60)), len(config.split(60)[0])
+        (4, 3)
     """
 
     small_batch: Annotated[int, Option("Images of the smaller batch.", OWN)] = 10
@@ -121,6 +126,11 @@ def noise_scale(
 
     Raises:
         InputError: for fewer samples than the split needs, or single samples under batch statistics.
+
+    Example:
+        >>> found = ls.noise_scale(objective, ls.NoiseScaleConfig(small_batch=5, groups=4))
+        >>> bool(found["resolved"])  # whether ‖G‖² is known to be above zero; 60 samples are too few
+        False
     """
     config = NoiseScaleConfig() if config is None else config
     if objective.batch_norm == "batch" and objective.bn_layers and config.small_batch < 2:

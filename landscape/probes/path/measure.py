@@ -28,9 +28,9 @@ from landscape.objective.signature import Signature, signature, tensors_hash
 from landscape.objective.subspace import Subspace
 from landscape.objective.values import PointValues
 from landscape.probes.health import network_health
-from landscape.probes.path.alignment import Alignment, match_weights
+from landscape.probes.path.alignment import Alignment
 from landscape.probes.path.curves import curve_weights
-from landscape.probes.path.symmetries import exchangeable_units
+from landscape.probes.path.symmetries import align
 from landscape.probes.path.training import CurveTraining, TrainedCurve, train_curve
 from landscape.probes.progress import Progress, ProgressObserver
 
@@ -88,6 +88,13 @@ def path(
         InputError: for kinds that do not exist, a policy that does not suit, checkpoints of different architectures or with the
             same parameters, and networks whose units are not known to alignment.
         MismatchError: for a ``resume`` that another objective made, or of other ends, paths, points or training.
+
+    Example:
+        >>> paths = ls.path(objective, other, kinds=["linear", "aligned"], points=11)
+        >>> paths["loss"].dims
+        ('path', 't')
+        >>> paths["barrier"].values.round(2)
+        array([0.18, 0.18])
     """
     config = CurveTraining() if config is None else config
     _check(objective, kinds, points)
@@ -106,18 +113,6 @@ def points_held(objective: Objective, to: State, earlier: xr.Dataset, alignment_
     job.lead(to, name, alignment_seed)
     job.take_over(earlier)
     return job.held()
-
-
-def align(objective: Objective, to: State, *, seed: int = 0) -> Alignment:
-    """The other network's tensors with its hidden units permuted to match the objective's; see :func:`match_weights`.
-
-    Raises:
-        InputError: where ``torch.fx`` cannot trace the module, or it has operations whose units are not known.
-    """
-    groups = exchangeable_units(objective.structure)
-    state = {**dict(to.named_parameters()), **to.state_dict()} if isinstance(to, nn.Module) else dict(to)
-    own = {**objective.structure.state_dict(), **objective.theta.views()}
-    return match_weights(own, state, groups, seed=seed)
 
 
 def check_kinds(kinds: Sequence[str], argument: str = "kinds") -> None:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape.errors import InputError, first_line
 from landscape.objective.convolutions import restore_convolutions
-from landscape.probes.path.alignment import Group, Place
+from landscape.objective.objective import Objective
+from landscape.probes.path.alignment import Alignment, Group, Place, match_weights
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 # act on each channel by itself
@@ -58,6 +59,22 @@ class _Value:
 
     units: _Units
     flat: bool = False
+
+
+def align(objective: Objective, to: nn.Module | Mapping[str, Tensor], *, seed: int = 0) -> Alignment:
+    """The other network's tensors with its hidden units permuted to match the objective's; see :func:`match_weights`.
+
+    Raises:
+        InputError: where ``torch.fx`` cannot trace the module, or it has operations whose units are not known.
+
+    Example:
+        >>> ls.align(objective, other).tensors["0.weight"].shape
+        torch.Size([8, 2])
+    """
+    groups = exchangeable_units(objective.structure)
+    state = {**dict(to.named_parameters()), **to.state_dict()} if isinstance(to, nn.Module) else dict(to)
+    own = {**objective.structure.state_dict(), **objective.theta.views()}
+    return match_weights(own, state, groups, seed=seed)
 
 
 def exchangeable_units(module: nn.Module) -> tuple[Group, ...]:

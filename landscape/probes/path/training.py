@@ -31,6 +31,12 @@ class CurveTraining:
         optimizer: ``adam``, or ``sgd`` with a momentum of 0.9.
         bends: points that are trained.
         seed: of the minibatches and of t.
+
+    Example:
+        >>> bend = ls.CurveTraining(steps=20, batch_size=20, learning_rate=0.01)
+        >>> paths = ls.path(objective, other, kinds=["linear", "bezier"], points=5, config=bend)
+        >>> paths["training_loss"].sizes["step"]
+        20
     """
 
     steps: int = 300

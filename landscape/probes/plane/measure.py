@@ -52,6 +52,13 @@ def line(
     ``along`` is one direction to follow instead, as in :func:`plane`.
 
     Returns, and raises, what :func:`surface` does, with the dimensions ``(seed, x)``.
+
+    Example:
+        >>> line = ls.line(objective, x=(-1, 1, 5), seeds=[0, 1])
+        >>> line["loss"].dims, line["loss"].shape
+        (('seed', 'x'), (2, 5))
+        >>> line["loss"].sel(seed=0).values.round(2)
+        array([0.66, 0.66, 0.7 , 0.8 , 0.95])
     """
     if to is not None and along is not None:
         raise InputError("along: give either a direction to follow or a checkpoint to lead to, not both.")
@@ -98,6 +105,13 @@ def plane(
         observer: told after every few points.
 
     Returns, and raises, what :func:`surface` does, with the dimensions ``(seed, y, x)``.
+
+    Example:
+        >>> plane = ls.plane(objective, x=(-1, 1, 5), y=(0, 1, 3))
+        >>> dict(plane["loss"].sizes)
+        {'seed': 1, 'y': 3, 'x': 5}
+        >>> float(plane["loss"].sel(seed=0, x=0, y=0)) == objective.evaluate().loss
+        True
     """
     span = plane_span(
         objective,
@@ -155,6 +169,11 @@ def surface(
             not two-dimensional.
         MismatchError: for a ``resume`` that another objective made, or of other directions or another grid; see
             :mod:`landscape.objective.signature`. Two of its points are measured again, see :mod:`landscape.objective.again`.
+
+    Example:
+        >>> span = ls.random_span(objective, seeds=[0], axes=3)
+        >>> dict(ls.surface(objective, span, [(-1, 1, 3)] * 3)["loss"].sizes)
+        {'seed': 1, 'z': 3, 'y': 3, 'x': 3}
     """
     made = signature(objective).also({"kind": "plane"}, span_numbers(span, objective.precision))
     if resume is not None:

@@ -88,6 +88,11 @@ def plane_smoothness(dataset: xr.Dataset, *, loss_max: float | None = None, stri
     Raises:
         InputError: for another kind of result, a grid that is not a plane, fewer than 3 × 3 points, or a mesh that is not
             even.
+
+    Example:
+        >>> plane = ls.plane(objective, x=(-1, 1, 7), y=(-1, 1, 7))
+        >>> ls.plane_smoothness(plane)["convex_fraction"].values.round(2)
+        array([0.32])
     """
     of = known_lattice(dataset, loss_max=loss_max, stride=stride)
     centre = _centre(dataset["x"].values[:: of.stride], dataset["y"].values[:: of.stride], of.x, of.y)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor, nn
@@ -36,12 +36,17 @@ class Span:
         normalization: ``filter``, ``layer``, ``none``, or how the file or the checkpoints were scaled.
         seeds: a number for each subspace; coordinates of the result's dimension ``seed``.
         axis_labels: what each coefficient multiplies, in words.
+
+    Example:
+        >>> span = ls.random_span(objective, seeds=[0, 1], axes=2)
+        >>> span.seeds, span.subspaces[0].basis.shape
+        ((0, 1), torch.Size([2, 42]))
     """
 
     kind: str
     normalization: str
     seeds: tuple[int, ...]
-    subspaces: tuple[Subspace, ...]
+    subspaces: tuple[Subspace, ...] = field(repr=False)  # too long to print
     axis_labels: tuple[str, ...]
 
 
@@ -50,6 +55,11 @@ def random_span(objective: Objective, seeds: Sequence[int], axes: int, normaliza
 
     Raises:
         InputError: for no seeds, or a seed given twice: a repeat that reuses a seed is not a second sample.
+
+    Example:
+        >>> span = ls.random_span(objective, seeds=[0, 1, 2], axes=1, normalization="layer")
+        >>> dict(ls.surface(objective, span, ["-1:1:3"])["loss"].sizes)
+        {'seed': 3, 'x': 3}
     """
     if not seeds:
         raise InputError("seeds: expected at least one direction seed, such as 0.")
@@ -75,6 +85,11 @@ def checkpoint_span(
 
     Raises:
         InputError: for checkpoints of another architecture, or with the same parameters as the first.
+
+    Example:
+        >>> span = ls.checkpoint_span(objective, [other], ["the other network"])
+        >>> span.axis_labels
+        ('from the first checkpoint (0) to the other network (1)',)
     """
     theta = objective.theta
     called = [names[k] if k < len(names) else f"checkpoint {k + 2}" for k in range(len(ends))]

@@ -75,6 +75,11 @@ class SharpnessConfig:
 
     Raises:
         InputError: naming the argument.
+
+    Example:
+        >>> config = ls.SharpnessConfig(measures=("sam", "gaussian"), rho=(0.05, 0.1))
+        >>> ls.sharpness(objective, config)["sharpness"].shape
+        (2, 2)
     """
 
     measures: Annotated[

@@ -55,6 +55,11 @@ def sharpness(
         InputError: for a policy that moves the statistics between checkpoints, or m larger than the number of samples.
         MismatchError: for a ``resume`` that another objective made, or of other measures, radii or effort; see
             :func:`points_held`.
+
+    Example:
+        >>> found = ls.sharpness(objective, ls.SharpnessConfig(measures=("sam",), rho=(0.01, 0.1)))
+        >>> found["sharpness"].sel(measure="sam").values.round(4)
+        array([0.0034, 0.0377])
     """
     config = SharpnessConfig() if config is None else config
     _check(objective, config)

@@ -61,6 +61,12 @@ class StabilityProbe:
 
     References:
         Cohen et al. 2021, arXiv 2103.00065, and 2022, arXiv 2207.14484.
+
+    Example:
+        >>> probe = ls.StabilityProbe(every=2)
+        >>> _ = ls.fit(net, data, ls.TrainingConfig(epochs=2, optimizer="sgd", batch_size=30), observers=[probe])
+        >>> bool((probe.dataset()["ratio"] < 1).all())  # below the edge of stability
+        True
     """
 
     def __init__(
@@ -130,6 +136,12 @@ class StabilityProbe:
 
         Args:
             attrs: further attributes, which prevail.
+
+        Example:
+            >>> probe = ls.StabilityProbe(every=1)
+            >>> _ = ls.fit(net, data, ls.TrainingConfig(epochs=1, optimizer="sgd"), observers=[probe])
+            >>> probe.dataset().attrs["rule"]
+            'SGD, momentum 0.9'
         """
         rule = {} if self._rule is None else {"rule": self._rule.name, "limit": self._rule.limit}
         adaptive = self._rule is not None and self._rule.adaptive

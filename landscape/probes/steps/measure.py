@@ -45,6 +45,10 @@ class StepProbeConfig:
 
     Raises:
         InputError: naming ``probe_every``, ``probe_eta``, ``probe_spacing`` or ``probe_along``.
+
+    Example:
+        >>> ls.StepProbeConfig(every=5, eta=(0.5, 4.0, 3), along=("gradient",)).factors()
+        array([0.5 , 2.25, 4.  ])
     """
 
     every: int = 10

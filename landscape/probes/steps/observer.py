@@ -58,6 +58,12 @@ class StepProbe:
 
     References:
         Santurkar, Tsipras, Ilyas, Mądry, "How Does Batch Normalization Help Optimization?", NeurIPS 2018, arXiv 1805.11604.
+
+    Example:
+        >>> probe = ls.StepProbe(ls.StepProbeConfig(every=2))
+        >>> _ = ls.fit(net, data, ls.TrainingConfig(epochs=2, batch_size=20), observers=[probe])
+        >>> probe.dataset()["loss_along"].dims
+        ('step', 'along', 'eta')
     """
 
     def __init__(self, config: StepProbeConfig | None = None, *, resume: xr.Dataset | None = None) -> None:
@@ -109,6 +115,12 @@ class StepProbe:
 
         Args:
             attrs: further attributes, which prevail.
+
+        Example:
+            >>> probe = ls.StepProbe(ls.StepProbeConfig(every=2))
+            >>> _ = ls.fit(net, data, ls.TrainingConfig(epochs=2, batch_size=20), observers=[probe])
+            >>> probe.dataset()["step"].values
+            array([0, 2, 4])
         """
         run = {"run": self._run} if self._run else {}
         return step_ranges(_raw_dataset(self._steps, self.config, self._loss_name, {**run, **(attrs or {})}))

@@ -30,6 +30,14 @@ def run_range(datasets: Sequence[xr.Dataset], labels: Sequence[str]) -> xr.Datas
 
     Raises:
         InputError: for fewer than two runs, a label too few or too many, another kind, or no step that all have.
+
+    Example:
+        >>> def run(rate):
+        ...     probe, model = ls.StepProbe(ls.StepProbeConfig(every=1)), ls.build_model("mlp", inputs=2, classes=2, seed=0)
+        ...     _ = ls.fit(model, data, ls.TrainingConfig(epochs=1, batch_size=20, learning_rate=rate), observers=[probe])
+        ...     return probe.dataset()
+        >>> ls.run_range([run(0.01), run(0.1)], ["0.01", "0.1"])["loss_maximum"].shape
+        (3,)
     """
     if len(datasets) < 2:
         raise InputError(f"datasets: expected at least two runs to take a range over, got {len(datasets)}.")

@@ -55,6 +55,12 @@ def topology(plane: xr.Dataset, *, loss_max: float | None = None) -> xr.Dataset:
     Raises:
         InputError: for another kind of result, a plane that is not finished, one without a known point, and where gudhi is not
             installed, saying how to install it.
+
+    Example:
+        >>> plane = ls.plane(objective, x=(-1, 1, 7), y=(-1, 1, 7))
+        >>> found = ls.topology(plane)  # needs gudhi: pip install 'landscape-lab[topology]'
+        >>> int(found["minima"].sel(seed=0)) >= 1
+        True
     """
     planes = _planes(plane, loss_max)
     found = [_Found.of(one) for one in planes]

@@ -1,0 +1,138 @@
+"""What an objective does at a point: it loads θ, with the statistics that the BN policy wants, and measures there."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from landscape.errors import InputError
+from landscape.numerics.parameters import ParameterVector, ordinary
+from landscape.objective.batch_norm import RunningStatistics, moved_statistics
+from landscape.objective.batches import PreparedBatches
+from landscape.objective.engines import Engine
+from landscape.objective.labels import check_loss_count
+from landscape.objective.runner import Runner
+from landscape.objective.spread import Spread
+from landscape.objective.stacked import POINTS, Stacked
+from landscape.objective.subspace import Subspace
+from landscape.objective.values import Evaluation
+
+
+class PointMeasurement:
+    """The part of :class:`landscape.objective.objective.Objective` that works on the point which is loaded; made by it alone."""
+
+    batch_norm: str
+    spread: Spread
+    _batches: PreparedBatches
+    _calibration: PreparedBatches | None  # whose statistics are taken at every point; None where none are
+    _checkpoint_statistics: Tensor
+    _dtype: torch.dtype
+    _engine: Engine
+    _fast: Runner  # the module as evaluations run it
+    _head: Tensor
+    _of_head: Spread
+    _runner: Runner  # the module as the user wrote it
+    _stacked: Stacked | None
+    _statistics: RunningStatistics
+    _theta: ParameterVector
+    _variances: Tensor
+
+    @property
+    def n_samples(self) -> int:
+        """How many samples the loss is over."""
+        return len(self._batches)
+
+    @property
+    def points_at_once(self) -> int:
+        """How many points :meth:`evaluate_points` measures in one pass: 1, or for very small modules more."""
+        return 1 if self._stacked is None else POINTS
+
+    def _check_subspace(self, subspace: Subspace) -> None:
+        if self.batch_norm == "interpolated" and self._statistics.layout.size and subspace.statistics is None:
+            raise InputError(
+                "batch_norm: 'interpolated' moves the running statistics with the direction, and these directions have "
+                "none, because they do not lead from one checkpoint to another. Choose frozen or reestimated."
+            )
+
+    def _at_points(
+        self, subspace: Subspace, coefficients: NDArray[np.float64], ceiling: float | None
+    ) -> list[Evaluation]:
+        if self._stacked is None:
+            return [self._evaluate_at(subspace, torch.from_numpy(row), ceiling) for row in coefficients]
+        found = []
+        for start in range(0, len(coefficients), POINTS):
+            vectors = []
+            for row in coefficients[start : start + POINTS]:
+                self._engine.load_point(subspace, torch.from_numpy(row), None)
+                vectors.append(self._engine.flat.vector.clone())
+            found += [self._judged(losses, right, ceiling) for losses, right in self._stacked.measure(vectors)]
+        return found
+
+    def _evaluate_at(self, subspace: Subspace, coefficients: Tensor, ceiling: float | None) -> Evaluation:
+        if self._calibration is not None:
+            self._load(subspace.point(coefficients))
+            return self._evaluation(ceiling)
+        statistics = None
+        if self.batch_norm == "interpolated" and subspace.statistics is not None and self._statistics.layout.size:
+            moved = coefficients.to(subspace.statistics)
+            statistics = moved_statistics(self._checkpoint_statistics, subspace.statistics, moved, self._variances)
+        self._engine.load_point(subspace, coefficients, statistics)
+        return self._evaluation(ceiling)
+
+    def _evaluation(self, ceiling: float | None = None) -> Evaluation:
+        """The values at the point that is loaded."""
+        losses, right = self._measured(ceiling)
+        spread = self.spread if len(losses) == self.n_samples else self._of_head
+        return spread.evaluation(losses, right)
+
+    def _measured(self, ceiling: float | None = None) -> tuple[Tensor, Tensor | None]:
+        """Loss and metric of every sample at the point that is loaded; with ``ceiling``, of the first part where that is enough."""
+        if self._stacked is not None:
+            return self._stacked.measure([self._engine.flat.vector])[0]
+        above = None if ceiling is None else partial(self._of_head.lies_above, ceiling=ceiling)
+        losses, metric = self._fast.measure(self._batches, above, len(self._head))
+        if above is not None and len(losses) == len(self._head):
+            return losses, metric
+        check_loss_count(losses, self.n_samples)
+        return self._batches.in_order(losses), None if metric is None else self._batches.in_order(metric)
+
+    def _judged(self, losses: Tensor, right: Tensor | None, ceiling: float | None) -> Evaluation:
+        """The values that an evaluation of this point alone would give, from those of all samples."""
+        head = self._head
+        few = self._of_head
+        if ceiling is not None and len(head) and few.lies_above(losses[head], ceiling):
+            return few.evaluation(losses[head], None if right is None else right[head])
+        return self.spread.evaluation(losses, right)
+
+    def _load(self, theta: ParameterVector | Tensor | None, statistics: Tensor | None = None) -> Tensor:
+        """Put θ into the engine's module, under ``reestimated`` recompute the statistics there, and give θ's vector."""
+        vector = self._vector(theta)
+        self._engine.load(vector, self._checkpoint_statistics if statistics is None else statistics)
+        self._reestimate()
+        return vector
+
+    def _vector(self, theta: ParameterVector | Tensor | None) -> Tensor:
+        vector = self._theta.vector if theta is None else theta.vector if isinstance(theta, ParameterVector) else theta
+        if isinstance(theta, ParameterVector) and theta.layout != self._theta.layout:
+            raise InputError(
+                "theta: its tensors have another order or memory format here. Take it from this objective's parameters_of."
+            )
+        if not isinstance(vector, Tensor) or vector.shape != self._theta.vector.shape:
+            got = tuple(vector.shape) if isinstance(vector, Tensor) else type(vector).__name__
+            raise InputError(f"theta: expected a tensor of shape {tuple(self._theta.vector.shape)}, got {got}.")
+        return ordinary(vector)
+
+    def _reestimate(self) -> None:
+        if self._calibration is None:
+            return
+        with torch.no_grad(), self._statistics.reestimation(), self._runner.own_randomness():
+            for inputs, _ in self._calibration:
+                self._runner.outputs(inputs)
+
+    def _of_these(self, derivative: Tensor) -> Tensor:
+        """A derivative of the mean share as one of the loss, which differ where a part has not the mean weight of the whole."""
+        return (derivative * self.spread.factor if self.spread.partial else derivative).to(self._dtype)
