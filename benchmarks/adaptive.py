@@ -94,7 +94,7 @@ def replay(dataset: xr.Dataset, number: int, settings: Refinement, seed: int, *,
         points=int(refined.measured.sum()),
         passes=float(passes[refined.measured].sum()),
         true_error=float(np.quantile(error, QUANTILE) / np.ptp(truth)) if np.ptp(truth) > 0 else 0.0,
-        estimated_error=refined.error,
+        estimated_error=refined.known.limit,
         own_seconds=seconds,
     )
 

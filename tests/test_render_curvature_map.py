@@ -118,12 +118,13 @@ def test_points_that_did_not_converge_are_marked_where_they_are() -> None:
 
 
 def test_a_ratio_that_is_no_number_is_crossed_and_an_adaptive_map_says_how_well_it_is_known() -> None:
-    data = curvature_map(9, tolerance=0.01, picture_error=0.034, measured_points=60)
+    said = {"picture_error": 0.0341, "picture_error_estimate": 0.012, "picture_audits": 45}
+    data = curvature_map(9, tolerance=0.01, measured_points=60, **said)
     data["curvature_ratio"][0, 4, 4] = np.nan
     figure = plot(data)
     crosses = next(line for line in panel(figure).lines if line.get_marker() == "x")
     assert list(zip(*crosses.get_data(), strict=True)) == [(0.0, 0.0)]
-    assert "60 points measured, 95 % of the picture known to 3.4 % of its range" in caption_of(figure)
+    assert "60 points measured, 95 % of the picture within 1.2 % of its range (upper limit 3.5 %), by 45" in caption_of(figure)
 
 
 def test_several_seeds_are_drawn_as_their_mean_and_spread_or_one_by_one() -> None:

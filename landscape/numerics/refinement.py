@@ -3,7 +3,12 @@
 Values are compared on the displayed scale: z = log₁₀ of the value (linear where values are not all positive), clipped above.
 Between the measured points two radial basis interpolants of different order are drawn, and where they disagree the next points are
 measured. Each new point is predicted first; a few of them are drawn at random, and the ratio of their errors to the
-disagreement there, carried over to the disagreement everywhere else, gives the error of the points that were not measured.
+disagreement there, carried over to the disagreement everywhere else, is a guess at the error of the points that were not measured.
+The guess says when to stop, and nothing else.
+
+What a picture is known to is then asked of a sample: points drawn at random among all that were not measured, each as likely as any
+other, which had no part in the interpolant. The order statistics of their errors bound a percentile of the picture's error by the
+hypergeometric distribution, whatever the values are like: cliffs, strips and holes included.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
+from scipy.stats import hypergeom
 
 from landscape.errors import InputError
 from landscape.numerics.seeds import derive_seed
@@ -30,6 +36,7 @@ CHECKS = 1  # and this many where both interpolants lie above the clip
 MARGIN = 0.5  # how far above the clip values still shape the interpolant, in displayed ranges
 QUANTILE = 0.95
 MIN_AUDITS = 24
+RISK = 0.04  # that the upper limit is too low: less than the 5 % that is said, so that chance does not show more
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Refinement:
     """How an adaptive plane is refined.
 
     Attributes:
-        tolerance: stop when 95 % of the picture is known to this fraction of the displayed range.
+        tolerance: stop when 95 % of the picture seem to be known to this fraction of the displayed range.
         value_max: values above it are displayed as equal to it; None: 10, or four times the centre's value where that is above 5.
         max_points: stop at this many measured points; None for no limit but the grid.
         max_passes: stop where one more point could exceed this many passes over all samples. A point that is seen to lie above the
@@ -96,6 +103,21 @@ class Refinement:
 
 
 @dataclass(frozen=True)
+class Known:
+    """How well a picture is known, in fractions of its displayed range, from a random sample of what was interpolated.
+
+    Attributes:
+        error: the 95th percentile of the error over the grid, as the sample has it; NaN without a sample.
+        limit: its upper limit, which holds in 95 of 100 draws of the sample; infinite where the sample is too small for one.
+        audits: how many points the sample has.
+    """
+
+    error: float
+    limit: float
+    audits: int
+
+
+@dataclass(frozen=True)
 class Refined:
     """What a refinement came to.
 
@@ -103,15 +125,14 @@ class Refined:
         values: every point of the grid, flat: measured where measured, interpolated elsewhere.
         measured: which points were measured.
         predicted: what was predicted for a point before it was measured; NaN for the others and the coarse mesh.
-        error: the estimated 95th percentile of the picture's error, as a fraction of the displayed range; NaN where it was
-            stopped before any point was checked.
+        known: how well the others are known.
         scale: ``log`` or ``linear``.
     """
 
     values: Floats
     measured: NDArray[np.bool_]
     predicted: Floats
-    error: float
+    known: Known
     scale: str
 
 
@@ -139,7 +160,7 @@ def refine(
     state.tell(state.coarse_mesh(), measure)
     while not state.is_done():
         state.tell(state.next_points(), measure)
-    return state.outcome()
+    return state.outcome(state.audited(measure))
 
 
 def interpolate(shape: tuple[int, int], values: Floats, known: NDArray[np.bool_]) -> Floats:
@@ -153,8 +174,46 @@ def interpolate(shape: tuple[int, int], values: Floats, known: NDArray[np.bool_]
 
 
 def default_budget(shape: Sequence[int], coarse: int = COARSE) -> int:
-    """Passes over all samples: a sixth of the grid's, or half as many again as the coarse mesh's where that is more."""
-    return max(math.prod(shape) // 6, 3 * math.prod(len(_every(n, coarse)) for n in shape) // 2)
+    """Passes over all samples: a sixth of the grid's, or half as many again as the coarse mesh's, and those of the sample."""
+    points = math.prod(shape)
+    refined = max(points // 6, 3 * math.prod(len(_every(n, coarse)) for n in shape) // 2)
+    return refined + audits_for(points, points - refined)
+
+
+def audits_for(points: int, open_points: int) -> int:
+    """The smallest sample of ``open_points`` of a grid's ``points`` whose largest error bounds the 95th percentile of all.
+
+    If more than 5 % of the grid were worse, all of the sample would be better in less than 5 of 100 draws.
+    """
+    worse = _allowed(points) + 1
+    if open_points < worse:
+        return 0
+    counts = np.arange(1, open_points + 1)
+    enough = hypergeom.cdf(0, open_points, worse, counts) <= RISK
+    return int(counts[enough][0])
+
+
+def known_by(errors: Floats, points: int, open_points: int) -> Known:
+    """What the ``errors`` of points drawn at random among ``open_points`` say of a grid of ``points``; the others have none.
+
+    The upper limit is the smallest order statistic that more than 5 % of the grid could exceed in less than 5 of 100 draws.
+    """
+    count, worse = len(errors), _allowed(points) + 1
+    if open_points < worse:
+        return Known(0.0, 0.0, count)
+    if not count:
+        return Known(math.nan, math.inf, 0)
+    descending = np.sort(errors)[::-1]
+    weight = open_points / count
+    error = float(descending[min(int(_allowed(points) / weight), count - 1)])
+    chances = hypergeom.cdf(np.arange(count), open_points, worse, count)
+    usable = np.flatnonzero(chances <= RISK)
+    return Known(error, float(descending[usable[-1]]) if usable.size else math.inf, count)
+
+
+def _allowed(points: int) -> int:
+    """How many points of a grid lie beyond its 95th percentile."""
+    return math.floor((1 - QUANTILE) * points + 1e-9)
 
 
 class _State:
@@ -181,7 +240,8 @@ class _State:
         self.raw = np.zeros(count)  # the finer interpolant, and clipped as it is displayed
         self.fine = np.zeros(count)
         self.disagreement = np.zeros(count)
-        self.deadline = math.inf if settings.minutes is None else time.monotonic() + 60 * settings.minutes
+        self.begun = time.monotonic()
+        self.deadline = math.inf if settings.minutes is None else self.begun + 60 * settings.minutes
         self.random: Indices = np.zeros(0, dtype=np.int64)
         self.open = np.zeros(count, dtype=bool)
 
@@ -209,10 +269,22 @@ class _State:
         self._interpolate()
 
     def is_done(self) -> bool:
-        if self.measured.all() or self._budget() <= 0 or time.monotonic() > self.deadline:
+        if self.measured.all() or self._budget() <= 0 or self._is_late():
             return True
         enough = len(self.ratios) >= MIN_AUDITS or not self.open.any()
-        return enough and self.error() <= self.settings.tolerance
+        return enough and self.supposed_error() <= self.settings.tolerance
+
+    def audited(self, measure: Callable[[Indices], Floats]) -> Known:
+        """Measure a random sample of what is interpolated, which changes nothing about the interpolant."""
+        unmeasured = np.flatnonzero(~self.measured)
+        wanted = max(0, min(audits_for(len(self.measured), len(unmeasured)), self._left()))
+        points = self.draws.choice(unmeasured, wanted, replace=False).astype(np.int64)
+        self.predicted[points] = self._unscaled(self.fine[points])
+        self.values[points] = measure(points) if wanted else np.nan
+        self.measured[points] = True
+        off = np.abs(self._displayed(self.values[points]) - self.fine[points])
+        extent = self._range()
+        return known_by(off / extent if extent else np.zeros(wanted), len(self.measured), len(unmeasured))
 
     def next_points(self) -> Indices:
         """The points of largest disagreement, apart from each other, and a few at random."""
@@ -232,8 +304,8 @@ class _State:
             score[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = -1.0
         return np.concatenate([np.array(chosen, dtype=np.int64), self.random])
 
-    def error(self) -> float:
-        """The estimated 95th percentile of the error over the grid, as a fraction of the displayed range.
+    def supposed_error(self) -> float:
+        """A guess at the 95th percentile of the error over the grid, as a fraction of the displayed range, to stop by.
 
         Each open point may err by its disagreement times any of the audited ratios, each closed one by any of the checked
         slips, each measured one not at all; the percentile is that of all these possibilities.
@@ -259,12 +331,24 @@ class _State:
         reached = np.searchsorted(weights[order].cumsum(), QUANTILE * weights.sum())
         return float(errors[order][min(reached, len(errors) - 1)] / extent)
 
-    def outcome(self) -> Refined:
+    def outcome(self, known: Known) -> Refined:
         # not clipped, so that a point above the clip is seen to lie above it
         values = np.where(self.measured, self.values, self._unscaled(self.raw))
-        return Refined(values, self.measured, self.predicted, self.error(), "log" if self.log else "linear")
+        return Refined(values, self.measured, self.predicted, known, "log" if self.log else "linear")
+
+    def _is_late(self) -> bool:
+        """Whether no more time is left than the sample will take."""
+        now, done = time.monotonic(), int(self.measured.sum())
+        wanted = audits_for(len(self.measured), len(self.measured) - done)
+        return now + wanted * (now - self.begun) / done > self.deadline
 
     def _budget(self) -> int:
+        """Points that may still be measured before the sample is drawn."""
+        limited = self.settings.max_points is not None or self.settings.max_passes is not None
+        unmeasured = int((~self.measured).sum())
+        return self._left() - (audits_for(len(self.measured), unmeasured) if limited else 0)
+
+    def _left(self) -> int:
         """Points that may still be measured, if each takes a whole pass."""
         done, settings = int(self.measured.sum()), self.settings
         left = [len(self.measured) - done]

@@ -126,7 +126,9 @@ class RefinedSettings(SampledSettings):
     max_points: Annotated[
         int | None,
         Option(
-            "Budget of an adaptive plane in points.", GRID, "a sixth of the grid in image passes, more of a small one"
+            "Budget of an adaptive plane in points.",
+            GRID,
+            "a sixth of the grid in passes, more of a small one, and an audit",
         ),
     ] = None
     minutes: Annotated[

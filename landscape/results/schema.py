@@ -34,10 +34,11 @@ def _names(text: str) -> frozenset[str]:
 _EMPTY = _names("epoch record step feature node point sample pair rank parameter alignment")
 _COUNTS = _names(
     "dead complete n_samples threads bn_layers evaluation_batch_size measured_points max_products preconditioned best_epoch "
-    "diverged_epoch updates curve_bends stride restarts ascent_steps"
+    "diverged_epoch updates curve_bends stride restarts ascent_steps picture_audits"
 )
 _NUMBERS = _names(
-    "tolerance loss_max picture_error image_passes precision_deviation_max precision_deviation_rms checkpoint_gradient "
+    "tolerance loss_max picture_error picture_error_estimate image_passes "
+    "precision_deviation_max precision_deviation_rms checkpoint_gradient "
     "eigenvalue_tolerance limit confidence"
 )
 _TEXTS = _names(

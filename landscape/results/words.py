@@ -57,3 +57,34 @@ def dead(dataset: xr.Dataset) -> list[str]:
     if not dataset.attrs.get("dead"):
         return []
     return [f"Dead network: {dataset.attrs['dead_reason']}. Its flat surface says nothing about smoothness."]
+
+
+def picture_known(attributes: Mapping[Any, Any]) -> str:
+    """How well an adaptive plane knows what it did not measure; nothing of any other.
+
+    The limit is of the 95th percentile of the error, and holds in at least 95 of 100 draws of the sample.
+    """
+    if "picture_error" not in attributes:
+        return ""
+    limit = float(attributes["picture_error"])
+    if "picture_audits" not in attributes:  # of a version that guessed
+        return (
+            f"95 % of the picture within about {_percent(limit)} of its range, a guess" if limit == limit else _UNKNOWN
+        )
+    audits, found = int(attributes["picture_audits"]), float(attributes.get("picture_error_estimate", np.nan))
+    if np.isfinite(limit):
+        known = f"95 % of the picture within {_percent(found)} of its range (upper limit {_percent(limit)})"
+        return f"{known}, by {audits} points drawn at random" if audits else known
+    if not audits:
+        return _UNKNOWN
+    return f"{_UNKNOWN}: {audits} points drawn at random are too few"
+
+
+_UNKNOWN = "how well the rest is known was not measured"
+
+
+def _percent(fraction: float) -> str:
+    """Rounded up to two digits, and never below what a picture can show."""
+    percent = max(100 * fraction, 0.01)
+    step = 10.0 ** (np.floor(np.log10(percent)) - 1)
+    return f"{np.ceil(percent / step - 1e-9) * step:.2g} %"

@@ -14,6 +14,7 @@ from landscape.errors import LandscapeError
 from landscape.results.digest import has_digest
 from landscape.results.hdf5 import SIGNATURE
 from landscape.results.results import load_result
+from landscape.results.words import picture_known
 from landscape.testing.report import Finding, Report
 
 UNSURE = 0.1  # a standard error this large, of the range of the values, hides their shape
@@ -248,9 +249,9 @@ def _adaptive(dataset: xr.Dataset) -> Iterator[Finding]:
         return
     error, asked = float(dataset.attrs["picture_error"]), float(dataset.attrs["tolerance"])
     numbers = {"picture_error": error, "tolerance": asked}
-    known = f"95 % of the picture is known to {100 * error:.2g} % of its range"
+    known = picture_known(dataset.attrs)
     if not math.isfinite(error):
-        sentence = "stopped before the error of what is interpolated was known: give it more --max-points, or --full."
+        sentence = f"{known}: give it more --max-points, or --full."
         yield Finding("interpolated", None, sentence, numbers)
     elif error > asked:
         sentence = f"{known}, not to {100 * asked:g} %: give it more --max-points, or --full."

@@ -25,7 +25,7 @@ from landscape.objective.signature import signature
 from landscape.probes.curvature_map.values import RATIO_LIMIT, CurvatureValues, of_ends
 from landscape.probes.plane.held import held_points
 from landscape.probes.plane.measure import AxisLike, grid_of, measured_surface, plane_span
-from landscape.probes.plane.points import GridPoints
+from landscape.probes.plane.points import GridPoints, known_attributes
 from landscape.probes.plane.spans import Span, span_numbers
 from landscape.probes.progress import Progress, ProgressObserver
 
@@ -199,11 +199,11 @@ def curvature_over(
 
 def _refined(points: GridPoints, values: CurvatureValues, refinement: Refinement) -> dict[str, Any]:
     """Measure where the picture needs it, and say in attributes how well the rest is known."""
-    errors = []
+    known = []
     for number, refined in points.refine(refinement, scale="linear", coarse=COARSE):
         values.settle(number, refined)
-        errors.append(refined.error)
-    return {"picture_error": float(np.max(errors)), "measured_points": values.measured}
+        known.append(refined.known)
+    return {**known_attributes(known), "measured_points": values.measured}
 
 
 def _effort(search: EigenvalueSearch, refinement: Refinement | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from landscape.results.words import axis_words, completeness, dead, over_seeds, unit_of
+from landscape.results.words import axis_words, completeness, dead, over_seeds, picture_known, unit_of
 
 
 def curvature_map_lines(dataset: xr.Dataset) -> list[str]:
@@ -17,8 +17,8 @@ def curvature_map_lines(dataset: xr.Dataset) -> list[str]:
     lines = []
     if "picture_error" in made:
         lines.append(
-            f"{made['measured_points']} of {measured.size} points measured, the rest interpolated: 95 % of the picture is known to "
-            f"{100 * made['picture_error']:.2g} % of its range. --full measures every point."
+            f"{made['measured_points']} of {measured.size} points measured, the rest interpolated: {picture_known(made)}. "
+            "--full measures every point."
         )
     lines.append(
         f"at the checkpoint λ_max {_value(dataset, 'largest')}, λ_min {_value(dataset, 'smallest')} (± residual)"

@@ -8,7 +8,7 @@ PLANE = Probe(
     "plane",
     f"{_HERE}.schema:SCHEMA",
     question="What does the loss look like around the checkpoint, or between three?",
-    cost="an evaluation a point; adaptive, about a sixth of them",
+    cost="an evaluation a point; adaptive, about a sixth of them and some fifty to audit it",
     leads=True,
     settings=f"{_HERE}.settings:PlaneSettings",
     prepare=f"{_HERE}.probe:prepare_plane",

@@ -10,6 +10,7 @@ import numpy as np
 from landscape.pictures.caption import data_words, joined, once, policy_words
 from landscape.pictures.style import number
 from landscape.probes.plane.reading import QUANTITIES, Field, PlaneData
+from landscape.results.words import picture_known
 
 
 def plane_caption(
@@ -40,9 +41,7 @@ def _adaptive(attrs: dict[str, Any]) -> str:
     """How much of an adaptive plane was measured, and how well the rest is known."""
     if "picture_error" not in attrs:
         return ""
-    error = 100 * float(attrs["picture_error"])
-    known = f"to {error:.2g} %" if error >= 0.1 else "to better than 0.1 %"
-    return f"{int(attrs['measured_points'])} points measured, 95 % of the picture known {known} of its range"
+    return f"{int(attrs['measured_points'])} points measured, {picture_known(attrs)}"
 
 
 def _where(plane: PlaneData) -> str:

@@ -27,7 +27,7 @@ from landscape.probes.health import network_health
 from landscape.probes.plane.dataset import INTERPOLATED, Surface, surface_dataset
 from landscape.probes.plane.deviation import checked
 from landscape.probes.plane.held import held_points
-from landscape.probes.plane.points import GridPoints
+from landscape.probes.plane.points import GridPoints, known_attributes
 from landscape.probes.plane.spans import Span, along_span, automatic_range, checkpoint_span, random_span, span_numbers
 from landscape.probes.progress import Progress, ProgressObserver
 
@@ -160,8 +160,9 @@ def surface(
         (where there is one), ``status`` (0 missing, 1 measured, 2 interpolated, 3 above the clip by part of the samples); the
         checkpoint's own loss; norms of the directions and the cosine between the first two; and its provenance as
         attributes. A loss that is NaN or infinite is a result and stays. With ``refinement``, see
-        :mod:`landscape.numerics.refinement`, also ``predicted_loss`` and the attributes ``picture_error`` (estimated 95th
-        percentile of the error on the displayed scale, a fraction of its range), ``measured_points``, ``image_passes``. In bf16,
+        :mod:`landscape.numerics.refinement`, also ``predicted_loss`` and the attributes ``picture_error_estimate`` (95th
+        percentile of the error on the displayed scale, a fraction of its range, by ``picture_audits`` points drawn at random),
+        ``picture_error`` (its upper limit; of several planes the largest), ``measured_points``, ``image_passes``. In bf16,
         or compiled, also how far that is from fp32 at a few points, see :func:`landscape.probes.plane.deviation.checked`.
 
     Raises:
@@ -248,15 +249,15 @@ class _Job:
 
         What an earlier, unfinished run has measured answers the same questions again, so nothing is measured twice.
         """
-        errors = []
+        known = []
         for number, refined in self._points(refinement.value_max).refine(refinement):
             self._settle(number, refined)
-            errors.append(refined.error)
+            known.append(refined.known)
         if self.observer is not None:
             done = int(self.values.known().sum())
             self.observer(Progress(done, done, self.dataset))
         return {
-            "picture_error": float(np.max(errors)),  # NaN where that of any is not known
+            **known_attributes(known),
             "measured_points": int(self.values.known().sum()),
             "image_passes": float(self.values.passes(self.objective.n_samples).sum()),
         }

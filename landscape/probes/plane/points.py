@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from landscape.errors import InputError
 from landscape.numerics.grids import Grid
-from landscape.numerics.refinement import COARSE, Refined, Refinement, refine
+from landscape.numerics.refinement import COARSE, Known, Refined, Refinement, refine
 
 Indices = NDArray[np.int64]
 
@@ -86,3 +86,12 @@ def _share(refinement: Refinement, start: float, planes: int) -> Refinement:
         return refinement
     left = refinement.minutes - (time.monotonic() - start) / 60
     return replace(refinement, minutes=max(left / planes, 1e-9))
+
+
+def known_attributes(known: Sequence[Known]) -> dict[str, float | int]:
+    """How well planes are known, as attributes of their result: of several what the least certain one is."""
+    return {
+        "picture_error": float(np.max([one.limit for one in known])),
+        "picture_error_estimate": float(np.max([one.error for one in known])),
+        "picture_audits": int(np.min([one.audits for one in known])),
+    }

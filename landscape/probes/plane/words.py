@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from landscape.results.words import axis_words, completeness, dead, over_seeds, unit_of, with_error
+from landscape.results.words import axis_words, completeness, dead, over_seeds, picture_known, unit_of, with_error
 
 
 def plane_words(dataset: xr.Dataset) -> list[str]:
@@ -34,9 +34,7 @@ def _refined(dataset: xr.Dataset) -> list[str]:
         return []
     made = dataset.attrs
     passes = f"{made['image_passes']:.0f} passes over the samples; " if "image_passes" in made else ""
-    known = f"95 % of the picture is known to {100 * made['picture_error']:.2g} % of its range"
-    if not np.isfinite(made["picture_error"]):
-        known = "stopped before its error was known"
+    known = picture_known(made)
     return [f"adaptive, for losses up to {made['loss_max']:g}: {passes}{known} (asked: {100 * made['tolerance']:g} %)"]
 
 
@@ -88,8 +86,7 @@ def _plane_lines(dataset: xr.Dataset) -> list[str]:
     if "picture_error" in made:
         lines.append(
             f"{made['measured_points']} of {dataset['status'].size} points measured ({made['image_passes']:.0f} passes over "
-            f"the images), the rest interpolated: 95 % of the picture is known to {100 * made['picture_error']:.2g} % of its "
-            "range. --full measures every point."
+            f"the images), the rest interpolated: {picture_known(made)}. --full measures every point."
         )
     loss, error = float(dataset["checkpoint_loss"]), float(dataset["checkpoint_loss_standard_error"])
     lines.append(
