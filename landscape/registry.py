@@ -144,6 +144,11 @@ def asked() -> dict[str, Probe]:
     return {name: probe for name, probe in probes().items() if probe.settings}
 
 
+def picture_kinds() -> tuple[str, ...]:
+    """Every kind of picture, ``auto`` first."""
+    return ("auto", *(name for probe in probes().values() for drawn in probe.drawn for name in drawn.pictures))
+
+
 def of_file(kind: object) -> Probe | None:
     """Whose files are of a kind; None for one that nobody knows."""
     return next((probe for probe in probes().values() if probe.of_file == kind), None)

@@ -13,9 +13,9 @@ from pydantic import Field, field_validator, model_validator
 
 from landscape.checking import Settings, checked, known_keys
 from landscape.errors import InputError, unknown_choice
-from landscape.probes.drawn import picture_kinds
 from landscape.probes.path.settings import PathSettings
 from landscape.probes.settings import ProbeSettings, kinds, probe_settings
+from landscape.registry import picture_kinds
 from landscape.results.names import check_distinct, check_file_name, part_names
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.sweep import distinct, expand, sweep_settings
