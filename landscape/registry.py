@@ -34,6 +34,7 @@ ROOMS = (
     "landscape.probes.topology:TOPOLOGY",
     "landscape.probes.sharpness:SHARPNESS",
     "landscape.probes.noise_scale:NOISE_SCALE",
+    "landscape.probes.weight_noise:WEIGHT_NOISE",
     "landscape.probes.path:PATH",
     "landscape.probes.curvature:CURVATURE",
     "landscape.probes.curvature_map:CURVATURE_MAP",
