@@ -75,15 +75,15 @@ def test_a_probe_of_another_package_is_asked_stored_described_and_drawn(site: Pa
     )
     assert finished.returncode == 0, finished.stderr
     for said in (
-        "How much does the loss rise without one of the tensors?",
+        "How much of the loss hangs on each tensor?",
         "What is left of a tensor, as a part of it.",
-        "the loss rises most without",
+        "the loss hangs most on",
         "nothing was measured",
         "a.h5: ",
     ):
         assert said in finished.stdout, said
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-    assert "Rise of the loss without each tensor" in (tmp_path / "a.html").read_text("utf-8")
+    assert "Rise of the loss where 0.5 of a tensor is left" in (tmp_path / "a.html").read_text("utf-8")
     found = load_result(tmp_path / "a.h5")
     assert found.attrs["kind"] == "ablation" and found.attrs["complete"] == 1
     assert "ablation" in describe(tmp_path / "a.h5")  # where the package is not installed too

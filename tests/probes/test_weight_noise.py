@@ -185,7 +185,8 @@ def test_the_picture_shows_the_rise_of_every_checkpoint_by_ascending_size() -> N
     line = relative.get_lines()[0]
     assert list(line.get_xdata()) == [0.1, 0.2]
     np.testing.assert_array_equal(line.get_ydata(), one["rise"].sel(noise="relative").values[::-1])
-    assert [text.get_text() for text in absolute.get_legend().get_texts()] == ["one", "two"]
+    named = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in (relative, absolute)]
+    assert named == [["one"], ["two"]]
     assert len(plot(one, quantity="absolute").axes) == 1
     with pytest.raises(InputError, match="quantity: unknown value 'both'"):
         plot(one, quantity="both")

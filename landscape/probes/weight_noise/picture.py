@@ -129,11 +129,15 @@ def weight_noise_figure(datasets: Sequence[xr.Dataset], options: Options) -> Pap
     """A panel for each noise; see :func:`landscape.probes.plot.plot`."""
     panels = read_noise(datasets, options)
     figure = layout.new_figure(width_of(options.width, COLUMN if len(panels) == 1 else PAGE))
-    cells = [_cell(figure.add_subplot(), panel, options, names=len(datasets) > 1) for panel in panels]
+    cells, known = [], set() if len(datasets) > 1 else {0}
+    for panel in panels:
+        cells.append(_cell(figure.add_subplot(), panel, options, known))
+        known |= {curve.group for curve in panel.curves}
     return layout.finish(figure, [cells], noise_caption(datasets, options), options.note)
 
 
-def _cell(axes: Axes, panel: NoisePanel, options: Options, *, names: bool) -> layout.Cell:
+def _cell(axes: Axes, panel: NoisePanel, options: Options, known: set[int]) -> layout.Cell:
+    """``known`` are the checkpoints whose names another legend has, or nobody needs."""
     low = set_value_axis(axes, panel.scale(options.scale))
     for curve in panel.curves:
         _draw(axes, curve, low)
@@ -145,10 +149,10 @@ def _cell(axes: Axes, panel: NoisePanel, options: Options, *, names: bool) -> la
     axes.spines[["top", "right"]].set_visible(False)
     entries: list[markers.Entry] = []
     for curve in panel.curves:
-        if names:
+        if curve.group not in known:
             entries.append((Line2D([], [], **_look(curve)), curve.label))
         for words in nonfinite_words(curve):
-            of = f" [{curve.label}]" if names else ""
+            of = f" [{curve.label}]" if len(panel.curves) > 1 else ""
             entries.append((markers.handle({**markers.NONFINITE, "color": curve.colour}, 4), f"{words}{of}"))
 
     def dress(width: float) -> None:
