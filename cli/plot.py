@@ -7,20 +7,29 @@ from pathlib import Path
 import click
 
 
+class _Kinds(click.Option):
+    """Its help names every kind of picture, those of other packages too."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from landscape.registry import picture_kinds
+
+        *kinds, last = picture_kinds()
+        self.help = (
+            f"{', '.join(kinds)} or {last}. Of a run's folder, flow, steps and stability draw what was watched; "
+            "run-range joins the steps of several runs; topology takes planes too."
+        )
+        return super().get_help_record(ctx)
+
+
 @click.command("plot")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--kind",
-    default="auto",
-    help="auto, line, contour, surface, trajectory, curvature-map, curves, flow, steps, run-range, sharpness, path, "
-    "topology, spectrum, stability or comparison. Of a run's folder, flow, steps and stability draw what was watched; "
-    "run-range joins the steps of several runs; topology takes planes too.",
-)
+@click.option("--kind", cls=_Kinds, default="auto")
 @click.option(
     "--quantity",
     help="Planes, paths and curves: loss or accuracy; curves: loss_alone too. flow: mean_abs_gradient or gradient_norm. "
     "steps: all, loss, predictiveness, beta, lipschitz or normalized. topology: all, tree or barcode. "
-    "sharpness and comparison: one measure. spectrum: density, eigenvalues, trace or frobenius_norm.  [default: the first]",
+    "spectrum: density, eigenvalues, trace or frobenius_norm. Of what has several measures, such as sharpness or comparison: "
+    "one of them.  [default: the first]",
 )
 @click.option("--scale", default="auto", help="auto, linear or log.")
 @click.option("--loss-max", type=float, help="Clip the loss above this value, and say so.")

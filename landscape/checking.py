@@ -30,6 +30,7 @@ class Option:
         default: in words, where the default is no value.
         flag: of a choice between two, both of its flags.
         study: whether it is a key of studies alone.
+        no_effect: why it decides no value of a result; empty for what does, and so identifies it.
     """
 
     help: str
@@ -37,6 +38,7 @@ class Option:
     default: str = ""
     flag: str = ""
     study: bool = False
+    no_effect: str = ""
 
 
 def option_of(field: FieldInfo) -> Option | None:

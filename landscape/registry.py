@@ -34,6 +34,7 @@ ROOMS = (
     "landscape.probes.topology:TOPOLOGY",
     "landscape.probes.sharpness:SHARPNESS",
     "landscape.probes.noise_scale:NOISE_SCALE",
+    "landscape.probes.weight_noise:WEIGHT_NOISE",
     "landscape.probes.path:PATH",
     "landscape.probes.curvature:CURVATURE",
     "landscape.probes.curvature_map:CURVATURE_MAP",
@@ -142,6 +143,11 @@ def probes() -> dict[str, Probe]:
 def asked() -> dict[str, Probe]:
     """Those that can be asked of a checkpoint."""
     return {name: probe for name, probe in probes().items() if probe.settings}
+
+
+def picture_kinds() -> tuple[str, ...]:
+    """Every kind of picture, ``auto`` first."""
+    return ("auto", *(name for probe in probes().values() for drawn in probe.drawn for name in drawn.pictures))
 
 
 def of_file(kind: object) -> Probe | None:

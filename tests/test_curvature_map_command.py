@@ -46,7 +46,7 @@ MAP = [
 ]
 
 
-def test_a_map_is_measured_once_and_drawn(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_map_is_measured_and_told_of(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, *TRAIN).status == 0
     finished = run(capsys, *MAP, "--out", "map.h5")
     assert finished.status == 0, finished.err
@@ -58,19 +58,10 @@ def test_a_map_is_measured_once_and_drawn(here: Path, capsys: pytest.CaptureFixt
         assert made.attrs["n_samples"] == 20
         assert (made["status"] == 1).all()
         before = made.load()
-    again = run(capsys, *MAP, "--out", "map.h5")
-    assert "over the plane" in again.out
     told = run(capsys, "info", "map.h5").out
     assert "curvature map, complete" in told
     assert "20 of 20 points measured" in told
     assert f"λ_max {float(before['checkpoint_eigenvalue_largest']):.5g}" in told
-    with xr.open_dataset("map.h5") as made:
-        xr.testing.assert_identical(before, made.load())
-    drawn = run(
-        capsys, "plot", "map.h5", "--out", "map.png", "--out", "map.svg", "--out", "map.pdf", "--out", "map.html"
-    )
-    assert drawn.status == 0, drawn.err
-    assert all(Path(name).stat().st_size > 5000 for name in drawn.out.split())
 
 
 def test_a_stopped_map_keeps_its_points_and_ends_with_the_same_values(

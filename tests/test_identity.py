@@ -1,4 +1,4 @@
-"""What identifies a result: every setting that decides a value, and everything of an objective that does, and nothing else."""
+"""What identifies a result: everything of an objective and of a run that decides a value, and nothing else."""
 
 from __future__ import annotations
 
@@ -15,107 +15,12 @@ from torch import Tensor, nn
 from landscape.objective.objective import Objective
 from landscape.objective.signature import Numbers, Signature, signature
 from landscape.places import Places
-from landscape.probes.settings import WITHOUT_EFFECT, ProbeSettings, kinds
+from landscape.probes.settings import ProbeSettings, kinds
 from landscape.probes.subjects import Subject
 from landscape.registry import asked, found
 from landscape.results import fingerprint
 from landscape.studies.run_settings import RunSettings, run_settings
 from landscape.studies.runs import train_run
-
-# Another valid value of every field; one that is not here fails the test that asks for it.
-OTHER: dict[str, Any] = {
-    "name": "mine",
-    "runs": ("some",),
-    "checkpoint": "best",
-    "to": "some",
-    "batch_norm": "batch",
-    "split": "test",
-    "images": 41,
-    "image_seed": 1,
-    "precision": "fp64",
-    "batch_size": 7,
-    "engine": "plain",
-    "compile": True,
-    "x": "-2:2:7",
-    "y": "-2:2:7",
-    "adaptive": True,
-    "tolerance": 0.02,
-    "loss_max": 7.0,
-    "max_points": 50,
-    "minutes": 1.0,
-    "seeds": (3,),
-    "normalization": "layer",
-    "along": {"line": ("gradient",), "plane": ("gradient", "random"), "curvature_map": ("gradient", "random")},
-    "orthogonalize": True,
-    "eigenvalue_tolerance": 0.05,
-    "max_products": 60,
-    "steps": 3,
-    "probe_every": 2,
-    "probe_eta": "0.5:2:3",
-    "probe_spacing": "log",
-    "centred": True,
-    "measures": ("keskar",),
-    "rho": (0.3,),
-    "ascent_steps": 3,
-    "restarts": 1,
-    "ascent_tolerance": 0.1,
-    "draws": 3,
-    "m": 10,
-    "draw_seed": 1,
-    "small_batch": 5,
-    "groups": 5,
-    "split_seed": 1,
-    "operator": "gauss-newton",
-    "per_layer": True,
-    "parameters": ("*weight",),
-    "top": 3,
-    "bottom": 1,
-    "curvature_tolerance": 0.05,
-    "criterion": "value",
-    "trace_probes": 7,
-    "trace_method": "hutchinson",
-    "density_probes": 2,
-    "density_steps": 7,
-    "paths": ("linear", "bezier"),
-    "points": 7,
-    "bends": 2,
-    "curve_steps": 7,
-    "curve_batch_size": 7,
-    "curve_learning_rate": 0.1,
-    "curve_optimizer": "sgd",
-    "curve_seed": 1,
-    "curve_images": 30,
-    "alignment_seed": 1,
-}
-LINE_ALONE, MAP_ALONE = ("adaptive", "max_points", "minutes", "orthogonalize"), ("loss_max",)
-
-
-def fields() -> list[tuple[str, str]]:
-    return [(kind, field) for kind, settings in kinds().items() for field in settings.model_fields if field != "kind"]
-
-
-@pytest.mark.parametrize("kind", kinds())
-def test_changing_any_setting_of_a_probe_changes_its_identity_unless_it_is_listed_as_without_effect(kind: str) -> None:
-    start = {"kind": kind}
-    settings = kinds()[kind](**start)
-    known = fingerprint(settings.identity())
-    for field in kinds()[kind].model_fields:
-        if (
-            field == "kind"
-            or (kind == "line" and field in LINE_ALONE)
-            or (kind == "curvature_map" and field in MAP_ALONE)
-        ):
-            continue
-        value = OTHER[field][kind] if field == "along" else OTHER[field]
-        same = fingerprint(kinds()[kind](**start, **{field: value}).identity()) == known
-        assert same == (field in WITHOUT_EFFECT), f"{field} of {kind}"
-
-
-def test_settings_without_effect_exist_and_are_given_a_reason() -> None:
-    known = {field for _, field in fields()}
-    assert known >= WITHOUT_EFFECT.keys()
-    assert all(WITHOUT_EFFECT.values())
-    assert known == set(OTHER)
 
 
 def test_the_batch_size_identifies_what_is_normalised_by_batches() -> None:

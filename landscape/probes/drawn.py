@@ -12,14 +12,9 @@ from landscape.pictures.arrays import grid_dims
 from landscape.pictures.options import Options, loss_clip
 from landscape.pictures.style import PaperFigure
 from landscape.pictures.texts import with_printable_texts
-from landscape.registry import Drawn, found, of_file, probes
+from landscape.registry import Drawn, found, of_file, picture_kinds, probes
 
 Picture = Callable[[Sequence[xr.Dataset], Options], PaperFigure]
-
-
-def picture_kinds() -> tuple[str, ...]:
-    """Every kind of picture, ``auto`` first."""
-    return ("auto", *(name for probe in probes().values() for drawn in probe.drawn for name in drawn.pictures))
 
 
 def drawn_as(dataset: xr.Dataset) -> Drawn:

@@ -33,21 +33,19 @@ def plot(
     points not measured are rings, and the legend counts both.
 
     Args:
-        datasets: of kind ``plane`` (over x, or over y and x), ``trajectory``, ``history``, ``gradient_flow``, ``steps``,
-            ``run_range``, ``sharpness``, ``path``, ``topology``, ``stability``, ``curvature``, ``curvature_map`` or
-            ``comparison``; all of one kind. Histories that differ in nothing but their seed are one curve, their mean, in the
-            range over the seeds; those that differ in the learning rate or the batch size alone are coloured in its order.
-        kind: ``line`` for a 1-D plane; ``contour`` or ``surface`` for a 2-D plane; ``curves``, ``flow``, ``steps``,
-            ``run-range``, ``trajectory``, ``sharpness``, ``path``, ``topology``, ``stability``, ``spectrum`` (of a
-            curvature), ``curvature-map`` and ``comparison`` for the others; ``auto``: by the data, a contour for a 2-D plane.
+        datasets: all of one kind, a plane being over x, or over y and x. Histories that differ in nothing but their seed are
+            one curve, their mean, in the range over the seeds; those that differ in the learning rate or the batch size alone
+            are coloured in its order.
+        kind: ``line`` for a 1-D plane; ``contour`` or ``surface`` for a 2-D plane; the others have one picture, which
+            ``landscape plot --help`` names. ``auto``: by the data, a contour for a 2-D plane.
         quantity: of a plane ``loss``, ``accuracy`` or ``loss_standard_error``. Of a history ``loss`` (with the accuracy
             beside it), ``loss_alone``, ``accuracy``, ``learning_rate`` or ``all``. Of a gradient flow ``mean_abs_gradient`` or
             ``gradient_norm``. Of steps ``all`` (loss, predictiveness and β), ``loss``, ``predictiveness``, ``beta``,
             ``lipschitz``, or ``normalized``: those that do not change where weights are rescaled before BatchNorm. Of a range
-            over runs ``all``, ``loss`` or ``gradient_norm``. Of sharpness and comparisons ``all``, or one measure. Of stability
-            ``all``, ``ratio``, ``sharpness`` or ``loss``. Of paths ``all``, ``loss`` or ``accuracy``. Of a
-            topology ``all``, ``tree`` or ``barcode``. Of a curvature ``all``, ``density`` or ``eigenvalues``; by layer
-            also ``trace`` and ``frobenius_norm``. None: the first named.
+            over runs ``all``, ``loss`` or ``gradient_norm``. Of stability ``all``, ``ratio``, ``sharpness`` or ``loss``. Of
+            paths ``all``, ``loss`` or ``accuracy``. Of a topology ``all``, ``tree`` or ``barcode``. Of a curvature ``all``,
+            ``density`` or ``eigenvalues``; by layer also ``trace`` and ``frobenius_norm``. Of what has several measures, such as
+            sharpness or a comparison, ``all`` or one of them. None: the first named.
         scale: ``linear``, ``log``, or ``auto``: log where positive values span more than 1.5 decades; a gradient flow is
             then always log, and a comparison says it for each measure.
         loss_max: larger losses are drawn clipped to it, and the picture says so.

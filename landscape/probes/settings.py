@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get
 
 from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
 
-from landscape.checking import Option, Settings, checked, known_keys
+from landscape.checking import Option, Settings, checked, known_keys, option_of
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.grids import Axis
 from landscape.numerics.refinement import Refinement, default_budget
@@ -19,17 +19,6 @@ from landscape.objective.batch_norm import POLICIES
 from landscape.objective.engines import ENGINES
 from landscape.objective.runner import PRECISIONS
 from landscape.registry import asked, found
-
-# Fields of all kinds that decide no value of a result, and why. Every other field identifies it.
-WITHOUT_EFFECT = {
-    "name": "what the result is called",
-    "runs": "which runs it is of: a result is told by its checkpoint's hash",
-    "checkpoint": "which checkpoint of a run, likewise",
-    "to": "which runs a path leads to, likewise",
-    "engine": "an engine is used where its values are the module's, to rounding",
-    "batch_size": "values are the same to rounding, but under the policy batch, where it identifies the result",
-}
-
 
 # Headings that options stand under.
 SAMPLES, RUNNING, GRID, DIRECTIONS = "Samples", "Running", "Grid", "Directions"
@@ -39,23 +28,41 @@ class ProbeSettings(Settings):
     """What every kind of probe has: a name in its study, of which groups of runs (none: of all), and of which checkpoint."""
 
     kind: str
-    name: Annotated[str | None, Option("What it is called.", study=True)] = None
-    runs: Annotated[tuple[str, ...], Option("Of which groups of runs.", default="all", study=True)] = ()
-    checkpoint: Annotated[Literal["last", "best"], Option("Which checkpoint of a run.", study=True)] = "last"
+    name: Annotated[
+        str | None, Option("What it is called.", study=True, no_effect="it is what the result is called")
+    ] = None
+    runs: Annotated[
+        tuple[str, ...],
+        Option(
+            "Of which groups of runs.", default="all", study=True, no_effect="a result is told by its checkpoint's hash"
+        ),
+    ] = ()
+    checkpoint: Annotated[
+        Literal["last", "best"],
+        Option("Which checkpoint of a run.", study=True, no_effect="a result is told by its checkpoint's hash"),
+    ] = "last"
 
     @field_validator("*", mode="before")
     @classmethod
     def _several(cls, value: Any, info: ValidationInfo) -> Any:
         """Several values as text with commas, and one value for several."""
-        if get_origin(_without_none(cls.model_fields[str(info.field_name)].annotation)) is not tuple:
+        if not _is_several(cls.model_fields[str(info.field_name)].annotation):
             return value
         if isinstance(value, str):
             return [part.strip() for part in value.split(",")]
         return [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
 
+    @classmethod
+    def lists(cls) -> set[str]:
+        """The settings that take a list as one value; in a study a list of any other stands for several probes."""
+        return {name for name, field in cls.model_fields.items() if _is_several(field.annotation)}
+
     def identity(self) -> dict[str, Any]:
-        """What of the settings decides values: every field but those :data:`WITHOUT_EFFECT`."""
-        return {name: value for name, value in self.model_dump().items() if name not in WITHOUT_EFFECT}
+        """What of the settings decides values: every field but those that say why they have no effect."""
+        without = {
+            name for name, field in type(self).model_fields.items() if (said := option_of(field)) and said.no_effect
+        }
+        return self.model_dump(exclude=without)
 
 
 class SampledSettings(ProbeSettings):
@@ -76,13 +83,20 @@ class SampledSettings(ProbeSettings):
     ] = ()
     precision: Annotated[str, Option("fp32 (on a GPU too: never TF32), fp64 or bf16.", RUNNING)] = "fp32"
     batch_size: Annotated[
-        int | None, Option("Images a forward pass; part of the result for --batch-norm batch.", RUNNING, "what fits")
+        int | None,
+        Option(
+            "Images a forward pass; part of the result for --batch-norm batch.",
+            RUNNING,
+            "what fits",
+            no_effect="values are the same to rounding, but under the policy batch, where it identifies the result",
+        ),
     ] = Field(default=None, ge=1)
     engine: Annotated[
         str,
         Option(
             "auto folds BatchNorm away and filters 3x3 convolutions where values stay the same; plain does not.",
             RUNNING,
+            no_effect="an engine is used where its values are the module's, to rounding",
         ),
     ] = "auto"
     compile: Annotated[bool, Option("Run through torch.compile; starts slower.", RUNNING)] = False
@@ -146,6 +160,10 @@ class RefinedSettings(SampledSettings):
                 Axis.parse(text)
         return text
 
+    @classmethod
+    def lists(cls) -> set[str]:
+        return super().lists() | {"x", "y"}
+
     @model_validator(mode="after")
     def _refinable(self) -> Self:
         if self.kind == "line":
@@ -198,12 +216,20 @@ class Configured(SampledSettings):
         return self
 
     def config(self) -> Any:
-        """What the library function takes."""
+        """What the library function takes.
+
+        Raises:
+            InputError: by the name that the setting has here.
+        """
         own = {
             name: getattr(self, self.config_names.get(name, name))
             for name in (field.name for field in dataclasses.fields(self.config_type))
         }
-        return self.config_type(**own)
+        try:
+            return self.config_type(**own)
+        except InputError as error:
+            name, _, rest = str(error).partition(":")
+            raise InputError(f"{self.config_names.get(name, name)}:{rest}") from None
 
 
 def settings_of(config: type, kind: str, base: type[Configured] = Configured, **names: str) -> type[Configured]:
@@ -223,10 +249,10 @@ def settings_of(config: type, kind: str, base: type[Configured] = Configured, **
     return made
 
 
-def _without_none(annotation: Any) -> Any:
-    """``X`` of ``X | None``."""
-    parts = [part for part in get_args(annotation) if part is not type(None)]
-    return parts[0] if get_origin(annotation) in (Union, UnionType) and len(parts) == 1 else annotation
+def _is_several(annotation: Any) -> bool:
+    """Whether it is a tuple, or that or None."""
+    union = get_origin(annotation) in (Union, UnionType)
+    return any(get_origin(part) is tuple for part in (get_args(annotation) if union else (annotation,)))
 
 
 def kinds() -> dict[str, type[ProbeSettings]]:

@@ -13,16 +13,14 @@ from pydantic import Field, field_validator, model_validator
 
 from landscape.checking import Settings, checked, known_keys
 from landscape.errors import InputError, unknown_choice
-from landscape.probes.drawn import picture_kinds
 from landscape.probes.path.settings import PathSettings
-from landscape.probes.settings import ProbeSettings, probe_settings
+from landscape.probes.settings import ProbeSettings, kinds, probe_settings
+from landscape.registry import picture_kinds
 from landscape.results.names import check_distinct, check_file_name, part_names
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.sweep import distinct, expand, sweep_settings
 
 BUNDLED_STUDIES = ("quick", "coursework")
-# Keys of a probe whose lists are values, not alternatives.
-PROBE_LISTS = ("seeds", "x", "y", "runs", "measures", "rho", "paths")
 
 
 class PictureSettings(Settings):
@@ -120,7 +118,7 @@ def load_study(reference: str) -> StudySettings:
     What ``[defaults]`` says holds for every ``[[runs]]`` table that does not say otherwise.
 
     Lists are expanded: a ``[[runs]]`` table with ``norm = ["none", "batch"]`` and ``seed = [0, 1]`` is four runs. In ``[[probes]]``
-    the keys ``seeds``, ``x``, ``y``, ``runs``, ``measures``, ``rho`` and ``paths`` are lists by nature and stay.
+    what takes several values by nature, such as ``seeds``, ``x``, ``measures`` or ``runs``, stays a list.
 
     Names of the study and of its parts become files in its folder: each is the name of a file, and all of them differ.
 
@@ -147,7 +145,7 @@ def load_study(reference: str) -> StudySettings:
     probes = [
         probe_settings(flat, where=f"{reference}: probes[{i}]: ")
         for i, raw in enumerate(_tables(table, "probes", reference))
-        for flat in expand(raw, keep=PROBE_LISTS)
+        for flat in expand(raw, keep=_lists(raw))
     ]
     if not runs:
         raise InputError(f"{reference}: runs: expected at least one [[runs]] table, got none.")
@@ -170,6 +168,13 @@ def load_study(reference: str) -> StudySettings:
         (f"{reference}: probes[{i}]: name", raw["name"]) for i, raw in named if isinstance(raw.get("name"), str)
     )
     return study
+
+
+def _lists(probe: Mapping[str, Any]) -> set[str]:
+    """The keys of a table of probes whose lists are values, not alternatives."""
+    asked, known = probe.get("kind", "plane"), kinds()
+    names = [str(kind).replace("-", "_") for kind in (asked if isinstance(asked, list) else [asked])]
+    return {key for name in names if name in known for key in known[name].lists()}
 
 
 def _grouped(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -54,7 +54,7 @@ def sweep_settings(table: Mapping[str, Any], *, where: str = "") -> list[RunSett
     return distinct([run_settings(flat, where=where) for flat in lists])
 
 
-def expand(table: Mapping[str, Any], *, keep: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+def expand(table: Mapping[str, Any], *, keep: Container[str] = ()) -> list[dict[str, Any]]:
     """Every combination of a table's lists, the last key varying fastest; ``keep`` names keys whose lists are values.
 
     Raises:

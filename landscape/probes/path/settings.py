@@ -41,7 +41,14 @@ class PathSettings(SampledSettings):
     curve_optimizer: Annotated[str, Option("adam or sgd.", CURVES)] = _CURVE.optimizer
     curve_seed: Annotated[int, Option("Of the minibatches and their places.", CURVES)] = _CURVE.seed
     curve_images: Annotated[int | None, Option("How many training images.", CURVES, "all")] = Field(default=None, ge=2)
-    to: Annotated[str | None, Option("The group of runs that the paths lead to.", study=True)] = None
+    to: Annotated[
+        str | None,
+        Option(
+            "The group of runs that the paths lead to.",
+            study=True,
+            no_effect="a result is told by its checkpoints' hashes",
+        ),
+    ] = None
 
     @field_validator("curve_optimizer")
     @classmethod

@@ -1,0 +1,207 @@
+"""Weight noise over σ: a panel for each noise, checkpoints over each other, each rise with its standard error over draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from landscape.errors import InputError, unknown_choice
+from landscape.pictures import layout, markers
+from landscape.pictures.arrays import Floats, Mask
+from landscape.pictures.caption import data_words, joined, once, policy_words
+from landscape.pictures.labels import labels_of, marked
+from landscape.pictures.options import Options
+from landscape.pictures.scale import Scale, choose_scale
+from landscape.pictures.style import COLUMN, PAGE, PaperFigure, line_colours, number, setting_number, width_of
+from landscape.pictures.value_axis import mark_at_edge, set_value_axis
+from landscape.probes.weight_noise.schema import Status
+
+RATIO = 0.8
+DASHES: Any = (0, (2, 1.2))  # of a dead network
+X_LABELS = {"relative": "σ, in parts of each tensor's root mean square", "absolute": "σ"}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One noise of one checkpoint, the one of number ``group``, by ascending σ: arrays ``(level,)``."""
+
+    label: str
+    colour: str
+    group: int
+    dead: bool
+    sigma: Floats
+    rise: Floats
+    errors: Floats
+    status: Floats
+
+    @property
+    def nonfinite(self) -> Mask:
+        """Measured, and no number."""
+        return np.asarray(self.status == Status.NOT_FINITE)
+
+    @property
+    def spread(self) -> tuple[Floats, Floats]:
+        """One standard error below and above; the value itself where no error is known."""
+        errors = np.where(np.isfinite(self.errors), self.errors, 0.0)
+        return self.rise - errors, self.rise + errors
+
+
+@dataclass(frozen=True)
+class NoisePanel:
+    """A noise with the curves of all checkpoints that have it."""
+
+    noise: str
+    title: str
+    unit: str
+    curves: tuple[Curve, ...]
+
+    @property
+    def x_label(self) -> str:
+        return X_LABELS.get(self.noise, "σ")
+
+    @property
+    def y_label(self) -> str:
+        return f"rise of the loss{self.unit}"
+
+    @property
+    def sigma(self) -> Floats:
+        """Every σ that some curve has, ascending."""
+        return np.unique(np.concatenate([curve.sigma for curve in self.curves]))
+
+    @property
+    def sigma_words(self) -> list[str]:
+        """Every σ, as 1e-4 where one is so small."""
+        write = setting_number if self.sigma[0] < 1e-3 else number
+        return [write(float(sigma)) for sigma in self.sigma]
+
+    def scale(self, kind: str) -> Scale | None:
+        """Of the living networks, where there are any; the errors' lower ends are on it only if they are above zero."""
+        curves = [curve for curve in self.curves if not curve.dead] or list(self.curves)
+        rises = [curve.rise for curve in curves]
+        finite = np.concatenate(rises)[np.isfinite(np.concatenate(rises))]
+        ends = [curve.spread for curve in curves]
+        below = [low[low > 0] if finite.size and finite.min() > 0 else low for low, _ in ends]
+        return choose_scale([*rises, *below, *(high for _, high in ends)], scale=kind)
+
+
+def read_noise(datasets: Sequence[xr.Dataset], options: Options) -> list[NoisePanel]:
+    """The wanted noises, those of the first data set first.
+
+    Raises:
+        InputError: for a noise that none of the data sets has, and where nothing has been measured.
+    """
+    have = list(dict.fromkeys(str(name) for dataset in datasets for name in dataset["noise"].values))
+    if options.quantity not in ("all", *have):
+        raise unknown_choice("quantity", options.quantity, ["all", *have])
+    panels = [_panel(name, datasets, options) for name in have if options.quantity in ("all", name)]
+    drawn = [p for p in panels if any((curve.status != Status.MISSING).any() for curve in p.curves)]
+    if not drawn:
+        raise InputError("datasets: nothing has been measured yet.")
+    return drawn
+
+
+def _panel(name: str, datasets: Sequence[xr.Dataset], options: Options) -> NoisePanel:
+    labels, colours = labels_of(datasets, options.labels), line_colours(len(datasets))
+    rows = {number_: d.sel(noise=name).sortby("sigma") for number_, d in enumerate(datasets) if name in d["noise"]}
+    curves = [
+        Curve(
+            marked(labels[number_], row),
+            colours[number_],
+            number_,
+            bool(row.attrs.get("dead", 0)),
+            *(np.asarray(row[v].values, dtype=float) for v in ("sigma", "rise", "standard_error", "status")),
+        )
+        for number_, row in rows.items()
+    ]
+    first = next(iter(rows.values()))
+    title, unit = str(first["noise_name"].item()), str(first["rise"].attrs.get("units", "1"))
+    return NoisePanel(name, title[:1].upper() + title[1:], "" if unit == "1" else f" ({unit})", tuple(curves))
+
+
+def weight_noise_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
+    """A panel for each noise; see :func:`landscape.probes.plot.plot`."""
+    panels = read_noise(datasets, options)
+    figure = layout.new_figure(width_of(options.width, COLUMN if len(panels) == 1 else PAGE))
+    cells, known = [], set() if len(datasets) > 1 else {0}
+    for panel in panels:
+        cells.append(_cell(figure.add_subplot(), panel, options, known))
+        known |= {curve.group for curve in panel.curves}
+    return layout.finish(figure, [cells], noise_caption(datasets, options), options.note)
+
+
+def _cell(axes: Axes, panel: NoisePanel, options: Options, known: set[int]) -> layout.Cell:
+    """``known`` are the checkpoints whose names another legend has, or nobody needs."""
+    low = set_value_axis(axes, panel.scale(options.scale))
+    for curve in panel.curves:
+        _draw(axes, curve, low)
+    axes.set_xscale("log")
+    axes.set_xticks(panel.sigma, panel.sigma_words)
+    axes.xaxis.set_minor_locator(NullLocator())
+    room = 0.06 * np.log10(panel.sigma[-1] / panel.sigma[0]) or 0.1
+    axes.set_xlim(panel.sigma[0] / 10**room, panel.sigma[-1] * 10**room)
+    axes.spines[["top", "right"]].set_visible(False)
+    entries: list[markers.Entry] = []
+    for curve in panel.curves:
+        if curve.group not in known:
+            entries.append((Line2D([], [], **_look(curve)), curve.label))
+        for words in nonfinite_words(curve):
+            of = f" [{curve.label}]" if len(panel.curves) > 1 else ""
+            entries.append((markers.handle({**markers.NONFINITE, "color": curve.colour}, 4), f"{words}{of}"))
+
+    def dress(width: float) -> None:
+        layout.title(axes, panel.title, width)
+        lines = layout.axis_labels(axes, panel.x_label, panel.y_label, width, width * RATIO)
+        layout.legend_below(axes, entries, width=width, lines=lines)
+
+    return layout.Cell(axes, RATIO, dress)
+
+
+def _draw(axes: Axes, curve: Curve, low: float) -> None:
+    """The line with a bar of one standard error to either side."""
+    rise = np.where(np.isfinite(curve.rise), curve.rise, np.nan)
+    axes.plot(curve.sigma, rise, **_look(curve), zorder=3)
+    below, above = (np.where(np.isfinite(rise), end, np.nan) for end in curve.spread)
+    axes.vlines(curve.sigma, np.maximum(below, low), above, color=curve.colour, linewidth=0.9, zorder=2.5)
+    look = {**markers.NONFINITE, "color": curve.colour, "markersize": 3.5}
+    mark_at_edge(axes, curve.sigma, curve.nonfinite, look, top=True)
+
+
+def _look(curve: Curve) -> dict[str, Any]:
+    line = {"color": curve.colour, "linestyle": DASHES if curve.dead else "-", "linewidth": 1.0}
+    return {**line, "marker": "o", "markersize": 3}
+
+
+def nonfinite_words(curve: Curve) -> list[str]:
+    """Where a curve has no number."""
+    sigmas = [number(float(sigma)) for sigma in curve.sigma[curve.nonfinite]]
+    return [f"not finite at σ = {', '.join(sigmas)}"] if sigmas else []
+
+
+def noise_caption(datasets: Sequence[xr.Dataset], options: Options) -> str:
+    """What the values and their bars are, and on which data."""
+    labels = labels_of(datasets, options.labels)
+    attrs = [dict(dataset.attrs) for dataset in datasets]
+    sentences = [
+        "Mean rise of the mean loss L under Gaussian noise on the checkpoint's parameters θ, the same draws for every σ",
+        "Bars: ± one standard error over draws",
+        once(labels, [f"{a['draws']} draws" for a in attrs], ""),
+        once(labels, [policy_words(a) for a in attrs], "BN policy: "),
+        once(labels, [data_words(a) for a in attrs], "Data: "),
+        once(labels, [str(a.get("checkpoint", "")) for a in attrs], "Checkpoint: "),
+        once(labels, [_facts(dataset) for dataset in datasets], ""),
+        once(labels, [str(a.get("dead_reason", "")) if a.get("dead") else "" for a in attrs], "Dead: "),
+    ]
+    return joined(sentences)
+
+
+def _facts(dataset: xr.Dataset) -> str:
+    loss, error = float(dataset["checkpoint_loss"]), float(dataset["checkpoint_loss_standard_error"])
+    bar = f" ± {number(error, 2)}" if np.isfinite(error) else ""
+    return f"L(θ) = {number(loss)}{bar}, ‖θ‖₂ = {number(float(dataset['parameter_norm']))}"
