@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--out",
+    "-o",
     "outs",
     multiple=True,
     type=click.Path(path_type=Path),
@@ -56,9 +57,9 @@ def command(
     from landscape.comparison.writing import writable_files
 
     chosen = None if reference is None else key_values([f"reference={reference}"], "--reference")["reference"]
-    wanted = key_values(where, "--where")
+    wanted = {key.replace("-", "_"): value for key, value in key_values(where, "--where").items()}
     writable_files(outs, runs)
-    made = compare(runs, by, where=wanted, reference=chosen, steps=_steps(steps), measures=measures)
+    made = compare(runs, by.replace("-", "_"), where=wanted, reference=chosen, steps=_steps(steps), measures=measures)
     written = made.write(*outs)
     _show(made)
     from .terminal import say

@@ -14,6 +14,7 @@ import click
 from landscape.stopping import asked, was_cut
 from landscape.torch_state.allocation import share_free_memory
 
+from .names import canonical, unknown_option
 from .signals import Stopped, stoppable
 
 # Threads that wait for each other asleep instead of spinning: on a shared machine one busy neighbour otherwise makes
@@ -61,7 +62,14 @@ class LazyGroup(click.Group):
             raise click.UsageError(str(unknown_choice("command", args[0], COMMANDS)), ctx) from None
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.group(
+    cls=LazyGroup,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "show_default": True,
+        "token_normalize_func": canonical,
+    },
+)
 @click.version_option(package_name="landscape-lab", prog_name="landscape")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def landscape(debug: bool) -> None:
@@ -86,12 +94,10 @@ def _run(arguments: list[str]) -> None:
         _stopped(KeyboardInterrupt, arguments)
     except Stopped as stop:
         _stopped(type(stop), arguments)
+    except click.NoSuchOption as error:
+        _misused(unknown_option(error, arguments))
     except click.ClickException as error:
-        from landscape.printable import printable
-
-        error.show(said := io.StringIO())
-        click.echo("\n".join(map(printable, said.getvalue().splitlines())), err=True)
-        sys.exit(error.exit_code)
+        _misused(error)
     except click.exceptions.Exit as request:
         sys.exit(request.exit_code)
     except BrokenPipeError:
@@ -101,6 +107,14 @@ def _run(arguments: list[str]) -> None:
         if "--debug" in arguments:
             raise
         _fail(error, arguments)
+
+
+def _misused(error: click.ClickException) -> NoReturn:
+    from landscape.printable import printable
+
+    error.show(said := io.StringIO())
+    click.echo("\n".join(map(printable, said.getvalue().splitlines())), err=True)
+    sys.exit(error.exit_code)
 
 
 def _stopped(stop: type[BaseException], arguments: list[str]) -> NoReturn:

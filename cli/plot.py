@@ -29,7 +29,7 @@ import click
 @click.option("--points", is_flag=True, help="Mark which points of a plane were measured.")
 @click.option("--label", "labels", multiple=True, help="A name for a file's data; once for each file.")
 @click.option(
-    "--out", "outs", multiple=True, type=click.Path(path_type=Path), help="Where to: .png, .svg, .pdf or .html."
+    "--out", "-o", "outs", multiple=True, type=click.Path(path_type=Path), help="Where to: .png, .svg, .pdf or .html."
 )
 def command(
     files: tuple[Path, ...],

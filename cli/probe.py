@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from .names import as_typed, canonical
 from .options import (
     chain,
     checkpoint_key_option,
@@ -40,7 +42,7 @@ _COMMON = chain(
     ),
     click.option("--to-key", metavar="KEY", help="Which weights of --to, where they are others than --checkpoint-key."),
     click.option("--directions", type=_FILE, help="A file of the original loss-landscape tool, or a curvature result."),
-    click.option("--out", type=_FILE, help="The result file.  [default: outputs/NAME-HASH.h5]"),
+    click.option("--out", "-o", type=_FILE, help="The result file.  [default: outputs/NAME-HASH.h5]"),
     click.option("--save-every", type=float, default=10.0, help="Seconds between saves of the unfinished result."),
     model_options(),
     trust_option(),
@@ -57,14 +59,17 @@ class ProbeCommand(click.Command):
     kind = "plane"
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        args = list(args)
+        args, arguments = list(args), tuple(args)
         if args and self._known(args[0]):
             args = ["--kind", args[0], *args[1:]]
         self.kind = ctx.meta["kind"] = self._kind_in(args)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            raise click.UsageError(self._elsewhere(error), ctx) from None
+            message = self._elsewhere(error, arguments)
+            if message is None:
+                raise
+            raise click.UsageError(message, ctx) from None
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         from landscape.registry import asked, found
@@ -115,18 +120,20 @@ class ProbeCommand(click.Command):
         said += [one.removeprefix("--kind=") for one in args if one.startswith("--kind=")]
         return said[-1].replace("-", "_") if said and self._known(said[-1]) else "plane"
 
-    def _elsewhere(self, error: click.NoSuchOption) -> str:
-        """What is wrong with an option: it is another kind's, or nobody's."""
+    def _elsewhere(self, error: click.NoSuchOption, arguments: Sequence[str]) -> str | None:
+        """What is wrong with an option that is another kind's; None for nobody's."""
         from landscape.registry import asked, found
 
-        name = error.option_name.lstrip("-").replace("-", "_")
-        others = [p.command for p in asked().values() if any(o.name == name for o in options_of(found(p.settings)))]
+        name = error.option_name.lstrip("-")
+        others = [
+            probe.command
+            for probe in asked().values()
+            if any(canonical(option.name or "") == name for option in options_of(found(probe.settings)))
+        ]
         if not others:
-            return error.format_message()
-        return (
-            f"{error.option_name}: is no setting of kind {self.kind!r}, but of {', '.join(others)}. Leave it out, or choose "
-            "another kind."
-        )
+            return None
+        typed, elsewhere = as_typed(error.option_name, arguments), ", ".join(others)
+        return f"{typed}: is no setting of kind {self.kind!r}, but of {elsewhere}. Leave it out, or choose another kind."
 
 
 @click.command("probe", cls=ProbeCommand)

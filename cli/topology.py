@@ -12,7 +12,7 @@ import click
 @click.option(
     "--loss-max", type=float, help="Leave out what lies above.  [default: where an adaptive plane ends to be known]"
 )
-@click.option("--out", type=click.Path(path_type=Path), help="The result file.  [default: PLANE-topology.h5]")
+@click.option("--out", "-o", type=click.Path(path_type=Path), help="The result file.  [default: PLANE-topology.h5]")
 def command(planes: tuple[Path, ...], loss_max: float | None, out: Path | None) -> None:
     """Count the minima of measured PLANES and the saddles where their basins meet, and say how deep they are.
 

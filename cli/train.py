@@ -63,7 +63,9 @@ _NUMBER, _WHOLE, _NAME = listed(float, "a number"), listed(int, "a whole number"
         help="Measure the edge of stability every so many steps: the step size times the largest eigenvalue of the Hessian, "
         "preconditioned for Adam, against what the optimiser bears.",
     ),
-    click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: checkpoints/NAME-HASH]"),
+    click.option(
+        "--out", "-o", type=click.Path(path_type=Path), help="The run's folder.  [default: checkpoints/NAME-HASH]"
+    ),
     place_options(),
 )
 def command(
