@@ -32,35 +32,6 @@ def place_options() -> Callable[[F], F]:
     )
 
 
-def model_options(**callbacks: Any) -> Callable[[F], F]:
-    """Which model and which data; ``callbacks`` read an option's text in another way, such as :func:`listed`."""
-    return chain(
-        click.option(
-            "--model",
-            callback=callbacks.get("model"),
-            help="vgg08 … vgg38, mlp, torchvision:NAME, module:function or file.py:function.",
-        ),
-        click.option(
-            "--norm",
-            callback=callbacks.get("norm"),
-            help="Where BatchNorm sits in a vgg: none, input, blocks or batch (after every convolution).",
-        ),
-        click.option(
-            "--model-option", "model_option", multiple=True, metavar="KEY=VALUE", help="For the model's builder."
-        ),
-        click.option(
-            "--data", help="fashion-mnist-10k, fashion-mnist, cifar10, cifar100, module:function or file.py:function."
-        ),
-        click.option(
-            "--data-option", "data_option", multiple=True, metavar="KEY=VALUE", help="For the data's function."
-        ),
-        click.option(
-            "--loss",
-            help="cross_entropy, mse, module:function or file.py:function: values, or (values, weights), one a sample.",
-        ),
-    )
-
-
 def trust_option() -> Callable[[F], F]:
     """For commands that open a checkpoint."""
     return click.option(
@@ -80,37 +51,13 @@ def checkpoint_key_option(also: str = "") -> Callable[[F], F]:
     )
 
 
-def sample_options(images: str, batch_norm: str) -> Callable[[F], F]:
-    """Which samples, how they are run and what is moved; ``images`` and ``batch_norm`` are the defaults that help names."""
-    return chain(
-        click.option("--batch-norm", help=f"frozen, interpolated, reestimated or batch.  [default: {batch_norm}]"),
-        click.option("--split", help="train, validation or test.  [default: train]"),
-        click.option("--images", type=int, help=f"How many images of the split.  [default: {images}]"),
-        click.option("--image-seed", type=int, help="Which images.  [default: 0]"),
-        click.option("--precision", help="fp32 (on a GPU too: never TF32), fp64 or bf16.  [default: fp32]"),
-        click.option(
-            "--batch-size", type=int, help="Images a forward pass; part of the result for --batch-norm batch."
-        ),
-        click.option(
-            "--engine",
-            help="auto folds BatchNorm away and filters 3x3 convolutions where values stay the same; plain does not.  "
-            "[default: auto]",
-        ),
-        click.option("--compile", is_flag=True, default=None, help="Run through torch.compile; starts slower."),
-        click.option(
-            "--parameters",
-            help="Move these alone: shell patterns such as 'head.*,*.bias', trainable or all.  [default: trainable, if any is]",
-        ),
-    )
-
-
 def named_parts(options: dict[str, Any]) -> dict[str, Any]:
     """Model, data, loss and trust out of a command's ``options``, as :class:`landscape.probes.subjects.Subject` takes them."""
     from landscape.errors import InputError
 
     model, norm, data = (options.pop(name) for name in ("model", "norm", "data"))
-    builder = {**given(norm=norm), **key_values(options.pop("model_option"), "--model-option")}
-    reader = key_values(options.pop("data_option"), "--data-option")
+    builder = {**given(norm=norm), **options.pop("model_options")}
+    reader = options.pop("data_options")
     if norm is not None and model is None:
         raise InputError("--norm: belongs to --model; give both, or neither for a checkpoint that says its model.")
     return {

@@ -14,12 +14,11 @@ from .options import (
     chain,
     checkpoint_key_option,
     given,
-    model_options,
     named_parts,
     place_options,
     trust_option,
 )
-from .settings_options import options_of
+from .settings_options import GroupedOption, SettingsCommand, options_of, part_options
 
 _FILE = click.Path(path_type=Path)
 _COMMON = chain(
@@ -44,18 +43,17 @@ _COMMON = chain(
     click.option("--directions", type=_FILE, help="A file of the original loss-landscape tool, or a curvature result."),
     click.option("--out", "-o", type=_FILE, help="The result file.  [default: outputs/NAME-HASH.h5]"),
     click.option("--save-every", type=float, default=10.0, help="Seconds between saves of the unfinished result."),
-    model_options(),
     trust_option(),
     place_options(),
 )
 _LEADING = ("to", "to_key", "directions")
-_REST = "Checkpoint, model, data and result"
-_LAST = ("Samples", "Running", _REST)  # of the headings
 
 
-class ProbeCommand(click.Command):
+class ProbeCommand(SettingsCommand):
     """Has the options of the kind that its arguments name: all kinds' own would be a list that nobody reads."""
 
+    rest = "Checkpoint, result and places"
+    last = ("Samples", "Running", "Network, data and loss")
     kind = "plane"
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -71,17 +69,19 @@ class ProbeCommand(click.Command):
                 raise
             raise click.UsageError(message, ctx) from None
 
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+    def made(self, ctx: click.Context) -> list[GroupedOption]:
         from landscape.registry import asked, found
 
-        known = asked()
-        kind = ctx.meta.get("kind", "plane")
-        own = options_of(found(known[kind].settings)) if kind in known else []
-        common = super().get_params(ctx)
-        for parameter in common:
-            if isinstance(parameter, click.Option) and parameter.name in _LEADING and kind in known:
-                parameter.hidden = not known[kind].leads
-        return [*common, *own]
+        return [*options_of(found(asked()[ctx.meta.get("kind", "plane")].settings)), *part_options()]
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from landscape.registry import asked
+
+        every = super().get_params(ctx)
+        for parameter in every:
+            if isinstance(parameter, click.Option) and parameter.name in _LEADING:
+                parameter.hidden = not asked()[ctx.meta.get("kind", "plane")].leads
+        return every
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage(ctx.command_path, "[KIND] [FILES]... [OPTIONS]")
@@ -91,19 +91,12 @@ class ProbeCommand(click.Command):
 
         known = asked()
         kind = ctx.meta.get("kind", "plane")
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None and isinstance(parameter, click.Option):
-                groups.setdefault(getattr(parameter, "heading", "") or _REST, []).append(record)
         with formatter.section("Kinds"):
             formatter.write_text(
                 ", ".join(probe.command for probe in known.values()) + f"; below: {known[kind].command}"
             )
             formatter.write_text(f"{known[kind].question} Takes {known[kind].cost}.")
-        for heading in sorted(groups, key=lambda name: _LAST.index(name) if name in _LAST else -1):
-            with formatter.section(heading):
-                formatter.write_dl(groups[heading])
+        super().format_options(ctx, formatter)
         with formatter.section("Examples"):
             for example in known[kind].examples:
                 formatter.write_text(f"landscape probe {known[kind].command} {example}")
@@ -133,7 +126,9 @@ class ProbeCommand(click.Command):
         if not others:
             return None
         typed, elsewhere = as_typed(error.option_name, arguments), ", ".join(others)
-        return f"{typed}: is no setting of kind {self.kind!r}, but of {elsewhere}. Leave it out, or choose another kind."
+        return (
+            f"{typed}: is no setting of kind {self.kind!r}, but of {elsewhere}. Leave it out, or choose another kind."
+        )
 
 
 @click.command("probe", cls=ProbeCommand)

@@ -1,10 +1,11 @@
-"""One language of option names: hyphens and underscores, synonyms, and suggestions by spelling and meaning."""
+"""One language of options: hyphens and underscores, synonyms, suggestions; and a training's options are its settings."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_type_hints
 
 import click
 import pytest
@@ -13,6 +14,9 @@ from landscape_cli.main import COMMANDS, landscape
 from landscape_cli.names import SYNONYMS
 
 from landscape.registry import asked
+from landscape.studies.run_settings import RunSettings, run_settings
+from landscape.studies.sweep import sweep_settings
+from landscape.training import TrainingConfig
 
 
 def contexts() -> Iterator[click.Context]:
@@ -94,3 +98,45 @@ def test_a_name_that_is_nobodys_leads_to_what_may_be_meant(
     arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fails(capsys, *arguments, status=2, says=says)
+
+
+def settings_of_train() -> dict[str, tuple[object, object]]:
+    """Every setting of a run that is no mapping: its type and its default."""
+    hints = {**get_type_hints(RunSettings), **get_type_hints(TrainingConfig)}
+    defaults = {**run_settings({}).model_dump(), **TrainingConfig().to_dict()}
+    left_out = ("model_options", "data_options", "groups", "training")
+    return {name: (hints[name], value) for name, value in defaults.items() if name not in left_out}
+
+
+@pytest.mark.parametrize("name", settings_of_train())
+def test_every_setting_of_a_run_is_an_option_of_train_with_its_type_and_default(name: str) -> None:
+    kind, default = settings_of_train()[name]
+    flag = f"--{name.replace('_', '-')}"
+    (context,) = [context for context in CONTEXTS if context.command.name == "train"]
+    option = {flag: one for one in context.command.get_params(context) for flag in one.opts}[flag]
+    assert default in (None, 0, False, True) or f"[default: {default}" in f"{option.help}"
+
+    def parsed(*arguments: str) -> object:
+        return context.command.make_context("train", list(arguments), parent=context.parent).params[name]
+
+    assert parsed() is None
+    if kind is bool:
+        assert parsed(flag) is True
+    else:
+        one, several = {int: ("3", [3, 4]), float: ("0.5", [0.5, 4.0]), str: ("x", ["x", "4"])}[
+            next(of for of in (int, float, str) if kind in (of, of | None))
+        ]
+        assert parsed(flag, one) == several[0] and type(parsed(flag, one)) is type(several[0])
+        assert parsed(flag, f"{one},4") == several
+
+
+def test_a_list_of_any_setting_trains_each() -> None:
+    (context,) = [context for context in CONTEXTS if context.command.name == "train"]
+    words = ["--arch", "mlp", "--bs", "5,10", "--momentum", "0,0.9", "--no_augment", "--model_option", "depth=2"]
+    params = context.command.make_context("train", words, parent=context.parent).params
+    runs = sweep_settings({k: v for k, v in params.items() if v not in (None, {}) and k not in ("device", "download")})
+    assert {(run.training.batch_size, run.training.momentum) for run in runs} == {
+        (size, momentum) for size in (5, 10) for momentum in (0, 0.9)
+    }
+    assert {run.model_options["depth"] for run in runs} == {2}
+    assert not any(run.training.augment for run in runs)
