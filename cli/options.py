@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +11,9 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+# How much a command says, and under which name its context knows it.
+QUIET, NORMAL, VERBOSE = -1, 0, 1
+VERBOSITY = "landscape.verbosity"
 
 
 def chain(*decorators: Callable[[F], F]) -> Callable[[F], F]:
@@ -23,12 +27,61 @@ def chain(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
+def general_options() -> list[click.Parameter]:
+    """What is said before or after a command's name."""
+    return [
+        click.Option(
+            ["--quiet", "-q"],
+            is_flag=True,
+            expose_value=False,
+            callback=_quiet,
+            help="Paths of results and errors alone.",
+        ),
+        click.Option(
+            ["--verbose", "-v"],
+            is_flag=True,
+            expose_value=False,
+            callback=_verbose,
+            help="Say every setting, progress more often, and how long it took.",
+        ),
+        click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error."),
+    ]
+
+
+def _quiet(context: click.Context, parameter: click.Parameter, given: bool) -> None:
+    if given:
+        _say_so_much(context, QUIET)
+
+
+def _verbose(context: click.Context, parameter: click.Parameter, given: bool) -> None:
+    if given and _say_so_much(context, VERBOSE):
+        began = time.monotonic()
+        context.call_on_close(lambda: click.echo(f"took {time.monotonic() - began:.1f} s", err=True))
+
+
+def _say_so_much(context: click.Context, much: int) -> bool:
+    """Whether it is said for the first time."""
+    before = context.meta.setdefault(VERBOSITY, much)
+    if before != much:
+        raise click.UsageError("--quiet, --verbose: say opposite things; give one of them.", context)
+    first = not context.meta.get(f"{VERBOSITY}.said", False)
+    context.meta[f"{VERBOSITY}.said"] = True
+    return first
+
+
 def place_options() -> Callable[[F], F]:
     """Device, folders and downloads: what no result depends on."""
     return chain(
         click.option("--device", default="auto", help="auto, cpu, cuda or mps."),
         click.option("--data-root", type=click.Path(path_type=Path), help="Folder of data set files."),
         click.option("--download", is_flag=True, help="Fetch a missing data set."),
+    )
+
+
+def json_option() -> Callable[[F], F]:
+    """For commands that can answer another program."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="One JSON document instead; its keys are in docs/command.md."
     )
 
 

@@ -14,6 +14,7 @@ from .options import (
     chain,
     checkpoint_key_option,
     given,
+    json_option,
     named_parts,
     place_options,
     trust_option,
@@ -45,6 +46,7 @@ _COMMON = chain(
     click.option("--save-every", type=float, default=10.0, help="Seconds between saves of the unfinished result."),
     trust_option(),
     place_options(),
+    json_option(),
 )
 _LEADING = ("to", "to_key", "directions")
 
@@ -146,6 +148,7 @@ def command(
     data_root: Path | None,
     download: bool,
     listed: bool,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Measure the loss around a checkpoint, along the steps from it or the training that led to it, into one labelled HDF5 file.
@@ -168,10 +171,10 @@ def command(
     from landscape.probes.settings import probe_settings
     from landscape.probes.subjects import Subject
 
-    from .terminal import Terminal
+    from .terminal import Terminal, probe_document, show_json
 
     if listed:
-        _tell_kinds()
+        _tell_kinds(as_json)
         return
     parts = named_parts(options)
     settings = probe_settings(given(**options))
@@ -179,17 +182,25 @@ def command(
     subject = Subject(checkpoint, to=to, directions=directions, key=checkpoint_key, to_key=to_key, **parts)
     with Terminal() as terminal:
         places = Places(data_root=data_root, download=download, device=device, save_every=save_every, reporter=terminal)
+        terminal.settings(settings.model_dump())
         outcome = probe_checkpoint(subject, settings, places, out=out)
-    terminal.probe_summary(outcome)
+    if as_json:
+        show_json(probe_document(outcome))
+    else:
+        terminal.probe_summary(outcome)
 
 
-def _tell_kinds() -> None:
+def _tell_kinds(as_json: bool) -> None:
     from landscape.registry import asked
 
-    from .terminal import show_table
+    from .terminal import show_json, show_table
 
+    if as_json:
+        kinds = asked().values()
+        show_json({"probes": [{"name": one.command, "question": one.question, "cost": one.cost} for one in kinds]})
+        return
     rows = [[probe.command, probe.question, probe.cost] for probe in asked().values()]
-    show_table("", ["probe", "answers", "takes"], rows, width=120)
+    show_table("", ["probe", "answers", "takes"], rows)
 
 
 def _checkpoints(

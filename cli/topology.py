@@ -22,9 +22,9 @@ def command(planes: tuple[Path, ...], loss_max: float | None, out: Path | None) 
     from landscape.probes.topology.probe import topology_files
     from landscape.probes.topology.words import words
 
-    from .terminal import say
+    from .terminal import say, tell
 
     for path, dataset in topology_files(planes, loss_max=loss_max, out=out):
         for line in words(dataset):
-            say(line)
+            tell(line)
         say(path)

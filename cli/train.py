@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .options import chain, given, place_options
+from .options import chain, given, json_option, place_options
 from .settings_options import GroupedOption, SettingsCommand, options_of
 
 
@@ -27,8 +27,11 @@ class TrainCommand(SettingsCommand):
         "--out", "-o", type=click.Path(path_type=Path), help="The run's folder.  [default: checkpoints/NAME-HASH]"
     ),
     place_options(),
+    json_option(),
 )
-def command(out: Path | None, device: str, data_root: Path | None, download: bool, **options: Any) -> None:
+def command(
+    out: Path | None, device: str, data_root: Path | None, download: bool, as_json: bool, **options: Any
+) -> None:
     """Train a network and keep its checkpoints, history and gradient flow.
 
     Every option of a value takes several, separated by commas: --learning-rate 1e-4,1e-3 --seed 0,1 trains every
@@ -41,7 +44,7 @@ def command(out: Path | None, device: str, data_root: Path | None, download: boo
     from landscape.studies.runs import train_run
     from landscape.studies.sweep import sweep_settings, train_all
 
-    from .terminal import Terminal
+    from .terminal import Terminal, run_document, show_json
 
     _check_probe(options)
     runs = sweep_settings(given(**options))
@@ -50,12 +53,14 @@ def command(out: Path | None, device: str, data_root: Path | None, download: boo
     failures: dict[str, str] = {}
     with Terminal() as terminal:
         places = Places(data_root=data_root, download=download, device=device, reporter=terminal)
-        if len(runs) == 1:
-            outcome = train_run(runs[0], places, folder=out)
-        else:
-            trained = train_all(runs, places, failures)
-    if len(runs) == 1:
-        terminal.training_summary(outcome)
+        for run in runs:
+            terminal.settings(run.identity())
+        one = len(runs) == 1
+        trained = [(runs[0], train_run(runs[0], places, folder=out))] if one else train_all(runs, places, failures)
+    if as_json:
+        show_json({"runs": [run_document(outcome) for _, outcome in trained], "failures": failures})
+    elif one:
+        terminal.training_summary(trained[0][1])
     else:
         terminal.sweep_summary(trained, failures)
     if failures:

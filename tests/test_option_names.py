@@ -134,7 +134,8 @@ def test_a_list_of_any_setting_trains_each() -> None:
     (context,) = [context for context in CONTEXTS if context.command.name == "train"]
     words = ["--arch", "mlp", "--bs", "5,10", "--momentum", "0,0.9", "--no_augment", "--model_option", "depth=2"]
     params = context.command.make_context("train", words, parent=context.parent).params
-    runs = sweep_settings({k: v for k, v in params.items() if v not in (None, {}) and k not in ("device", "download")})
+    known = {*settings_of_train(), "model_options"}
+    runs = sweep_settings({k: v for k, v in params.items() if v not in (None, {}) and k in known})
     assert {(run.training.batch_size, run.training.momentum) for run in runs} == {
         (size, momentum) for size in (5, 10) for momentum in (0, 0.9)
     }
