@@ -64,7 +64,11 @@ class LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError:
             from landscape.errors import unknown_choice
+            from landscape.registry import asked as asked_of_checkpoints
 
+            if args[0].replace("-", "_") in asked_of_checkpoints():
+                message = f"{args[0]}: is no command, but a kind of probe: landscape probe {args[0]} …"
+                raise click.UsageError(message, ctx) from None
             raise click.UsageError(str(unknown_choice("command", args[0], COMMANDS)), ctx) from None
 
 

@@ -49,6 +49,6 @@ def command(
     from .terminal import say
 
     chosen = int(seed) if seed is not None and seed.lstrip("-").isdigit() else seed
-    drawing = Drawing(kind, quantity, scale, loss_max, chosen, labels or None, along, points)
+    drawing = Drawing(kind.replace("_", "-"), quantity, scale, loss_max, chosen, labels or None, along, points)
     for path in draw_files(files, outs, drawing):
         say(path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -210,6 +212,23 @@ def _checkpoints(
     if checkpoint is None:
         if not files:
             raise click.UsageError("Missing option '--checkpoint', or a run's folder.")
+        _check_kind(files[0])
         run = files[0].is_dir() and (files[0] / "last.pt").exists()
         checkpoint, files = files[0] / "last.pt" if run else files[0], files[1:]
     return checkpoint, (*to, *files)
+
+
+def _check_kind(file: Path) -> None:
+    """A first word that is no file may be meant for a kind: by its spelling, or by what a kind answers."""
+    from landscape.registry import asked
+
+    word = str(file)
+    if file.exists() or file.suffix or len(file.parts) != 1:
+        return
+    kinds = {probe.command: probe.question.lower() for probe in asked().values()}
+    answering = [kind for kind, question in kinds.items() if word.lower() in re.findall(r"\w+", question)]
+    meant = answering or difflib.get_close_matches(word, kinds, n=1, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(meant)}?" if meant else ""
+    raise click.UsageError(
+        f"{word}: is no kind of probe, and no file.{hint} landscape probe --list says what there is."
+    )

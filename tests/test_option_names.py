@@ -91,6 +91,11 @@ def test_help_shows_the_names_that_are_ours() -> None:
         (["probe", "curvature", "--eigenvalues", "9"], "Did you mean --top or --bottom?"),
         (["probe", "curvature", "--seeds", "1"], "--seeds: is no setting of kind 'curvature', but of plane, line"),
         (["study", "quick", "--dry-run"], "Did you mean --plan?"),
+        (["probe", "curvatur"], "curvatur: is no kind of probe, and no file. Did you mean curvature?"),
+        (["probe", "hessian"], "Did you mean curvature?"),
+        (["probe", "barrier"], "barrier: is no kind of probe, and no file. Did you mean path?"),
+        (["probe", "nowhere"], "nowhere: is no kind of probe, and no file. landscape probe --list"),
+        (["noise_scale", "run"], "is no command, but a kind of probe: landscape probe noise_scale"),
         (["--debgu"], "Did you mean --debug?"),
     ],
 )

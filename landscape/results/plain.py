@@ -33,7 +33,7 @@ def file_contents(path: str | os.PathLike[str]) -> dict[str, Any]:
     file = Path(path)
     if not file.exists():
         raise ResultFileError(f"{path}: no such file. Give a checkpoint or a result.")
-    if file.is_dir() or file.open("rb").read(len(SIGNATURE)) != SIGNATURE:
+    if not _is_hdf5(file):
         return {"path": str(path), "type": "checkpoint", **_checkpoint(file)}
     contents = read_contents(path)
     if contents.is_result:
@@ -61,6 +61,13 @@ def result_contents(dataset: xr.Dataset) -> dict[str, Any]:
         "sizes": {str(name): size for name, size in dataset.sizes.items()},
         "variables": variables,
     }
+
+
+def _is_hdf5(file: Path) -> bool:
+    if file.is_dir():
+        return False
+    with file.open("rb") as stream:
+        return stream.read(len(SIGNATURE)) == SIGNATURE
 
 
 def _of_the_original_tool(path: str | os.PathLike[str], contents: Contents) -> dict[str, Any]:
