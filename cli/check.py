@@ -12,12 +12,11 @@ from .options import (
     chain,
     checkpoint_key_option,
     given,
-    model_options,
     named_parts,
     place_options,
-    sample_options,
     trust_option,
 )
+from .settings_options import GroupedOption, SettingsCommand, options_of, part_options
 
 if TYPE_CHECKING:
     from landscape.testing import Report
@@ -30,13 +29,22 @@ Examples:
 """
 
 
-@click.command("check", epilog=_EXAMPLES)
+class CheckCommand(SettingsCommand):
+    """Has the options of samples, and of a network's parts."""
+
+    rest = "Checkpoint and places"
+
+    def made(self, ctx: click.Context) -> list[GroupedOption]:
+        from landscape.probes.settings import SampledSettings
+
+        return [*part_options(), *options_of(SampledSettings)]
+
+
+@click.command("check", cls=CheckCommand, epilog=_EXAMPLES)
 @chain(
     click.argument("files", type=_FILE, nargs=-1),
     click.option("--checkpoint", type=_FILE, help="Check the network in it on data, its loss and derivatives."),
     checkpoint_key_option(),
-    sample_options("400", batch_norm="frozen"),
-    model_options(),
     trust_option(),
     place_options(),
 )
@@ -60,9 +68,8 @@ def command(
     """
     if not files and checkpoint is None:
         raise click.UsageError("Give FILES, or --checkpoint with the options of landscape probe.")
-    given_by_user = [name for name, value in options.items() if value is not None and value != ()]
-    if checkpoint is None and given_by_user:
-        raise click.UsageError(f"--{given_by_user[0].replace('_', '-')}: belongs to --checkpoint, which is not given.")
+    if checkpoint is None and (of_network := list(given(**options))):
+        raise click.UsageError(f"--{of_network[0].replace('_', '-')}: belongs to --checkpoint, which is not given.")
     reports = [_of_file(path) for path in files]
     if checkpoint is not None:
         reports.append(_of_network(checkpoint, device, data_root, download, options))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import key_values
+from .options import QUIET, json_option, key_values
 
 if TYPE_CHECKING:
     from landscape.comparison import Comparison
@@ -33,11 +34,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--out",
+    "-o",
     "outs",
     multiple=True,
     type=click.Path(path_type=Path),
     help="Where to: .csv, .md, .tex, .html or .h5; without a suffix, all of them.",
 )
+@json_option()
 def command(
     runs: tuple[Path, ...],
     by: str,
@@ -46,6 +49,7 @@ def command(
     steps: str,
     measures: tuple[str, ...],
     outs: tuple[Path, ...],
+    as_json: bool,
 ) -> None:
     """Compare runs (folders, or result files) by one of their settings.
 
@@ -56,19 +60,34 @@ def command(
     from landscape.comparison.writing import writable_files
 
     chosen = None if reference is None else key_values([f"reference={reference}"], "--reference")["reference"]
-    wanted = key_values(where, "--where")
+    wanted = {key.replace("-", "_"): value for key, value in key_values(where, "--where").items()}
     writable_files(outs, runs)
-    made = compare(runs, by, where=wanted, reference=chosen, steps=_steps(steps), measures=measures)
+    made = compare(runs, by.replace("-", "_"), where=wanted, reference=chosen, steps=_steps(steps), measures=measures)
     written = made.write(*outs)
-    _show(made)
-    from .terminal import say
+    from .terminal import say, show_json, verbosity
 
-    for path in written:
-        say(path)
+    if as_json:
+        show_json(_document(made, written))
+    else:
+        if verbosity() > QUIET:
+            _show(made)
+        for path in written:
+            say(path)
     for message in made.left_out:
         say(f"left out: {message}", err=True)
     if made.left_out:
         raise SystemExit(1)
+
+
+def _document(made: Comparison, written: Sequence[Path]) -> dict[str, Any]:
+    return {
+        "by": made.by,
+        "settings": dict(made.settings),
+        "comparisons": made.records(),
+        "notes": made.notes,
+        "left_out": made.left_out,
+        "files": [str(path) for path in written],
+    }
 
 
 def _steps(text: str) -> tuple[int | None, int | None]:
@@ -93,7 +112,7 @@ def _show(made: Comparison) -> None:
     from .terminal import say, show_table
 
     for table in (means(made), differences(made)):
-        show_table(f"{table.title}, {made.title}", table.columns, table.rows, width=160)
+        show_table(f"{table.title}, {made.title}", table.columns, table.rows)
     click.echo(f"{READING}\n")
     for sentence in made.sentences:
         say(f"- {sentence}")

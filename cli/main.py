@@ -14,6 +14,8 @@ import click
 from landscape.stopping import asked, was_cut
 from landscape.torch_state.allocation import share_free_memory
 
+from .names import canonical, unknown_option
+from .options import general_options
 from .signals import Stopped, stoppable
 
 # Threads that wait for each other asleep instead of spinning: on a shared machine one busy neighbour otherwise makes
@@ -24,14 +26,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 COMMANDS = {
     "train": "Train a network; continues by itself where a killed run stopped.",
     "probe": "Measure the loss around a checkpoint or along the steps from it.",
+    "list": "List runs and results, with filters.",
     "compare": "Compare runs by one setting, with the uncertainty of every difference.",
     "topology": "Find the minima and saddles of a measured plane, and how deep they are.",
     "plot": "Draw results: PNG, SVG, PDF or an interactive page.",
     "check": "Check a result, a checkpoint, or your model with data and loss.",
-    "info": "Say what is in a checkpoint or a result.",
+    "info": "Say what is in checkpoints, results and runs' folders.",
     "study": "Do everything that a study file names and that is missing.",
     "convert": "Read or write surfaces of the original loss-landscape tool.",
 }
+
+
+_GENERAL = general_options()
 
 
 class LazyGroup(click.Group):
@@ -44,6 +50,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f".{cmd_name}", __package__).command
+        command.params += [option for option in _GENERAL if option not in command.params]
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -57,18 +64,31 @@ class LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError:
             from landscape.errors import unknown_choice
+            from landscape.registry import asked as asked_of_checkpoints
 
+            if args[0].replace("-", "_") in asked_of_checkpoints():
+                message = f"{args[0]}: is no command, but a kind of probe: landscape probe {args[0]} …"
+                raise click.UsageError(message, ctx) from None
             raise click.UsageError(str(unknown_choice("command", args[0], COMMANDS)), ctx) from None
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.group(
+    cls=LazyGroup,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "show_default": True,
+        "token_normalize_func": canonical,
+    },
+)
 @click.version_option(package_name="landscape-lab", prog_name="landscape")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def landscape(debug: bool) -> None:
+def landscape() -> None:
     """Train networks, measure the shape of their loss, and show it.
 
     Start with: landscape study quick
     """
+
+
+landscape.params += _GENERAL
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -86,12 +106,10 @@ def _run(arguments: list[str]) -> None:
         _stopped(KeyboardInterrupt, arguments)
     except Stopped as stop:
         _stopped(type(stop), arguments)
+    except click.NoSuchOption as error:
+        _misused(unknown_option(error, arguments))
     except click.ClickException as error:
-        from landscape.printable import printable
-
-        error.show(said := io.StringIO())
-        click.echo("\n".join(map(printable, said.getvalue().splitlines())), err=True)
-        sys.exit(error.exit_code)
+        _misused(error)
     except click.exceptions.Exit as request:
         sys.exit(request.exit_code)
     except BrokenPipeError:
@@ -101,6 +119,14 @@ def _run(arguments: list[str]) -> None:
         if "--debug" in arguments:
             raise
         _fail(error, arguments)
+
+
+def _misused(error: click.ClickException) -> NoReturn:
+    from landscape.printable import printable
+
+    error.show(said := io.StringIO())
+    click.echo("\n".join(map(printable, said.getvalue().splitlines())), err=True)
+    sys.exit(error.exit_code)
 
 
 def _stopped(stop: type[BaseException], arguments: list[str]) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +11,9 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+# How much a command says, and under which name its context knows it.
+QUIET, NORMAL, VERBOSE = -1, 0, 1
+VERBOSITY = "landscape.verbosity"
 
 
 def chain(*decorators: Callable[[F], F]) -> Callable[[F], F]:
@@ -23,6 +27,48 @@ def chain(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
+def general_options() -> list[click.Parameter]:
+    """What is said before or after a command's name."""
+    return [
+        click.Option(
+            ["--quiet", "-q"],
+            is_flag=True,
+            expose_value=False,
+            callback=_quiet,
+            help="Paths of results and errors alone.",
+        ),
+        click.Option(
+            ["--verbose", "-v"],
+            is_flag=True,
+            expose_value=False,
+            callback=_verbose,
+            help="Say every setting, progress more often, and how long it took.",
+        ),
+        click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error."),
+    ]
+
+
+def _quiet(context: click.Context, parameter: click.Parameter, given: bool) -> None:
+    if given:
+        _say_so_much(context, QUIET)
+
+
+def _verbose(context: click.Context, parameter: click.Parameter, given: bool) -> None:
+    if given and _say_so_much(context, VERBOSE):
+        began = time.monotonic()
+        context.call_on_close(lambda: click.echo(f"took {time.monotonic() - began:.1f} s", err=True))
+
+
+def _say_so_much(context: click.Context, much: int) -> bool:
+    """Whether it is said for the first time."""
+    before = context.meta.setdefault(VERBOSITY, much)
+    if before != much:
+        raise click.UsageError("--quiet, --verbose: say opposite things; give one of them.", context)
+    first = not context.meta.get(f"{VERBOSITY}.said", False)
+    context.meta[f"{VERBOSITY}.said"] = True
+    return first
+
+
 def place_options() -> Callable[[F], F]:
     """Device, folders and downloads: what no result depends on."""
     return chain(
@@ -32,32 +78,10 @@ def place_options() -> Callable[[F], F]:
     )
 
 
-def model_options(**callbacks: Any) -> Callable[[F], F]:
-    """Which model and which data; ``callbacks`` read an option's text in another way, such as :func:`listed`."""
-    return chain(
-        click.option(
-            "--model",
-            callback=callbacks.get("model"),
-            help="vgg08 … vgg38, mlp, torchvision:NAME, module:function or file.py:function.",
-        ),
-        click.option(
-            "--norm",
-            callback=callbacks.get("norm"),
-            help="Where BatchNorm sits in a vgg: none, input, blocks or batch (after every convolution).",
-        ),
-        click.option(
-            "--model-option", "model_option", multiple=True, metavar="KEY=VALUE", help="For the model's builder."
-        ),
-        click.option(
-            "--data", help="fashion-mnist-10k, fashion-mnist, cifar10, cifar100, module:function or file.py:function."
-        ),
-        click.option(
-            "--data-option", "data_option", multiple=True, metavar="KEY=VALUE", help="For the data's function."
-        ),
-        click.option(
-            "--loss",
-            help="cross_entropy, mse, module:function or file.py:function: values, or (values, weights), one a sample.",
-        ),
+def json_option() -> Callable[[F], F]:
+    """For commands that can answer another program."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="One JSON document instead; its keys are in docs/command.md."
     )
 
 
@@ -80,37 +104,13 @@ def checkpoint_key_option(also: str = "") -> Callable[[F], F]:
     )
 
 
-def sample_options(images: str, batch_norm: str) -> Callable[[F], F]:
-    """Which samples, how they are run and what is moved; ``images`` and ``batch_norm`` are the defaults that help names."""
-    return chain(
-        click.option("--batch-norm", help=f"frozen, interpolated, reestimated or batch.  [default: {batch_norm}]"),
-        click.option("--split", help="train, validation or test.  [default: train]"),
-        click.option("--images", type=int, help=f"How many images of the split.  [default: {images}]"),
-        click.option("--image-seed", type=int, help="Which images.  [default: 0]"),
-        click.option("--precision", help="fp32 (on a GPU too: never TF32), fp64 or bf16.  [default: fp32]"),
-        click.option(
-            "--batch-size", type=int, help="Images a forward pass; part of the result for --batch-norm batch."
-        ),
-        click.option(
-            "--engine",
-            help="auto folds BatchNorm away and filters 3x3 convolutions where values stay the same; plain does not.  "
-            "[default: auto]",
-        ),
-        click.option("--compile", is_flag=True, default=None, help="Run through torch.compile; starts slower."),
-        click.option(
-            "--parameters",
-            help="Move these alone: shell patterns such as 'head.*,*.bias', trainable or all.  [default: trainable, if any is]",
-        ),
-    )
-
-
 def named_parts(options: dict[str, Any]) -> dict[str, Any]:
     """Model, data, loss and trust out of a command's ``options``, as :class:`landscape.probes.subjects.Subject` takes them."""
     from landscape.errors import InputError
 
     model, norm, data = (options.pop(name) for name in ("model", "norm", "data"))
-    builder = {**given(norm=norm), **key_values(options.pop("model_option"), "--model-option")}
-    reader = key_values(options.pop("data_option"), "--data-option")
+    builder = {**given(norm=norm), **options.pop("model_options")}
+    reader = options.pop("data_options")
     if norm is not None and model is None:
         raise InputError("--norm: belongs to --model; give both, or neither for a checkpoint that says its model.")
     return {

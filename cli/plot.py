@@ -38,7 +38,7 @@ class _Kinds(click.Option):
 @click.option("--points", is_flag=True, help="Mark which points of a plane were measured.")
 @click.option("--label", "labels", multiple=True, help="A name for a file's data; once for each file.")
 @click.option(
-    "--out", "outs", multiple=True, type=click.Path(path_type=Path), help="Where to: .png, .svg, .pdf or .html."
+    "--out", "-o", "outs", multiple=True, type=click.Path(path_type=Path), help="Where to: .png, .svg, .pdf or .html."
 )
 def command(
     files: tuple[Path, ...],
@@ -58,6 +58,6 @@ def command(
     from .terminal import say
 
     chosen = int(seed) if seed is not None and seed.lstrip("-").isdigit() else seed
-    drawing = Drawing(kind, quantity, scale, loss_max, chosen, labels or None, along, points)
+    drawing = Drawing(kind.replace("_", "-"), quantity, scale, loss_max, chosen, labels or None, along, points)
     for path in draw_files(files, outs, drawing):
         say(path)

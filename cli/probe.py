@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from .names import as_typed, canonical
 from .options import (
     chain,
     checkpoint_key_option,
     given,
-    model_options,
+    json_option,
     named_parts,
     place_options,
     trust_option,
 )
-from .settings_options import options_of
+from .settings_options import GroupedOption, SettingsCommand, options_of, part_options
 
 _FILE = click.Path(path_type=Path)
 _COMMON = chain(
@@ -40,43 +44,48 @@ _COMMON = chain(
     ),
     click.option("--to-key", metavar="KEY", help="Which weights of --to, where they are others than --checkpoint-key."),
     click.option("--directions", type=_FILE, help="A file of the original loss-landscape tool, or a curvature result."),
-    click.option("--out", type=_FILE, help="The result file.  [default: outputs/NAME-HASH.h5]"),
+    click.option("--out", "-o", type=_FILE, help="The result file.  [default: outputs/NAME-HASH.h5]"),
     click.option("--save-every", type=float, default=10.0, help="Seconds between saves of the unfinished result."),
-    model_options(),
     trust_option(),
     place_options(),
+    json_option(),
 )
 _LEADING = ("to", "to_key", "directions")
-_REST = "Checkpoint, model, data and result"
-_LAST = ("Samples", "Running", _REST)  # of the headings
 
 
-class ProbeCommand(click.Command):
+class ProbeCommand(SettingsCommand):
     """Has the options of the kind that its arguments name: all kinds' own would be a list that nobody reads."""
 
+    rest = "Checkpoint, result and places"
+    last = ("Samples", "Running", "Network, data and loss")
     kind = "plane"
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        args = list(args)
+        args, arguments = list(args), tuple(args)
         if args and self._known(args[0]):
             args = ["--kind", args[0], *args[1:]]
         self.kind = ctx.meta["kind"] = self._kind_in(args)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            raise click.UsageError(self._elsewhere(error), ctx) from None
+            message = self._elsewhere(error, arguments)
+            if message is None:
+                raise
+            raise click.UsageError(message, ctx) from None
 
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+    def made(self, ctx: click.Context) -> list[GroupedOption]:
         from landscape.registry import asked, found
 
-        known = asked()
-        kind = ctx.meta.get("kind", "plane")
-        own = options_of(found(known[kind].settings)) if kind in known else []
-        common = super().get_params(ctx)
-        for parameter in common:
-            if isinstance(parameter, click.Option) and parameter.name in _LEADING and kind in known:
-                parameter.hidden = not known[kind].leads
-        return [*common, *own]
+        return [*options_of(found(asked()[ctx.meta.get("kind", "plane")].settings)), *part_options()]
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from landscape.registry import asked
+
+        every = super().get_params(ctx)
+        for parameter in every:
+            if isinstance(parameter, click.Option) and parameter.name in _LEADING:
+                parameter.hidden = not asked()[ctx.meta.get("kind", "plane")].leads
+        return every
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage(ctx.command_path, "[KIND] [FILES]... [OPTIONS]")
@@ -86,19 +95,12 @@ class ProbeCommand(click.Command):
 
         known = asked()
         kind = ctx.meta.get("kind", "plane")
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None and isinstance(parameter, click.Option):
-                groups.setdefault(getattr(parameter, "heading", "") or _REST, []).append(record)
         with formatter.section("Kinds"):
             formatter.write_text(
                 ", ".join(probe.command for probe in known.values()) + f"; below: {known[kind].command}"
             )
             formatter.write_text(f"{known[kind].question} Takes {known[kind].cost}.")
-        for heading in sorted(groups, key=lambda name: _LAST.index(name) if name in _LAST else -1):
-            with formatter.section(heading):
-                formatter.write_dl(groups[heading])
+        super().format_options(ctx, formatter)
         with formatter.section("Examples"):
             for example in known[kind].examples:
                 formatter.write_text(f"landscape probe {known[kind].command} {example}")
@@ -115,17 +117,21 @@ class ProbeCommand(click.Command):
         said += [one.removeprefix("--kind=") for one in args if one.startswith("--kind=")]
         return said[-1].replace("-", "_") if said and self._known(said[-1]) else "plane"
 
-    def _elsewhere(self, error: click.NoSuchOption) -> str:
-        """What is wrong with an option: it is another kind's, or nobody's."""
+    def _elsewhere(self, error: click.NoSuchOption, arguments: Sequence[str]) -> str | None:
+        """What is wrong with an option that is another kind's; None for nobody's."""
         from landscape.registry import asked, found
 
-        name = error.option_name.lstrip("-").replace("-", "_")
-        others = [p.command for p in asked().values() if any(o.name == name for o in options_of(found(p.settings)))]
+        name = error.option_name.lstrip("-")
+        others = [
+            probe.command
+            for probe in asked().values()
+            if any(canonical(option.name or "") == name for option in options_of(found(probe.settings)))
+        ]
         if not others:
-            return error.format_message()
+            return None
+        typed, elsewhere = as_typed(error.option_name, arguments), ", ".join(others)
         return (
-            f"{error.option_name}: is no setting of kind {self.kind!r}, but of {', '.join(others)}. Leave it out, or choose "
-            "another kind."
+            f"{typed}: is no setting of kind {self.kind!r}, but of {elsewhere}. Leave it out, or choose another kind."
         )
 
 
@@ -144,6 +150,7 @@ def command(
     data_root: Path | None,
     download: bool,
     listed: bool,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Measure the loss around a checkpoint, along the steps from it or the training that led to it, into one labelled HDF5 file.
@@ -166,10 +173,10 @@ def command(
     from landscape.probes.settings import probe_settings
     from landscape.probes.subjects import Subject
 
-    from .terminal import Terminal
+    from .terminal import Terminal, probe_document, show_json
 
     if listed:
-        _tell_kinds()
+        _tell_kinds(as_json)
         return
     parts = named_parts(options)
     settings = probe_settings(given(**options))
@@ -177,17 +184,25 @@ def command(
     subject = Subject(checkpoint, to=to, directions=directions, key=checkpoint_key, to_key=to_key, **parts)
     with Terminal() as terminal:
         places = Places(data_root=data_root, download=download, device=device, save_every=save_every, reporter=terminal)
+        terminal.settings(settings.model_dump())
         outcome = probe_checkpoint(subject, settings, places, out=out)
-    terminal.probe_summary(outcome)
+    if as_json:
+        show_json(probe_document(outcome))
+    else:
+        terminal.probe_summary(outcome)
 
 
-def _tell_kinds() -> None:
+def _tell_kinds(as_json: bool) -> None:
     from landscape.registry import asked
 
-    from .terminal import show_table
+    from .terminal import show_json, show_table
 
+    if as_json:
+        kinds = asked().values()
+        show_json({"probes": [{"name": one.command, "question": one.question, "cost": one.cost} for one in kinds]})
+        return
     rows = [[probe.command, probe.question, probe.cost] for probe in asked().values()]
-    show_table("", ["probe", "answers", "takes"], rows, width=120)
+    show_table("", ["probe", "answers", "takes"], rows)
 
 
 def _checkpoints(
@@ -197,6 +212,23 @@ def _checkpoints(
     if checkpoint is None:
         if not files:
             raise click.UsageError("Missing option '--checkpoint', or a run's folder.")
+        _check_kind(files[0])
         run = files[0].is_dir() and (files[0] / "last.pt").exists()
         checkpoint, files = files[0] / "last.pt" if run else files[0], files[1:]
     return checkpoint, (*to, *files)
+
+
+def _check_kind(file: Path) -> None:
+    """A first word that is no file may be meant for a kind: by its spelling, or by what a kind answers."""
+    from landscape.registry import asked
+
+    word = str(file)
+    if file.exists() or file.suffix or len(file.parts) != 1:
+        return
+    kinds = {probe.command: probe.question.lower() for probe in asked().values()}
+    answering = [kind for kind, question in kinds.items() if word.lower() in re.findall(r"\w+", question)]
+    meant = answering or difflib.get_close_matches(word, kinds, n=1, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(meant)}?" if meant else ""
+    raise click.UsageError(
+        f"{word}: is no kind of probe, and no file.{hint} landscape probe --list says what there is."
+    )

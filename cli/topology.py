@@ -12,7 +12,7 @@ import click
 @click.option(
     "--loss-max", type=float, help="Leave out what lies above.  [default: where an adaptive plane ends to be known]"
 )
-@click.option("--out", type=click.Path(path_type=Path), help="The result file.  [default: PLANE-topology.h5]")
+@click.option("--out", "-o", type=click.Path(path_type=Path), help="The result file.  [default: PLANE-topology.h5]")
 def command(planes: tuple[Path, ...], loss_max: float | None, out: Path | None) -> None:
     """Count the minima of measured PLANES and the saddles where their basins meet, and say how deep they are.
 
@@ -22,9 +22,9 @@ def command(planes: tuple[Path, ...], loss_max: float | None, out: Path | None) 
     from landscape.probes.topology.probe import topology_files
     from landscape.probes.topology.words import words
 
-    from .terminal import say
+    from .terminal import say, tell
 
     for path, dataset in topology_files(planes, loss_max=loss_max, out=out):
         for line in words(dataset):
-            say(line)
+            tell(line)
         say(path)

@@ -14,8 +14,8 @@ from landscape.errors import InputError, unknown_choice
 T = TypeVar("T")
 
 
-# The heading of options that are one measurement's own.
-OWN = "This measurement"
+# The headings of options that are one measurement's own, and of how it or a training is run.
+OWN, RUNNING = "This measurement", "Running"
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ def test_a_usage_error_prints_no_control_character(capsys: pytest.CaptureFixture
 
 
 def test_tables_and_messages_show_markup_of_the_terminal_library(capsys: pytest.CaptureFixture[str]) -> None:
-    show_table("[red]t", ["[bold]c"], [["[/x] :smile: \x1b"]], width=80)
+    show_table("[red]t", ["[bold]c"], [["[/x] :smile: \x1b"]])
     with Terminal() as terminal:
         terminal.message("[/nothing] :smile: \x1b[31m")
         terminal.progress("[/x] \x1b", 1, 1)

@@ -167,7 +167,7 @@ def test_options_of_another_kind_of_probe_are_refused(here: Path, capsys: pytest
     outcome = train_run(run_settings(tiny()), Places(device="cpu"))
     start = ["probe", "--checkpoint", str(outcome.last), "--device", "cpu"]
     fails(capsys, *start, "--kind", "steps", "--images", "5", status=2, says="images: is no setting of kind 'steps'")
-    fails(capsys, *start, "--probe-every", "5", status=2, says="probe_every: is no setting of kind 'plane'")
+    fails(capsys, *start, "--probe-every", "5", status=2, says="--probe-every: is no setting of kind 'plane'")
     torch.save(load_checkpoint(outcome.last).state["model"], "weights.pt")
     bare = [
         "probe",

@@ -47,6 +47,10 @@ class Comparison(Compared):
         """One line for each measure and pair."""
         return writing.csv_text(self)
 
+    def records(self) -> list[dict[str, object]]:
+        """The lines of :meth:`csv` as mappings, numbers as numbers."""
+        return writing.records(self)
+
     def write(self, *paths: Path) -> list[Path]:
         """Write to every path, as its suffix says (csv, md, tex, html, h5); without one, all formats beside each other."""
         return writing.write_comparison(self, paths)

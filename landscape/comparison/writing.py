@@ -54,11 +54,16 @@ def writable_files(paths: Sequence[Path], inputs: Sequence[Path] = ()) -> list[P
 def csv_text(made: Compared) -> str:
     """One line for each measure and pair, numbers in full; the first line names the columns."""
     stream = io.StringIO()
-    lines = [_csv_line(made, *each) for each in made.each_pair()]
+    lines = records(made)
     writer = csv.DictWriter(stream, list(lines[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: csv_cell(value) for name, value in line.items()} for line in lines)
     return stream.getvalue()
+
+
+def records(made: Compared) -> list[dict[str, object]]:
+    """One mapping for each measure and pair, with the same keys each time."""
+    return [_csv_line(made, *each) for each in made.each_pair()]
 
 
 def markdown(made: Compared) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get
 
 from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
 
-from landscape.checking import Option, Settings, checked, known_keys, option_of
+from landscape.checking import RUNNING, Option, Settings, checked, known_keys, option_of
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.grids import Axis
 from landscape.numerics.refinement import Refinement, default_budget
@@ -21,7 +21,7 @@ from landscape.objective.runner import PRECISIONS
 from landscape.registry import asked, found
 
 # Headings that options stand under.
-SAMPLES, RUNNING, GRID, DIRECTIONS = "Samples", "Running", "Grid", "Directions"
+SAMPLES, GRID, DIRECTIONS = "Samples", "Grid", "Directions"
 
 
 class ProbeSettings(Settings):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from landscape.checking import Settings, checked
+from landscape.checking import Option, Settings, checked
 from landscape.data import DATA_SETS
 from landscape.errors import InputError, unknown_choice
 from landscape.probes.steps.measure import StepProbeConfig
@@ -17,6 +17,8 @@ from landscape.references import is_reference
 from landscape.results.names import file_part
 from landscape.training import TrainingConfig
 
+# Headings that options stand under.
+PARTS, WATCHED = "Network, data and loss", "What is watched and kept"
 _TRAINING_FIELDS = tuple(field.name for field in fields(TrainingConfig))
 
 
@@ -29,20 +31,57 @@ class RunSettings(Settings):
     run stands in.
     """
 
-    model: str = "vgg38"
-    norm: str | None = None
-    model_options: dict[str, Any] = Field(default_factory=dict)
-    data: str = DEFAULT_DATA
-    data_options: dict[str, Any] = Field(default_factory=dict)
-    loss: str = "cross_entropy"
-    groups: tuple[str, ...] = ()
-    checkpoint_every: int = Field(default=0, ge=0)
-    flow_every: int | None = Field(default=None, ge=1)
-    probe_every: int | None = None
-    probe_count: int | None = Field(default=None, ge=1)
-    probe_eta: str = "0.5:4:8"
-    probe_spacing: str = "linear"
-    stability_every: int | None = Field(default=None, ge=1)
+    model: Annotated[
+        str, Option("vgg08 … vgg38, mlp, torchvision:NAME, module:function or file.py:function.", PARTS)
+    ] = "vgg38"
+    norm: Annotated[
+        str | None,
+        Option("Where BatchNorm sits in a vgg: none, input, blocks or batch (after every convolution).", PARTS),
+    ] = None
+    model_options: Annotated[dict[str, Any], Option("For the model's builder.", PARTS, flag="--model-option")] = Field(
+        default_factory=dict
+    )
+    data: Annotated[
+        str,
+        Option("fashion-mnist-10k, fashion-mnist, cifar10, cifar100, module:function or file.py:function.", PARTS),
+    ] = DEFAULT_DATA
+    data_options: Annotated[dict[str, Any], Option("For the data's function.", PARTS, flag="--data-option")] = Field(
+        default_factory=dict
+    )
+    loss: Annotated[
+        str,
+        Option(
+            "cross_entropy, mse, module:function or file.py:function: values, or (values, weights), one a sample.",
+            PARTS,
+        ),
+    ] = "cross_entropy"
+    groups: Annotated[tuple[str, ...], Option("Tables of a study that it stands in.", study=True)] = ()
+    checkpoint_every: Annotated[
+        int, Option("Keep a checkpoint every so many epochs, besides last and best.", WATCHED, "these alone")
+    ] = Field(default=0, ge=0)
+    flow_every: Annotated[
+        int | None, Option("Keep the gradient flow every so many steps.", WATCHED, "once an epoch")
+    ] = Field(default=None, ge=1)
+    probe_every: Annotated[
+        int | None,
+        Option("Look along the step every so many steps: loss, gradient, smoothness.", WATCHED, "never"),
+    ] = None
+    probe_count: Annotated[int | None, Option("Or so many times, at even distances over the training.", WATCHED)] = (
+        Field(default=None, ge=1)
+    )
+    probe_eta: Annotated[str, Option("Where along it: low:high:count, in multiples of the learning rate.", WATCHED)] = (
+        "0.5:4:8"
+    )
+    probe_spacing: Annotated[str, Option("linear or log.", WATCHED)] = "linear"
+    stability_every: Annotated[
+        int | None,
+        Option(
+            "Measure the edge of stability every so many steps: the step size times the largest eigenvalue of the Hessian, "
+            "preconditioned for Adam, against what the optimiser bears.",
+            WATCHED,
+            "never",
+        ),
+    ] = Field(default=None, ge=1)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
 
     @model_validator(mode="after")

@@ -7,14 +7,17 @@ import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from landscape.checking import RUNNING, Option
 from landscape.errors import InputError, unknown_choice
 from landscape.objective.engines import ENGINES
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("fp32", "bf16")
+# The heading that options stand under.
+_RECIPE = "Recipe"
 
 
 @dataclass(frozen=True)
@@ -50,21 +53,29 @@ class TrainingConfig:
         3
     """
 
-    learning_rate: float = 1e-3
-    batch_size: int = 100
-    epochs: int = 100
-    optimizer: str = "adam"
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    schedule: str = "cosine"
-    min_learning_rate: float = 2e-5
-    seed: int = 0
-    precision: str = "fp32"
-    engine: str = "auto"
-    compile: bool = False
-    augment: bool = True
-    train_images: int | None = None
-    updates: int | None = None
+    learning_rate: Annotated[float, Option("Peak learning rate.", _RECIPE)] = 1e-3
+    batch_size: Annotated[int, Option("Images a step.", _RECIPE)] = 100
+    epochs: Annotated[int, Option("Passes over the training images.", _RECIPE)] = 100
+    optimizer: Annotated[str, Option("adam, adamw or sgd.", _RECIPE)] = "adam"
+    momentum: Annotated[float, Option("For sgd.", _RECIPE)] = 0.9
+    weight_decay: Annotated[float, Option("Added to the gradient; decoupled by adamw.", _RECIPE)] = 0.0
+    schedule: Annotated[str, Option("cosine or constant.", _RECIPE)] = "cosine"
+    min_learning_rate: Annotated[float, Option("What cosine falls to.", _RECIPE)] = 2e-5
+    seed: Annotated[int, Option("Of initialisation, order, augmentation and dropout.", _RECIPE)] = 0
+    precision: Annotated[str, Option("fp32 (on a GPU too: never TF32) or bf16 (autocast).", RUNNING)] = "fp32"
+    engine: Annotated[
+        str,
+        Option("auto (on a CPU, filtered 3x3 convolutions: about half the time) or plain (PyTorch's).", RUNNING),
+    ] = "auto"
+    compile: Annotated[bool, Option("Run steps through torch.compile; starts slower.", RUNNING)] = False
+    augment: Annotated[
+        bool, Option("Random crop and flip.", _RECIPE, default="augment", flag="--augment/--no-augment")
+    ] = True
+    train_images: Annotated[int | None, Option("Train on a fixed subset of this size.", _RECIPE, "all")] = None
+    updates: Annotated[
+        int | None,
+        Option("Make so many updates instead of epochs, the same at every batch size, as epochs are not.", _RECIPE),
+    ] = None
 
     def __post_init__(self) -> None:
         every = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS, "engine": ENGINES}
