@@ -124,7 +124,9 @@ def test_a_ratio_that_is_no_number_is_crossed_and_an_adaptive_map_says_how_well_
     figure = plot(data)
     crosses = next(line for line in panel(figure).lines if line.get_marker() == "x")
     assert list(zip(*crosses.get_data(), strict=True)) == [(0.0, 0.0)]
-    assert "60 points measured, 95 % of the picture within 1.2 % of its range (upper limit 3.5 %), by 45" in caption_of(figure)
+    assert "60 points measured, 95 % of the picture within 1.2 % of its range (upper limit 3.5 %), by 45" in caption_of(
+        figure
+    )
 
 
 def test_several_seeds_are_drawn_as_their_mean_and_spread_or_one_by_one() -> None:
