@@ -12,7 +12,7 @@ import click
 @click.option(
     "--kind",
     default="auto",
-    help="auto, line, contour, surface, trajectory, curvature-map, curves, flow, steps, run-range, sharpness, path, "
+    help="auto, line, contour, surface, trajectory, curvature-map, curves, flow, steps, run-range, sharpness, noise-scale, path, "
     "topology, spectrum, stability or comparison. Of a run's folder, flow, steps and stability draw what was watched; "
     "run-range joins the steps of several runs; topology takes planes too.",
 )

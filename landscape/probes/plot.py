@@ -34,11 +34,12 @@ def plot(
 
     Args:
         datasets: of kind ``plane`` (over x, or over y and x), ``trajectory``, ``history``, ``gradient_flow``, ``steps``,
-            ``run_range``, ``sharpness``, ``path``, ``topology``, ``stability``, ``curvature``, ``curvature_map`` or
-            ``comparison``; all of one kind. Histories that differ in nothing but their seed are one curve, their mean, in the
-            range over the seeds; those that differ in the learning rate or the batch size alone are coloured in its order.
+            ``run_range``, ``sharpness``, ``noise_scale``, ``path``, ``topology``, ``stability``, ``curvature``,
+            ``curvature_map`` or ``comparison``; all of one kind. Histories that differ in nothing but their seed are one
+            curve, their mean, in the range over the seeds; those that differ in the learning rate or the batch size alone are
+            coloured in its order.
         kind: ``line`` for a 1-D plane; ``contour`` or ``surface`` for a 2-D plane; ``curves``, ``flow``, ``steps``,
-            ``run-range``, ``trajectory``, ``sharpness``, ``path``, ``topology``, ``stability``, ``spectrum`` (of a
+            ``run-range``, ``trajectory``, ``sharpness``, ``noise-scale``, ``path``, ``topology``, ``stability``, ``spectrum`` (of a
             curvature), ``curvature-map`` and ``comparison`` for the others; ``auto``: by the data, a contour for a 2-D plane.
         quantity: of a plane ``loss``, ``accuracy`` or ``loss_standard_error``. Of a history ``loss`` (with the accuracy
             beside it), ``loss_alone``, ``accuracy``, ``learning_rate`` or ``all``. Of a gradient flow ``mean_abs_gradient`` or
