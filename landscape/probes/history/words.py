@@ -15,7 +15,8 @@ def words(dataset: xr.Dataset) -> list[str]:
     if not dataset.sizes.get("epoch"):
         return []
     made, last = dataset.attrs, dataset.isel(epoch=-1)
-    shown = [f"{_words(name)} {float(one):.5g}{unit_of(one)}" for name, one in last.items() if one.ndim == 0]
+    numbers = {name: one for name, one in last.items() if one.ndim == 0 and one.dtype.kind in "iuf"}
+    shown = [f"{_words(name)} {float(one):.5g}{unit_of(one)}" for name, one in numbers.items()]
     updates = f" of {count(made['updates'], 'update')} in all" if "updates" in made else ""
     lines = [f"{count(dataset.sizes['epoch'], 'epoch')}{updates}; at the last: {', '.join(shown)}"]
     lines += _best(dataset)

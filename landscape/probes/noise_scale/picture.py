@@ -89,7 +89,7 @@ def _noise(dataset: xr.Dataset, label: str, colour: str, place: int) -> Noise:
         place=place,
         value=float(dataset["noise_scale"]),
         error=float(dataset["noise_scale_standard_error"]),
-        resolved=bool(dataset["resolved"]),
+        resolved=float(dataset["resolved"]) == 1,
         dead=bool(dataset.attrs.get("dead", 0)),
         without=np.asarray(dataset.get("noise_scale_without", []), dtype=float),
     )

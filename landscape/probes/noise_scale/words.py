@@ -6,7 +6,7 @@ import xarray as xr
 
 from landscape.results.words import dead, quantity
 
-NOT_RESOLVED = "‖G‖² is not told apart from zero, so the noise scale has no upper end: ask for more --images."
+_NOT_RESOLVED = "‖G‖² is not told apart from zero, so the noise scale has no upper end: ask for more --images."
 
 
 def words(dataset: xr.Dataset) -> list[str]:
@@ -25,6 +25,6 @@ def words(dataset: xr.Dataset) -> list[str]:
     return [
         f"gradient noise scale {quantity(dataset, 'noise_scale')} images{batches}{groups}",
         f"tr Σ {quantity(dataset, 'noise_trace')}, ‖G‖² {quantity(dataset, 'gradient_norm_squared')}",
-        *([] if int(dataset["resolved"]) else [NOT_RESOLVED]),
+        *([] if float(dataset["resolved"]) == 1 else [_NOT_RESOLVED]),
         *dead(dataset),
     ]

@@ -42,8 +42,8 @@ def _path(one: xr.Dataset, kind: str) -> str:
 def _moved(dataset: xr.Dataset) -> list[str]:
     if "moved_units" not in dataset:
         return []
-    said = f"aligned: {count(dataset['moved_units'], 'hidden unit')} moved"
-    if "similarity" in dataset:
-        before, after = (float(dataset["similarity"][k]) for k in (0, -1))
+    said, similarity = f"aligned: {count(dataset['moved_units'], 'hidden unit')} moved", dataset.get("similarity")
+    if similarity is not None and similarity.size == 2:
+        before, after = similarity.values
         said += f"; inner product of the weights {before:.4g} → {after:.4g}"
     return [said]

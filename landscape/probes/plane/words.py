@@ -54,7 +54,7 @@ def smoothness_words(dataset: xr.Dataset) -> list[str]:
         said = ", ".join(f"{words} {quantity(one, name)}" for name, words in _SMOOTHNESS.items())
         lines.append(
             f"seed {seed}: {said}, convex on {100 * float(one['convex_fraction']):.3g} %; "
-            f"{int(one['known_points'])} of {int(one['points'])} points known"
+            f"{float(one['known_points']):.0f} of {int(one['points'])} points known"
         )
     return [*lines, *dead(dataset)]
 
