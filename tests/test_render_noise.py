@@ -14,6 +14,7 @@ from landscape.errors import InputError
 from landscape.pictures.style import COLOURS
 from landscape.probes.interactive import interactive
 from landscape.probes.plot import plot
+from landscape.results import summary
 
 
 def marks(axes: Axes, size: float, colour: str = COLOURS[0]) -> list[float]:
@@ -84,6 +85,13 @@ def test_the_page_holds_the_same_values() -> None:
     assert second["open"] and "a &lt; b" in whole["texts"][0]
     assert data["charts"][0]["notes"] == ["a < b: 1200 ± 80", "other: 5×10⁵ ± 10⁶, not resolved: no upper end"]
     assert {gap["name"] for gap in data["charts"][0]["gaps"]} == {"other: below the axis", "other: above the axis"}
+
+
+def test_its_words_have_errors_without_an_exponent_and_say_what_is_not_resolved() -> None:
+    whole, lost = samples.noise_scale(1200.0, error=133.0), samples.noise_scale(900.0, error=5000.0, resolved=0)
+    assert summary(whole)[0].startswith("gradient noise scale 1200 ± 130 images, from batches of 10 and 1000")
+    assert len(summary(whole)) == 2
+    assert "no upper end" in summary(lost)[-1]
 
 
 def test_another_quantity_is_refused() -> None:

@@ -50,6 +50,7 @@ MADE: dict[str, Callable[[], xr.Dataset]] = {
     "noise scale": lambda: ls.noise_scale(objective(), ls.NoiseScaleConfig(2, 4)),
     "topology": lambda: ls.topology(made("plane")),
     "smoothness": lambda: ls.plane_smoothness(made("plane")),
+    "plane curvature": lambda: ls.plane_curvature(made("plane")),
     "history": lambda: render_samples.history(3),
     "flow": lambda: render_step_samples.flow(3, 2),
     "steps": lambda: render_step_samples.steps(5),
@@ -78,6 +79,11 @@ def broken(whole: xr.Dataset) -> dict[str, xr.Dataset]:
         found[f"one of {dim}"] = whole.isel({dim: 0}, drop=True)
         found[f"none of {dim}"] = whole.isel({dim: []})
     return found
+
+
+def test_every_kind_is_tried_here_and_has_a_title_and_words() -> None:
+    assert {probe.of_file for probe in probes().values()} == {made(name).attrs["kind"] for name in MADE}
+    assert all(probe.title and probe.words for probe in probes().values())
 
 
 @pytest.mark.parametrize("name", MADE)

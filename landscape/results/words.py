@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,9 @@ def count(number: Any, single: str, several: str = "") -> str:
 
 def with_error(value: Any, error: Any) -> str:
     """A value, and its standard error where that is known."""
-    known = error is not None and np.isfinite(float(error))
-    return f"{float(value):.5g} ± {float(error):.2g}" if known else f"{float(value):.5g}"
+    error = None if error is None else float(error)
+    known = error is not None and np.isfinite(error)
+    return f"{float(value):.5g} ± {float(f'{error:.2g}'):g}" if known else f"{float(value):.5g}"
 
 
 def unit_of(variable: xr.DataArray) -> str:
@@ -83,9 +85,9 @@ def nonfinite(number: Any, what: str = "point") -> list[str]:
     return [f"{count(number, what)} with values that are NaN or infinite; they are kept as they are."] if number else []
 
 
-def notes(dataset: xr.Dataset) -> list[str]:
-    """What the measurement itself had to say."""
-    return [f"{note}." for note in str(dataset.attrs.get("notes", "")).split("; ") if note]
+def notes(dataset: xr.Dataset, beginning: str) -> list[str]:
+    """What the measurement itself had to say: sentences, some with a semicolon in them, that begin as a pattern says."""
+    return [f"{note}." for note in re.split(f"; (?={beginning})", str(dataset.attrs.get("notes", ""))) if note]
 
 
 def dead(dataset: xr.Dataset) -> list[str]:

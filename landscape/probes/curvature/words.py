@@ -11,13 +11,13 @@ _NAMES = {"hessian": "Hessian", "gauss-newton": "Gauss–Newton matrix"}
 _TRACES = {"trace": "trace", "frobenius_norm": "Frobenius norm"}
 _SHOWN = 3  # eigenvalues at either end
 _BLOCKS = 6  # layers, those of the largest eigenvalues
-_NOTES = 3
+_NOTE, _NOTES = r"\d+ of |the matrix|every eigenvalue", 3
 
 
 def words(dataset: xr.Dataset) -> list[str]:
     """The checkpoint's loss and norms, then the extremes, trace and norm of the matrix or of its layers' blocks."""
     blocked = "block" in dataset.dims
-    said = notes(dataset)
+    said = notes(dataset, _NOTE)
     return [
         *at_checkpoint(dataset),
         _matrix(dataset),

@@ -7,6 +7,8 @@ import xarray as xr
 
 from landscape.results.words import at_checkpoint, dead, notes, with_error
 
+_NOTE = r"\S+ at ρ = "
+
 
 def words(dataset: xr.Dataset) -> list[str]:
     """The checkpoint's loss and norms, then each measure over its range of ρ, and what was no plain number."""
@@ -36,7 +38,7 @@ def _value(point: xr.Dataset) -> str:
 def _notes(dataset: xr.Dataset) -> list[str]:
     """One line for each reason, whatever the number of measures and ρ that it stands for."""
     said: dict[str, list[str]] = {}
-    for note in notes(dataset):
+    for note in notes(dataset, _NOTE):
         where, _, why = note.rpartition(": ")
         said.setdefault(why, []).append(where)
     return [f"{'; '.join(where)}: {why}" if any(where) else why for why, where in said.items()]

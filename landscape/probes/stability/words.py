@@ -27,13 +27,11 @@ def words(dataset: xr.Dataset) -> list[str]:
 def _sharpness(dataset: xr.Dataset) -> str:
     """The last eigenvalue beside what the optimiser bears, and of which Hessian it is."""
     made, value = dataset.attrs, dataset["sharpness"]
-    bears = (
-        f" of {float(dataset['threshold'][-1]):.5g} that {made.get('rule', 'the optimiser')} bears"
-        if "threshold" in dataset
-        else ""
-    )
-    of = f", H of {made['hessian_of']}" if "hessian_of" in made else ""
-    return f"largest eigenvalue of P⁻¹H {float(value[-1]):.5g}{unit_of(value)} at the last step{bears}{of}"
+    bears, rule = "", f" ({made['rule']})" if "rule" in made else ""
+    if "threshold" in dataset:
+        bears = f", of {float(dataset['threshold'][-1]):.5g}{unit_of(value)} that the optimiser bears{rule}"
+    of = f"; H is that of {made['hessian_of']}" if "hessian_of" in made else ""
+    return f"largest eigenvalue of P⁻¹H at the last step {float(value[-1]):.5g}{unit_of(value)}{bears}{of}"
 
 
 def _rough(dataset: xr.Dataset, known: np.ndarray) -> list[str]:
