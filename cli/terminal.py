@@ -26,7 +26,6 @@ from rich.table import Table
 from rich.text import Text
 
 from landscape.printable import printable, printable_lines
-from landscape.registry import found, of_file
 
 from .options import NORMAL, QUIET, VERBOSE, VERBOSITY
 
@@ -185,10 +184,11 @@ class Terminal:
 
     def probe_summary(self, outcome: ProbeOutcome) -> None:
         """What a probe found, where it lies, and how to ask for more."""
+        from landscape.results import summary
+
         if outcome.measured == 0:
             tell("Already complete; nothing was measured.")
-        record = of_file(outcome.dataset.attrs["kind"])
-        for line in found(record.words)(outcome.dataset) if record and record.words else []:
+        for line in summary(outcome.dataset):
             tell(line)
         say(outcome.path)
 

@@ -20,11 +20,11 @@ def command(planes: tuple[Path, ...], loss_max: float | None, out: Path | None) 
     their persistence. landscape plot draws the file that comes out. Needs gudhi: pip install 'landscape-lab[topology]'.
     """
     from landscape.probes.topology.probe import topology_files
-    from landscape.probes.topology.words import words
+    from landscape.results import summary
 
     from .terminal import say, tell
 
     for path, dataset in topology_files(planes, loss_max=loss_max, out=out):
-        for line in words(dataset):
+        for line in summary(dataset):
             tell(line)
         say(path)

@@ -76,8 +76,9 @@ class Probe:
         settings: path of its settings, a subclass of :class:`landscape.probes.settings.ProbeSettings`.
         prepare: path of ``(subject, settings, places) -> Prepared``.
         steps: path of ``(settings, module, batch size) -> training steps of one sample``, the cost before it is made.
-        words: path of ``(dataset) -> lines``: what a person wants to know of a result first.
-        described: path of ``(dataset) -> lines``: what ``landscape info`` says, with the title first; none for part of a result.
+        title: what a result is, as ``landscape info`` begins.
+        words: path of ``(dataset) -> lines``: what a person wants to know of a result first, in ``landscape probe`` and ``info``;
+            none for a part of a result that lacks what they are made of.
         drawn: how it is drawn, by the number of axes where there are several.
         compared: path of its :class:`landscape.probes.comparable.Kind`.
         compared_on: the kind of file that ``compared`` reads, if it is another one's.
@@ -96,8 +97,8 @@ class Probe:
     settings: str = ""
     prepare: str = ""
     steps: str = ""
+    title: str = ""
     words: str = ""
-    described: str = ""
     drawn: tuple[Drawn, ...] = ()
     compared: str = ""
     compared_on: str = ""

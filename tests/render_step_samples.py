@@ -148,6 +148,30 @@ def dead_steps(count: int = 120, **attrs: Any) -> xr.Dataset:
     return dataset
 
 
+def stability(count: int = 5, **attrs: Any) -> xr.Dataset:
+    """A ratio to the edge of stability that rises evenly to 1.2."""
+    step = 10 * np.arange(count)
+    ratio = np.linspace(0.2, 1.2, count)
+    values = {
+        "sharpness": (2000 * ratio, "nat"),
+        "threshold": (np.full(count, 2000.0), "nat"),
+        "ratio": (ratio, "1"),
+        "residual": (np.full(count, 1e-3), "1"),
+        "products": (np.full(count, 7), "1"),
+        "converged": (np.ones(count, np.int8), "1"),
+        "loss": (np.linspace(2.0, 0.5, count), "nat"),
+    }
+    dataset = xr.Dataset(
+        {name: labelled(["step"], array, name, unit) for name, (array, unit) in values.items()},
+        coords={"step": labelled(["step"], step, "updates made before the step")},
+    )
+    dataset.attrs = {
+        "kind": "stability", "title": "Edge of stability", "rule": "gradient descent", "limit": 2.0,
+        "hessian_of": "the step's minibatch", **RUN, **attrs,
+    }  # fmt: skip
+    return dataset
+
+
 def run_range(count: int = 120, *, rough: float = 1.0, **attrs: Any) -> xr.Dataset:
     """The range over three runs whose losses lie ``rough`` apart."""
     step = 10 * np.arange(count)
@@ -266,3 +290,23 @@ def adaptive(dataset: xr.Dataset, loss_max: float = 6.0) -> xr.Dataset:
         "tolerance": 0.02, "loss_max": loss_max, "picture_error": 0.011, "measured_points": int((status != 2).sum())
     }  # fmt: skip
     return changed
+
+
+def noise_scale(scale: float = 1200.0, *, error: float | None = None, resolved: int = 1, **attrs: Any) -> xr.Dataset:
+    """A noise scale whose values without each of ten groups lie evenly around it, as far as its jackknife error says."""
+    error = 0.1 * abs(scale) if error is None else error
+    places = np.linspace(-1, 1, 10)
+    parts = {"noise_trace": 6.0, "gradient_norm_squared": 6.0 / scale}
+    values: dict[str, tuple[float, str]] = {"noise_scale": (scale, "1"), "noise_scale_standard_error": (error, "1")}
+    for name, value in parts.items():
+        values |= {name: (value, "nat^2"), f"{name}_standard_error": (0.1 * abs(value), "nat^2")}
+    dataset = xr.Dataset({name: labelled([], value, name, unit) for name, (value, unit) in values.items()})
+    dataset["resolved"] = labelled([], np.int8(resolved), "whether ‖G‖² lies two standard errors above zero")
+    without = scale + places * error / np.sqrt(0.9 * (places**2).sum())
+    dataset["noise_scale_without"] = labelled(["group"], without, "noise scale without the group")
+    dataset.attrs = {
+        "kind": "noise_scale", "title": "gradient noise scale", "model": "vgg38", "norm": "batch", "n_samples": 1000,
+        "data": "fashion-mnist-10k/train", "bn_policy": "frozen", "bn_layers": 37, "checkpoint": "vgg38-batch-last",
+        "small_batch": 10, "big_batch": 1000, "groups": 10, "dead": 0, "dead_reason": "", **attrs,
+    }  # fmt: skip
+    return dataset

@@ -204,10 +204,10 @@ def test_an_adaptive_plane_says_how_well_it_is_known_and_how_sure_its_centre(
     shown = run(capsys, "probe", "--checkpoint", "run/last.pt", *grid, "--out", "adaptive.h5")
     with xr.open_dataset("adaptive.h5") as result:
         error = float(result["checkpoint_loss_standard_error"])
-        assert f"± {error:.2g} over 20 images" in shown.out
+        assert f"± {error:.2g} nat over 20 images" in shown.out
         assert f"{result.attrs['measured_points']} of 289 points measured" in shown.out
         assert set(np.unique(result["status"].values)) <= {1, 2, 3}
         assert result.attrs["measured_points"] < 289
     described = run(capsys, "info", "adaptive.h5").out
-    assert "adaptive, for losses up to 10" in described
+    assert "for losses up to 10: 95 % of the picture is known to" in described
     assert "loss surface, complete" in described

@@ -37,11 +37,14 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
 
 
-def test_a_finished_probe_is_described(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_probe_is_described_and_not_measured_again(capsys: pytest.CaptureFixture[str]) -> None:
+    again = run(capsys, *CURVATURE, "--out", "whole.h5")
+    assert "Already complete" in again.out and "Hessian of 57,130 parameters" in again.out
     described = run(capsys, "info", "whole.h5").out
     assert "curvature, complete" in described
-    assert "matrix: hessian, one block, 57,130 parameters" in described
-    assert "eigenvalues: 4 of 4" in described
+    assert "Hessian of 57,130 parameters: 4 of 4 eigenvalues" in described
+    told = again.out.splitlines()[1:-1]
+    assert [line.strip() for line in described.splitlines()[1:]][: len(told)] == told
 
 
 def test_ctrl_c_keeps_what_there_is_and_the_same_command_ends_as_if_there_had_been_none(

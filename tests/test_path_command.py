@@ -92,7 +92,7 @@ def test_a_permuted_copy_aligns_back_to_a_barrier_of_exactly_zero(
     assert float(result["end_distance"].sel(path="aligned")) == 0.0
     assert float(result["barrier"].sel(path="linear")) > 0.01
     assert int(result["moved_units"]) == 6
-    assert "aligned: barrier 0 ± 0 at t = 0; length 0" in finished.out
+    assert "aligned: barrier 0 ± 0 nat at t = 0; length 0" in finished.out
     assert "6 hidden units moved" in finished.out
 
 

@@ -225,6 +225,7 @@ PICTURES = {
     "flow": lambda: render_step_samples.flow(3, 2),
     "run-range": lambda: render_step_samples.run_range(6),
     "comparison": lambda: render_step_samples.comparison(),
+    "noise-scale": lambda: render_step_samples.noise_scale(),
 }
 
 

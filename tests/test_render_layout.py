@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import render_samples as samples
+import render_step_samples as steps
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -52,6 +53,15 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "lines": lambda: plot([samples.line(21), samples.line(21, norm="none")]),
     "line panels": lambda: plot([samples.line(21), samples.line(21, norm="none")], share=False),
     "curves": lambda: plot([samples.history(20), samples.history(20, norm="none", learns=False)], quantity="all"),
+    "noise scale": lambda: plot(steps.noise_scale()),
+    "noise scales": lambda: plot(
+        [
+            steps.noise_scale(),
+            steps.noise_scale(5e5, error=1e6, resolved=0, norm="input"),
+            steps.noise_scale(np.nan, resolved=0, **steps.DEAD),
+        ],
+        labels=["many words " * 12, LONG, "$x_1$ costs $5"],
+    ),
     "few epochs": lambda: plot([samples.history(2), samples.history(2, norm="none", learns=False)], width="column"),
 }
 

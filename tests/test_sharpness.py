@@ -21,6 +21,7 @@ from landscape.probes.progress import Progress
 from landscape.probes.sharpness.config import MEASURES, SharpnessConfig
 from landscape.probes.sharpness.formulas import Origin, estimate, percent_rise
 from landscape.probes.sharpness.measure import sharpness
+from landscape.results import summary
 
 MEASURED, NOT_CONVERGED, ZERO_GRADIENT, NOT_FINITE = 1, 2, 3, 4
 ALL = tuple(MEASURES)
@@ -295,6 +296,9 @@ def test_an_ascent_of_too_few_steps_says_that_it_has_not_ended() -> None:
     objective, _, _, _ = quadratic()
     assert int(one(objective, "sam_steps", 2.0, ascent_steps=1)["status"]) == NOT_CONVERGED
     assert int(one(objective, "sam_steps", 2.0, ascent_steps=100)["status"]) == MEASURED
+    short = SharpnessConfig(measures=("sam_steps",), rho=(1.0, 2.0), ascent_steps=1)
+    said = "sam_steps at ρ = 1, 2: the ascent had not ended; more steps would give a higher value."
+    assert said in summary(sharpness(objective, short))
 
 
 class Stop(Exception):

@@ -65,16 +65,15 @@ def plane(**attributes: Any) -> xr.Dataset:
 
 def test_a_surface_tells_its_grid_its_losses_and_how_it_was_made(tmp_path: Path) -> None:
     lines = saved(plane(), tmp_path / "a.h5").splitlines()
-    assert lines[0] == f"{tmp_path / 'a.h5'}: loss surface, incomplete (1 points missing)"
+    assert lines[0] == f"{tmp_path / 'a.h5'}: loss surface, incomplete (1 point missing)"
     text = "\n".join(lines)
     for words in (
         "grid: x -1 … 1 in 5, y -2 … 2 in 3; direction seeds: 3, 4",
-        "measured: 29 of 30 points",
-        "loss: 3 (at x = 0, y = -2, seed 3) to 29 nat",
-        "loss at the origin: 8 ± 0.12 nat",
-        "loss of the checkpoint itself: 8 ± 0.12 nat, accuracy 0.7500",
+        "29 of 30 points measured",
+        "loss at the checkpoint 8 ± 0.12 nat over 500 images, accuracy 0.7500",
+        "loss on the grid 3 to 29 nat, lowest at x = 0, y = -2, seed 3",
         "directions: random, normalisation filter; cosine of x and y: 0.0123 (seed 3), -0.5000 (seed 4)",
-        "warning: the loss is NaN or infinite at 2 measured points",
+        "2 points with values that are NaN or infinite; they are kept as they are.",
         "model vgg38, norm batch, checkpoint last (00ff)",
         "data cifar10/train, 500 samples (index hash abcd)",
         "BatchNorm frozen, precision fp32",
@@ -82,13 +81,14 @@ def test_a_surface_tells_its_grid_its_losses_and_how_it_was_made(tmp_path: Path)
         "made by landscape 9.9",
     ):
         assert words in text
-    assert "dead" not in text
+    assert "dead" not in text.lower()
+    assert "origin" not in text  # the checkpoint's own loss stands there
     assert len(lines) <= 13
 
 
 def test_a_dead_network_is_warned_of(tmp_path: Path) -> None:
     text = saved(plane(dead=1, dead_reason="loss ln 10 and no gradient"), tmp_path / "a.h5")
-    assert "warning: dead network: loss ln 10 and no gradient" in text
+    assert "Dead network: loss ln 10 and no gradient. Its flat surface says nothing about smoothness." in text
 
 
 def test_a_surface_without_finite_losses_or_origin_is_still_described(tmp_path: Path) -> None:
@@ -97,9 +97,17 @@ def test_a_surface_without_finite_losses_or_origin_is_still_described(tmp_path: 
     )
     text = saved(dataset, tmp_path / "a.h5")
     assert "loss surface, complete" in text
-    assert "warning: the loss is NaN or infinite at 1 measured points" in text
+    assert "1 point with values that are NaN or infinite" in text
     assert "origin" not in text
-    assert "loss:" not in text
+    assert "loss on the grid" not in text
+
+
+def test_a_loss_at_the_origin_that_is_not_the_checkpoints_is_told_beside_it(tmp_path: Path) -> None:
+    dataset = plane()
+    dataset["checkpoint_loss"][...] = 7.5
+    text = saved(dataset, tmp_path / "a.h5")
+    assert "loss at the checkpoint 7.5 ± 0.12 nat" in text
+    assert "loss at the origin 8 ± 0.12 nat" in text
 
 
 def test_a_history_tells_its_last_and_best_epoch(tmp_path: Path) -> None:
@@ -114,7 +122,7 @@ def test_a_history_tells_its_last_and_best_epoch(tmp_path: Path) -> None:
     )
     text = saved(history, tmp_path / "h.h5")
     assert text.splitlines()[0].endswith("training history, diverged")
-    assert "epochs: 3; at the last: train loss 0.5, validation accuracy 0.5, test accuracy 0.625" in text
+    assert "3 epochs; at the last: train loss 0.5, validation accuracy 0.5, test accuracy 0.625" in text
     assert "best validation accuracy: 0.7500 at epoch 2" in text
 
 
@@ -161,9 +169,9 @@ def test_files_of_the_original_tool_are_recognised(tmp_path: Path) -> None:
         file["xdirection/0"], file["xdirection/1"], file["ydirection/0"] = 1.0, 2.0, 3.0
     surface = describe(tmp_path / "s.h5")
     assert "surface in the original tool's layout" in surface
-    assert "measured: 2 of 3 points" in surface
-    assert "loss: 2 (at x = 1) to 4" in surface
-    assert "loss at the origin: 4\n" in surface
+    assert "2 of 3 points measured" in surface
+    assert "loss on the grid 2 to 4, lowest at x = 1" in surface
+    assert "loss at the origin 4\n" in surface
     assert "xdirection of 2 tensors and ydirection of 1 tensors" in describe(tmp_path / "d.h5")
 
 

@@ -17,7 +17,9 @@ from torch import nn
 
 import landscape as ls
 from landscape.errors import LandscapeError, ResultFileError
-from landscape.results import describe, load_result, save_result
+from landscape.probes.trajectory.measure import trajectory
+from landscape.registry import probes
+from landscape.results import describe, load_result, save_result, summary
 from landscape.results.schema import check
 
 
@@ -39,9 +41,16 @@ MADE: dict[str, Callable[[], xr.Dataset]] = {
     "path": lambda: ls.path(objective(), network(1), points=3),
     "curvature": lambda: ls.curvature(objective()),
     "curvature map": lambda: ls.curvature_map(objective(), x=(-1, 1, 3), y=(-1, 1, 3)),
+    "layers": lambda: ls.curvature(
+        objective(), ls.CurvatureConfig(top=2, bottom=1, trace_probes=2, density_probes=2, per_layer=True)
+    ),
     "sharpness": lambda: ls.sharpness(objective()),
+    "trajectory": lambda: trajectory(objective(), [network(1), network(2)], x=(-1, 1, 3), y=(-1, 1, 3)),
+    "stability": render_step_samples.stability,
+    "noise scale": lambda: ls.noise_scale(objective(), ls.NoiseScaleConfig(2, 4)),
     "topology": lambda: ls.topology(made("plane")),
     "smoothness": lambda: ls.plane_smoothness(made("plane")),
+    "plane curvature": lambda: ls.plane_curvature(made("plane")),
     "history": lambda: render_samples.history(3),
     "flow": lambda: render_step_samples.flow(3, 2),
     "steps": lambda: render_step_samples.steps(5),
@@ -72,11 +81,20 @@ def broken(whole: xr.Dataset) -> dict[str, xr.Dataset]:
     return found
 
 
+def test_every_kind_is_tried_here_and_has_a_title_and_words() -> None:
+    assert {probe.of_file for probe in probes().values()} == {made(name).attrs["kind"] for name in MADE}
+    assert all(probe.title and probe.words for probe in probes().values())
+
+
 @pytest.mark.parametrize("name", MADE)
 def test_what_the_product_makes_is_read_back(tmp_path: Path, name: str) -> None:
     save_result(made(name), tmp_path / "a.h5")
     assert load_result(tmp_path / "a.h5").identical(made(name).assign_attrs(load_result(tmp_path / "a.h5").attrs))
-    describe(tmp_path / "a.h5")
+    told = describe(tmp_path / "a.h5").splitlines()
+    assert told[0].startswith(f"{tmp_path / 'a.h5'}: {probes()[made(name).attrs['kind']].title}")
+    assert "quantities" not in "".join(told)  # a list of its variables is what is said of an unknown kind
+    assert [line.strip() for line in told[1:]][: len(summary(made(name)))] == summary(made(name))
+    assert len(summary(made(name))) <= 12
 
 
 @pytest.mark.parametrize("name", MADE)

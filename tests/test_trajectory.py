@@ -256,7 +256,7 @@ def test_a_runs_folder_stands_for_its_checkpoints_whatever_their_order(
     assert result["checkpoint"].values.tolist() == ["epoch-0001", "epoch-0002", "epoch-0003", "last"]
     assert result["path_epoch"].values.tolist() == [1.0, 2.0, 3.0, 4.0]
     described = run(capsys, "info", "folder.h5").out
-    assert "path: 4 checkpoints, 4 of them measured" in described
+    assert "path through 4 checkpoints; the plane explains" in described
 
 
 def test_a_trajectory_without_earlier_checkpoints_says_how_to_get_them(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from landscape.results.atomic import atomic_write, check_writable
     from landscape.results.checkpoints import Checkpoint, inspect_checkpoint, load_checkpoint, save_checkpoint
-    from landscape.results.description import describe
+    from landscape.results.description import describe, summary
     from landscape.results.fingerprints import fingerprint
     from landscape.results.fitting import check_fits, deduced_size, fitted, load_into
     from landscape.results.legacy_directions import read_directions, write_directions
@@ -23,6 +23,7 @@ __all__ = [
     "atomic_write",
     "check_writable",
     "describe",
+    "summary",
     # checkpoints
     "Checkpoint",
     "load_checkpoint",
@@ -47,7 +48,7 @@ __all__ = [
 
 _HOMES = {
     "atomic": ("atomic_write", "check_writable"),
-    "description": ("describe",),
+    "description": ("describe", "summary"),
     "checkpoints": ("Checkpoint", "inspect_checkpoint", "load_checkpoint", "save_checkpoint"),
     "fitting": ("check_fits", "deduced_size", "fitted", "load_into"),
     "results": ("ResultFile", "check_result_path", "load_result", "save_result"),

@@ -12,7 +12,7 @@ from landscape.printable import printable
 from landscape.registry import found, of_file
 from landscape.results.hdf5 import SIGNATURE, read_contents
 from landscape.results.reading import Contents
-from landscape.results.words import metrics
+from landscape.results.words import completeness, metrics, recipe
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,7 +62,7 @@ def _surface_file_lines(path: str | os.PathLike[str], contents: Contents) -> lis
 
     return [
         "surface in the original tool's layout (landscape convert makes a result of it)",
-        *_said(as_surface(path, contents))[1:],
+        *summary(as_surface(path, contents)),
     ]
 
 
@@ -70,19 +70,17 @@ def _result_lines(path: str | os.PathLike[str], contents: Contents) -> list[str]
     from landscape.results.results import as_result
 
     dataset = as_result(path, contents)
-    return [*_said(dataset), *_provenance(dataset)]
-
-
-def _said(dataset: xr.Dataset) -> list[str]:
-    """What its kind says of a data set; else what there is in it."""
     record = of_file(dataset.attrs["kind"])
-    said = found(record.described)(dataset) if record is not None and record.described else []
+    title = record.title if record is not None and record.title else f"result of kind {dataset.attrs['kind']!r}"
+    return [", ".join(filter(None, (title, completeness(dataset)))), *summary(dataset), *_provenance(dataset)]
+
+
+def summary(dataset: xr.Dataset) -> list[str]:
+    """What a person wants to know of a result first, as its kind says it; else what there is in it."""
+    record = of_file(dataset.attrs["kind"])
+    said: list[str] = found(record.words)(dataset) if record is not None and record.words else []
     sizes = ", ".join(f"{name} {size}" for name, size in dataset.sizes.items())
-    return said or [
-        f"result of kind {dataset.attrs['kind']!r}",
-        f"quantities: {', '.join(map(str, dataset))}",
-        f"sizes: {sizes}",
-    ]
+    return said or [f"quantities: {', '.join(map(str, dataset))}", f"sizes: {sizes}"]
 
 
 def _provenance(dataset: xr.Dataset) -> list[str]:
@@ -154,13 +152,7 @@ def _progress(checkpoint: Checkpoint) -> list[str]:
         of = f" of {training['epochs']}" if "epochs" in training else ""
         loss = f", loss {checkpoint.loss}" if checkpoint.loss else ""
         lines.append(f"trained: {checkpoint.epoch}{of} epochs{loss}")
-    recipe = [
-        f"{key.replace('_', ' ')} {training[key]}"
-        for key in ("optimizer", "learning_rate", "batch_size", "seed")
-        if key in training
-    ]
-    if recipe:
-        lines.append(f"recipe: {', '.join(recipe)}")
+    lines += recipe(training)
     history = (checkpoint.state or {}).get("history")
     if history:
         lines.append(f"last metrics: {metrics(history[-1])}")

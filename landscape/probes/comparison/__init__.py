@@ -7,6 +7,8 @@ _HERE = "landscape.probes.comparison"
 COMPARISON = Probe(
     "comparison",
     f"{_HERE}.schema:SCHEMA",
+    title="comparison",
+    words=f"{_HERE}.words:words",
     drawn=(
         Drawn(
             "a comparison",

@@ -12,8 +12,8 @@ CURVATURE = Probe(
     settings=f"{_HERE}.settings:CurvatureSettings",
     prepare=f"{_HERE}.probe:prepare_curvature",
     steps=f"{_HERE}.probe:training_steps",
+    title="curvature",
     words=f"{_HERE}.words:words",
-    described=f"{_HERE}.words:described",
     drawn=(
         Drawn(
             "a curvature",

@@ -29,8 +29,8 @@ SCHEMA = Schema(
     status([block] quantity) quantity(quantity):text block(block):text? trace([block])?
     trace_standard_error([block])? frobenius_norm([block])? frobenius_norm_standard_error([block])?
     density_at([block] point)? density([block] point)? density_spread([block] point)?
-    density_variance([block])? checkpoint_loss() checkpoint_loss_standard_error()? parameter_norm()
-    gradient_norm() eigenvectors(rank parameter)? index(sample)?
+    density_variance([block])? products([block])? checkpoint_loss() checkpoint_loss_standard_error()?
+    checkpoint_accuracy()? parameter_norm() gradient_norm() eigenvectors(rank parameter)? index(sample)?
 """,
     together=(
         "trace trace_standard_error frobenius_norm frobenius_norm_standard_error |",

@@ -1,85 +1,76 @@
-"""The few lines that say how a checkpoint's loss is curved."""
+"""What is said of the spectrum of a checkpoint's Hessian."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from landscape.results.words import completeness, dead, unit_of, with_error
+from landscape.results.words import at_checkpoint, count, dead, notes, quantity, span, unit_of
 
 _NAMES = {"hessian": "Hessian", "gauss-newton": "Gauss–Newton matrix"}
-SHOWN = 3  # eigenvalues at either end
+_TRACES = {"trace": "trace", "frobenius_norm": "Frobenius norm"}
+_SHOWN = 3  # eigenvalues at either end
+_BLOCKS = 6  # layers, those of the largest eigenvalues
+_NOTE, _NOTES = r"\d+ of |the matrix|every eigenvalue", 3
 
 
-def curvature_lines(dataset: xr.Dataset) -> list[str]:
-    """The checkpoint's loss and norms, then the extremes, trace and norm of the matrix or of each layer's block."""
-    made = dataset.attrs
-    loss, error = float(dataset["checkpoint_loss"]), float(dataset["checkpoint_loss_standard_error"])
-    lines = [
-        f"loss at the checkpoint {loss:.5g} ± {error:.2g} over {made['n_samples']} images; "
-        f"‖θ‖ {float(dataset['parameter_norm']):.4g}, ‖∇L‖ {float(dataset['gradient_norm']):.4g}"
+def words(dataset: xr.Dataset) -> list[str]:
+    """The checkpoint's loss and norms, then the extremes, trace and norm of the matrix or of its layers' blocks."""
+    blocked = "block" in dataset.dims
+    said = notes(dataset, _NOTE)
+    return [
+        *at_checkpoint(dataset),
+        _matrix(dataset),
+        *(_blocks(dataset) if blocked else [*_spectrum(dataset), *_density(dataset)]),
+        *said[:_NOTES],
+        *([f"{count(len(said) - _NOTES, 'more note')} in the file"] if len(said) > _NOTES else []),
+        *dead(dataset),
     ]
-    if "block" in dataset.dims:
-        lines += [f"{name}: {_spectrum(dataset.sel(block=name))}" for name in dataset["block"].values]
-    else:
-        products = int(dataset["products"])
-        lines.append(
-            f"{_NAMES[made['operator']]}, BatchNorm {made['bn_policy']}, {products} products: {_spectrum(dataset)}"
-        )
-        if "moments" in dataset:
-            low, high = float(dataset["density_at"].min()), float(dataset["density_at"].max())
-            lines.append(f"density of all {int(dataset['parameters']):,} eigenvalues from {low:.3g} to {high:.3g}")
-    return lines + [f"{note}." for note in made["notes"].split("; ") if note]
 
 
-def _spectrum(block: Any) -> str:
+def _matrix(dataset: xr.Dataset) -> str:
+    """Which matrix, and how many of its eigenvalues are known."""
+    name = _NAMES.get(str(dataset.attrs.get("operator")), "matrix")
+    blocks = f", diagonal blocks of {count(dataset.sizes['block'], 'layer')}" if "block" in dataset.dims else ""
+    found = int(np.isfinite(dataset["eigenvalues"]).sum())
+    known = (
+        f"{int(dataset['converged'].sum())} of {count(found, 'eigenvalue')} converged" if found else "no eigenvalue yet"
+    )
+    products = f" in {count(dataset['products'].sum(), 'product')}" if "products" in dataset else ""
+    return f"{name} of {count(dataset['parameters'].sum(), 'parameter')}{blocks}: {known}{products}"
+
+
+def _blocks(dataset: xr.Dataset) -> list[str]:
+    """The layers with the largest eigenvalues."""
+    values = dataset["eigenvalues"].values
+    top = np.where(np.isfinite(values), values, -np.inf).max(axis=-1, initial=-np.inf)
+    shown = np.argsort(-top, kind="stable")[:_BLOCKS]
+    names = dataset["block"].values if "block" in dataset.coords else np.arange(len(top))
+    lines = [f"{names[k]}: {'; '.join(_spectrum(dataset.isel(block=k)))}" for k in shown]
+    left = len(top) - len(shown)
+    return [*lines, *([f"{count(left, 'layer')} of smaller eigenvalues in the file"] if left else [])]
+
+
+def _spectrum(block: xr.Dataset) -> list[str]:
+    ends = "; ".join(_ends(block))
+    traces = (f"{words} {quantity(block, name)}" for name, words in _TRACES.items())
+    return [*([ends] if ends else []), *([", ".join(traces)] if "trace" in block else [])]
+
+
+def _density(dataset: xr.Dataset) -> list[str]:
+    if "density_at" not in dataset or not np.isfinite(dataset["density_at"]).any():
+        return []
+    return [f"density of all eigenvalues from {span(dataset['density_at'])}{unit_of(dataset['density_at'])}"]
+
+
+def _ends(block: xr.Dataset) -> list[str]:
+    """The first eigenvalues at either end."""
     ranks, values = block["rank"].values, block["eigenvalues"].values
     parts = []
     for end, mask in (("largest", ranks > 0), ("smallest", ranks < 0)):
         known = values[mask][np.isfinite(values[mask])]
+        more = ", …" if known.size > _SHOWN else ""
         if known.size:
-            more = ", …" if known.size > SHOWN else ""
-            parts.append(f"{end} {', '.join(f'{value:.5g}' for value in known[:SHOWN])}{more}")
-    if "trace" in block:
-        parts += [
-            f"{words} {_with_error(block, name)}" for name, words in (("trace", "trace"), ("frobenius_norm", "‖·‖_F"))
-        ]
-    return "; ".join(parts)
-
-
-def _with_error(block: Any, name: str) -> str:
-    return f"{float(block[name]):.5g} ± {float(block[f'{name}_standard_error']):.2g}"
-
-
-def _curvature(dataset: xr.Dataset) -> list[str]:
-    """Of which matrix, how many eigenvalues, and between which ends."""
-    made, values = dataset.attrs, dataset["eigenvalues"].values
-    blocks = f"diagonal blocks of {dataset.sizes['block']} layers" if "block" in dataset.dims else "one block"
-    known = values[np.isfinite(values)]
-    spectrum = f", from {known.min():.5g} to {known.max():.5g}" if known.size else ""
-    unit = unit_of(dataset["eigenvalues"])
-    lines = [
-        f"matrix: {made.get('operator')}, {blocks}, {int(dataset['parameters'].sum()):,} parameters",
-        f"eigenvalues: {known.size} of {values.size}, {int(dataset['converged'].sum())} converged{spectrum}{unit}",
-    ]
-    if "trace" in dataset and "block" not in dataset.dims:
-        lines += [
-            f"{words}: {with_error(dataset[name], dataset[f'{name}_standard_error'])}{unit}"
-            for name, words in (("trace", "trace"), ("frobenius_norm", "Frobenius norm"))
-        ]
-    dead = [f"warning: dead network: {made.get('dead_reason', '')}"] if made.get("dead") else []
-    return [*lines, *([f"notes: {made['notes']}"] if made.get("notes") else []), *dead]
-
-
-def words(dataset: xr.Dataset) -> list[str]:
-    """What a person wants to know of a spectrum first."""
-    return [*curvature_lines(dataset), *dead(dataset)]
-
-
-def described(dataset: xr.Dataset) -> list[str]:
-    """What a file of a spectrum holds."""
-    if "status" not in dataset:
-        return []
-    return [f"curvature, {completeness(dataset, 'quantities')}", *_curvature(dataset)]
+            shown = ", ".join(f"{value:.5g}" for value in known[:_SHOWN])
+            parts.append(f"{end} {shown}{more}{unit_of(block['eigenvalues'])}")
+    return parts

@@ -13,8 +13,8 @@ CURVATURE_MAP = Probe(
     settings=f"{_HERE}.settings:CurvatureMapSettings",
     prepare=f"{_HERE}.probe:prepare_curvature_map",
     steps=f"{_HERE}.probe:training_steps",
+    title="curvature map",
     words=f"{_HERE}.words:words",
-    described=f"{_HERE}.words:described",
     drawn=(
         Drawn(
             "a curvature map",
@@ -29,4 +29,9 @@ CURVATURE_MAP = Probe(
     examples=("--checkpoint RUN/last.pt", "--checkpoint RUN/last.pt --x=-0.5:0.5:11 --y=-0.5:0.5:11"),
 )
 
-PLANE_CURVATURE = Probe("plane_curvature", f"{_HERE}.schema:PLANE_CURVATURE")
+PLANE_CURVATURE = Probe(
+    "plane_curvature",
+    f"{_HERE}.schema:PLANE_CURVATURE",
+    title="curvature within a loss plane",
+    words=f"{_HERE}.words:plane_curvature_words",
+)

@@ -11,7 +11,8 @@ _MAP = """
     eigenvalue_largest_error_bound(grid)? eigenvalue_largest_converged(grid) eigenvalue_smallest(grid)
     eigenvalue_smallest_residual(grid) eigenvalue_smallest_error_bound(grid)?
     eigenvalue_smallest_converged(grid) curvature_ratio_error_bound(grid)? products(grid)?
-    checkpoint_eigenvalue_largest() checkpoint_eigenvalue_smallest() checkpoint_curvature_ratio()?
+    checkpoint_eigenvalue_largest() checkpoint_eigenvalue_largest_residual()? checkpoint_eigenvalue_smallest()
+    checkpoint_eigenvalue_smallest_residual()? checkpoint_curvature_ratio()?
 """
 
 SCHEMA = Schema(

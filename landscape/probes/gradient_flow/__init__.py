@@ -7,6 +7,8 @@ _HERE = "landscape.probes.gradient_flow"
 GRADIENT_FLOW = Probe(
     "gradient_flow",
     f"{_HERE}.schema:SCHEMA",
+    title="gradient flow",
+    words=f"{_HERE}.words:words",
     drawn=(
         Drawn(
             "a gradient flow",

@@ -7,7 +7,8 @@ _HERE = "landscape.probes.history"
 HISTORY = Probe(
     "history",
     f"{_HERE}.schema:SCHEMA",
-    described=f"{_HERE}.words:described",
+    title="training history",
+    words=f"{_HERE}.words:words",
     drawn=(
         Drawn(
             "a training history",

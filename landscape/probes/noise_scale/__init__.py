@@ -1,6 +1,6 @@
 """The noise scale of the gradient (McCandlish et al. 2018)."""
 
-from landscape.registry import Probe
+from landscape.registry import Drawn, Probe
 
 _HERE = "landscape.probes.noise_scale"
 
@@ -12,6 +12,15 @@ NOISE_SCALE = Probe(
     settings=f"{_HERE}.settings:NoiseScaleSettings",
     prepare=f"{_HERE}.probe:prepare_noise_scale",
     steps=f"{_HERE}.probe:training_steps",
+    title="gradient noise scale",
     words=f"{_HERE}.words:words",
+    drawn=(
+        Drawn(
+            "a gradient noise scale",
+            {"noise-scale": f"{_HERE}.picture:noise_figure"},
+            f"{_HERE}.page:noise_content",
+            "noise_scale",
+        ),
+    ),
     examples=("--checkpoint RUN/last.pt", "--checkpoint RUN/last.pt --images 5000"),
 )

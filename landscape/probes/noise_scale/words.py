@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import xarray as xr
 
-from landscape.results.words import dead
+from landscape.results.words import dead, quantity
 
-
-def noise_lines(dataset: xr.Dataset) -> list[str]:
-    """The noise scale with its parts, and whether it has an upper end."""
-    made = dataset.attrs
-
-    def value(name: str) -> str:
-        return f"{float(dataset[name]):.4g} ± {float(dataset[f'{name}_standard_error']):.2g}"
-
-    lines = [
-        f"gradient noise scale {value('noise_scale')} images, from batches of {made['small_batch']} and {made['big_batch']}",
-        f"tr Σ {value('noise_trace')}, ‖G‖² {value('gradient_norm_squared')}",
-    ]
-    if not int(dataset["resolved"]):
-        lines.append("‖G‖² is not told apart from zero, so the noise scale has no upper end: ask for more --images.")
-    return lines
+_NOT_RESOLVED = "‖G‖² is not told apart from zero, so the noise scale has no upper end: ask for more --images."
 
 
 def words(dataset: xr.Dataset) -> list[str]:
-    """What a person wants to know of the noise scale first."""
-    return [*noise_lines(dataset), *dead(dataset)]
+    """The noise scale with its parts, from what it was made, and whether it has an upper end."""
+    made = dataset.attrs
+    batches = (
+        f", from batches of {made['small_batch']} and {made['big_batch']}"
+        if {"small_batch", "big_batch"} <= made.keys()
+        else ""
+    )
+    groups = (
+        f"; ±: one standard error, by the jackknife over {dataset.sizes['group']} groups"
+        if "group" in dataset.sizes
+        else ""
+    )
+    return [
+        f"gradient noise scale {quantity(dataset, 'noise_scale')} images{batches}{groups}",
+        f"tr Σ {quantity(dataset, 'noise_trace')}, ‖G‖² {quantity(dataset, 'gradient_norm_squared')}",
+        *([] if float(dataset["resolved"]) == 1 else [_NOT_RESOLVED]),
+        *dead(dataset),
+    ]

@@ -13,8 +13,8 @@ PATH = Probe(
     settings=f"{_HERE}.settings:PathSettings",
     prepare=f"{_HERE}.probe:prepare_path",
     steps=f"{_HERE}.probe:training_steps",
+    title="paths between two checkpoints",
     words=f"{_HERE}.words:words",
-    described=f"{_HERE}.words:described",
     drawn=(
         Drawn(
             "a path",

@@ -1,63 +1,49 @@
-"""The few lines that say what lies between two checkpoints."""
+"""What is said of paths between two checkpoints."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from landscape.results.words import completeness, dead, unit_of, with_error
-
-
-def path_lines(dataset: xr.Dataset) -> list[str]:
-    """The ends' losses, each path's barrier and length, and what alignment did."""
-    made, first = dataset.attrs, dataset.isel(path=0)
-    ends = [_with_error(first["loss"][k], first["loss_standard_error"][k]) for k in (0, -1)]
-    lines = [f"loss {ends[0]} at {made['checkpoint']}, {ends[1]} at {made['to']}, over {made['n_samples']} images"]
-    for kind in dataset["path"].values:
-        one = dataset.sel(path=kind)
-        barrier = _with_error(one["barrier"], one["barrier_standard_error"])
-        lines.append(
-            f"{kind}: barrier {barrier} at t = {float(one['barrier_at']):.3g}; length {float(one['length']):.4g}, "
-            f"ends {float(one['end_distance']):.4g} apart"
-        )
-    if "moved_units" in dataset:
-        before, after = (float(value) for value in dataset["similarity"])
-        lines.append(
-            f"aligned: {int(dataset['moved_units'])} hidden units moved; inner product of the weights {before:.4g} → {after:.4g}"
-        )
-    bad = int((~np.isfinite(dataset["loss"]) & (dataset["status"] == 1)).sum())
-    if bad:
-        lines.append(f"{bad} points are NaN or infinite; they are kept as they are.")
-    return lines
-
-
-def _with_error(value: Any, error: Any) -> str:
-    return f"{float(value):.4g} ± {float(error):.2g}"
-
-
-def _barriers(dataset: xr.Dataset) -> list[str]:
-    """Where paths lead, and the barrier and length of each."""
-    made = dataset.attrs
-    lines = [
-        f"from {made.get('checkpoint', 'the first checkpoint')} to {made.get('to')}: {dataset.sizes['t']} points a path"
-    ]
-    for kind in dataset["path"].values:
-        one = dataset.sel(path=kind)
-        barrier = with_error(one["barrier"], one["barrier_standard_error"]) + unit_of(dataset["loss"])
-        at = f" at t = {float(one['barrier_at']):.3g}" if np.isfinite(one["barrier_at"]) else ""
-        lines.append(f"{kind}: barrier {barrier}{at}, length {float(one['length']):.4g}")
-    moved = [f"alignment moved {int(dataset['moved_units'])} hidden units"] if "moved_units" in dataset else []
-    dead = [f"warning: dead network: {made.get('dead_reason', '')}"] if made.get("dead") else []
-    return [*lines, *moved, *dead]
+from landscape.results.words import count, dead, nonfinite, unit_of, with_error
 
 
 def words(dataset: xr.Dataset) -> list[str]:
-    """What a person wants to know of paths first."""
-    return [*path_lines(dataset), *dead(dataset)]
+    """Where the paths lead and the ends' losses, each path's barrier and length, and what alignment did."""
+    measured = dataset["status"] == 1
+    return [
+        *_ends(dataset),
+        *(_path(dataset.sel(path=kind), str(kind)) for kind in dataset["path"].values),
+        *_moved(dataset),
+        *nonfinite(int((measured & ~np.isfinite(dataset["loss"].values)).sum())),
+        *dead(dataset),
+    ]
 
 
-def described(dataset: xr.Dataset) -> list[str]:
-    """What a file of paths holds."""
-    return [f"paths between two checkpoints, {completeness(dataset)}", *_barriers(dataset)]
+def _ends(dataset: xr.Dataset) -> list[str]:
+    made, first = dataset.attrs, dataset.isel(path=0)
+    unit = unit_of(dataset["loss"])
+    start, end = (with_error(first["loss"][k], first["loss_standard_error"][k]) + unit for k in (0, -1))
+    names = made.get("checkpoint", "the first checkpoint"), made.get("to", "the second")
+    images = f", over {made['n_samples']} images" if "n_samples" in made else ""
+    points = count(dataset.sizes["t"], "point")
+    return [f"from {names[0]} to {names[1]}: {points} a path; loss {start} and {end} at the ends{images}"]
+
+
+def _path(one: xr.Dataset, kind: str) -> str:
+    barrier = with_error(one["barrier"], one["barrier_standard_error"]) + unit_of(one["loss"])
+    at = f"barrier {barrier} at t = {float(one['barrier_at']):.3g}"
+    if not np.isfinite(one["barrier_at"]):
+        at = "barrier not known yet"
+    apart = f", ends {float(one['end_distance']):.4g} apart" if "end_distance" in one else ""
+    return f"{kind}: {at}; length {float(one['length']):.4g}{apart}"
+
+
+def _moved(dataset: xr.Dataset) -> list[str]:
+    if "moved_units" not in dataset:
+        return []
+    said, similarity = f"aligned: {count(dataset['moved_units'], 'hidden unit')} moved", dataset.get("similarity")
+    if similarity is not None and similarity.size == 2:
+        before, after = similarity.values
+        said += f"; inner product of the weights {before:.4g} → {after:.4g}"
+    return [said]

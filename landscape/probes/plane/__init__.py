@@ -13,8 +13,8 @@ PLANE = Probe(
     settings=f"{_HERE}.settings:PlaneSettings",
     prepare=f"{_HERE}.probe:prepare_plane",
     steps=f"{_HERE}.probe:plane_steps",
+    title="loss surface",
     words=f"{_HERE}.words:words",
-    described=f"{_HERE}.words:described",
     drawn=(
         Drawn(
             "a 1-D plane",
@@ -47,9 +47,14 @@ LINE = Probe(
     settings=f"{_HERE}.settings:LineSettings",
     prepare=f"{_HERE}.probe:prepare_plane",
     steps=f"{_HERE}.probe:plane_steps",
+    title="loss surface",
     words=f"{_HERE}.words:words",
-    described=f"{_HERE}.words:described",
     examples=("--checkpoint RUN/last.pt --x=-1:1:101", "--checkpoint A.pt --to B.pt"),
 )
 
-SMOOTHNESS = Probe("plane_smoothness", f"{_HERE}.schema:SMOOTHNESS")
+SMOOTHNESS = Probe(
+    "plane_smoothness",
+    f"{_HERE}.schema:SMOOTHNESS",
+    title="smoothness of a loss plane",
+    words=f"{_HERE}.words:smoothness_words",
+)

@@ -31,6 +31,6 @@ SCHEMA = Schema(
 )
 SMOOTHNESS = Schema(
     variables="""
-    seed(seed)
+    seed(seed) curvature_mean(seed)? roughness(seed)? convex_fraction(seed)? known_points(seed)? points(seed)?
 """,
 )

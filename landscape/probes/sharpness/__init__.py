@@ -12,6 +12,7 @@ SHARPNESS = Probe(
     settings=f"{_HERE}.settings:SharpnessSettings",
     prepare=f"{_HERE}.probe:prepare_sharpness",
     steps=f"{_HERE}.probe:training_steps",
+    title="sharpness",
     words=f"{_HERE}.words:words",
     drawn=(
         Drawn(

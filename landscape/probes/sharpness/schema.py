@@ -9,6 +9,6 @@ SCHEMA = Schema(
     sharpness(measure radius) status(measure radius) lower_bound(measure) measure(measure):text rho(measure
     radius) measure_name(measure):text measure_units(measure):text rho_name(measure):text
     error_over(measure):text standard_error(measure radius) gap(measure radius)? checkpoint_loss()
-    parameter_norm() gradient_norm() index(sample)?
+    checkpoint_loss_standard_error()? checkpoint_accuracy()? parameter_norm() gradient_norm() index(sample)?
 """,
 )

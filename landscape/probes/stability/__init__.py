@@ -7,6 +7,8 @@ _HERE = "landscape.probes.stability"
 STABILITY = Probe(
     "stability",
     f"{_HERE}.schema:SCHEMA",
+    title="edge of stability",
+    words=f"{_HERE}.words:words",
     drawn=(
         Drawn(
             "an edge of stability",

@@ -12,6 +12,7 @@ STEPS = Probe(
     settings=f"{_HERE}.settings:StepsSettings",
     prepare=f"{_HERE}.probe:prepare_steps",
     steps=f"{_HERE}.probe:training_steps",
+    title="probed training steps",
     words=f"{_HERE}.words:words",
     drawn=(
         Drawn(
@@ -31,6 +32,8 @@ STEPS = Probe(
 RUN_RANGE = Probe(
     "run_range",
     f"{_HERE}.schema:RUN_RANGE",
+    title="range over training runs",
+    words=f"{_HERE}.words:run_range_words",
     drawn=(
         Drawn(
             "a range over training runs",

@@ -7,8 +7,8 @@ _HERE = "landscape.probes.topology"
 TOPOLOGY = Probe(
     "topology",
     f"{_HERE}.schema:SCHEMA",
+    title="topology of a loss plane",
     words=f"{_HERE}.words:words",
-    described=f"{_HERE}.words:described",
     drawn=(
         Drawn(
             "a topology",

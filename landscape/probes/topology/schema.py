@@ -25,7 +25,7 @@ SCHEMA = Schema(
     smad(seed) minima(seed) saddles(seed) components(seed) points(seed) interpolated_points(seed) holes(seed)
     loss_standard_error(seed) birth(seed dimension feature) death(seed dimension feature) features(seed
     dimension) node_value(seed node) node_x(seed node) node_y(seed node) node_parent(seed node) node_kind(seed
-    node) seed(seed) dimension(dimension)
+    node) seed(seed) dimension(dimension) smad_mean()? smad_spread()?
 """,
     plausible=plausible,
 )

@@ -13,8 +13,8 @@ TRAJECTORY = Probe(
     settings=f"{_HERE}.settings:TrajectorySettings",
     prepare=f"{_HERE}.probe:prepare_trajectory",
     steps=f"{_HERE}.probe:training_steps",
+    title="training trajectory",
     words=f"{_HERE}.words:words",
-    described=f"{_HERE}.words:described",
     drawn=(
         Drawn(
             "a trajectory",

@@ -1,46 +1,53 @@
-"""The few lines that say what was found along a training."""
+"""What is said of the plane in which a training moved."""
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
-from landscape.probes.plane.words import plane_words
-from landscape.results.words import completeness, over_seeds
+from landscape.probes.plane.words import words as plane_words
+from landscape.results.words import count, unit_of
+
+SAME = 1e-6  # of losses: rounding
 
 
 def words(dataset: xr.Dataset) -> list[str]:
-    """How much of the path its plane holds, and what that does to the loss."""
+    """How much of the path its plane holds, and what that does to the loss; then the plane itself."""
+    if "status" not in dataset:
+        return []
     explained, residuals = dataset["explained_variance"].values, dataset["path_residual"].values
-    names = [str(name) for name in dataset["checkpoint"].values]
-    distances, weights = dataset["path_distance"].values, dataset["path_weights_loss"].values
-    off = dataset["path_plane_loss"].values - weights
-    far, worst = int(residuals.argmax()), int(abs(off).argmax())
+    names = _names(dataset)
+    far, measured = int(residuals.argmax()), int(dataset["path_measured"].sum())
+    missing = f", {measured} of them measured" if measured < len(names) else ""
+    parts = " and ".join(f"{100 * share:.4g} %" for share in explained[:2])
     lines = [
-        f"path through {len(names)} checkpoints; the plane explains {100 * float(explained[:2].sum()):.4g} % of their squared "
-        f"distances to the last ({100 * float(explained[0]):.4g} % and {100 * float(explained[1]):.4g} %)",
-        f"farthest off the plane: {names[far]}, {residuals[far]:.3g} of its {distances[far]:.3g} to the last",
-        f"on the plane the loss differs from that of the weights by at most {float(off[worst]):+.3g} ({names[worst]})",
+        f"path through {count(len(names), 'checkpoint')}{missing}; the plane explains {100 * float(explained[:2].sum()):.4g} % of "
+        f"their squared distances to the last ({parts})",
+        f"farthest off the plane: {names[far]}, {residuals[far]:.3g} of its {dataset['path_distance'].values[far]:.3g} to the last",
     ]
-    if float(abs(dataset["path_loss"].values - weights).max()) > 1e-6:
+    return [*lines, *_differences(dataset, names), *plane_words(dataset)]
+
+
+def _names(dataset: xr.Dataset) -> list[str]:
+    if "checkpoint" in dataset:
+        return [str(name) for name in dataset["checkpoint"].values]
+    return [f"checkpoint {number + 1}" for number in range(dataset.sizes["checkpoint"])]
+
+
+def _differences(dataset: xr.Dataset, names: list[str]) -> list[str]:
+    """What being on the plane, and under one checkpoint's statistics, makes of the checkpoints' losses."""
+    weights = dataset["path_weights_loss"].values
+    off = dataset["path_plane_loss"].values - weights
+    lines = []
+    if np.isfinite(off).any():
+        worst = int(np.nanargmax(np.where(np.isfinite(off), abs(off), np.nan)))
+        unit = unit_of(dataset["path_plane_loss"])
         lines.append(
-            f"BN policy {dataset.attrs['bn_policy']}: the weights' loss under it is not that of the checkpoints themselves, "
-            "which have running statistics of their own; both are in the result."
+            f"on the plane the loss differs from that of the weights by at most {off[worst]:+.3g}{unit} ({names[worst]})"
+        )
+    if (abs(dataset["path_loss"].values - weights) > SAME).any():
+        lines.append(
+            f"BN policy {dataset.attrs.get('bn_policy', 'unknown')}: the weights' loss under it is not that of the checkpoints "
+            "themselves, which have running statistics of their own; both are in the result."
         )
     return lines
-
-
-def _path(dataset: xr.Dataset) -> list[str]:
-    """How many checkpoints a trajectory goes through, and how well its plane holds them."""
-    explained, residuals = dataset["explained_variance"].values, dataset["path_residual"].values
-    return [
-        f"path: {residuals.size} checkpoints, {int(dataset['path_measured'].sum())} of them measured; two components explain "
-        f"{100 * float(explained[:2].sum()):.4g} %; farthest off the plane {residuals.max():.3g}"
-    ]
-
-
-def described(dataset: xr.Dataset) -> list[str]:
-    """What a file of a trajectory holds."""
-    plane = over_seeds(dataset)
-    if "status" not in plane:
-        return []
-    return [f"loss surface, {completeness(plane)}", *plane_words(plane), *_path(plane)]
