@@ -18,7 +18,7 @@ from torch import nn
 import landscape as ls
 from landscape.errors import LandscapeError, ResultFileError
 from landscape.probes.trajectory.measure import trajectory
-from landscape.registry import probes
+from landscape.registry import asked, probes
 from landscape.results import describe, load_result, save_result, summary
 from landscape.results.schema import check
 
@@ -81,8 +81,9 @@ def broken(whole: xr.Dataset) -> dict[str, xr.Dataset]:
     return found
 
 
-def test_every_kind_is_tried_here_and_has_a_title_and_words() -> None:
-    assert {probe.of_file for probe in probes().values()} == {made(name).attrs["kind"] for name in MADE}
+def test_every_kind_is_tried_here_or_over_the_registry_and_has_a_title_and_words() -> None:
+    tried = {made(name).attrs["kind"] for name in MADE} | {probe.of_file for probe in asked().values()}
+    assert {probe.of_file for probe in probes().values()} == tried
     assert all(probe.title and probe.words for probe in probes().values())
 
 

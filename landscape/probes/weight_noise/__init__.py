@@ -12,6 +12,7 @@ WEIGHT_NOISE = Probe(
     settings=f"{_HERE}.settings:WeightNoiseSettings",
     prepare=f"{_HERE}.probe:prepare_weight_noise",
     steps=f"{_HERE}.probe:training_steps",
+    title="weight noise",
     words=f"{_HERE}.words:words",
     drawn=(
         Drawn(

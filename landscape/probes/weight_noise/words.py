@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import xarray as xr
 
-from landscape.results.words import dead, unit_of, with_error
+from landscape.results.words import at_checkpoint, dead, unit_of, with_error
 
 
 def words(dataset: xr.Dataset) -> list[str]:
     """The checkpoint's loss, how far each noise raises it at the ends and in the middle of its σ, and what is no plain number."""
-    loss = with_error(dataset["checkpoint_loss"], dataset["checkpoint_loss_standard_error"])
     lines = [
-        f"loss at the checkpoint {loss} over {dataset.attrs['n_samples']} images; ‖θ‖ {float(dataset['parameter_norm']):.4g}",
+        *at_checkpoint(dataset),
         f"rise of the loss, mean over {dataset.sizes['draw']} draws ± its standard error over draws:",
     ]
     for name in dataset["noise"].values:
