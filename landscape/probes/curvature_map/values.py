@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from landscape.numerics.eigenvalues import Extremes
 from landscape.numerics.refinement import Refined
-from landscape.probes.plane.dataset import INTERPOLATED, MEASURED, MISSING, labels
+from landscape.probes.plane.dataset import INTERPOLATED, MEASURED, MISSING
+from landscape.results.attributes import flags, labels
 
 RATIO_LIMIT = 1.0  # the ratio is displayed from −1 to 1
 RATIO = "curvature_ratio"
@@ -40,7 +41,7 @@ POINT: dict[str, tuple[str, str]] = {
 }
 PREDICTED = "predicted_ratio"
 _COUNTS = ("products",)
-_MEANINGS = "missing measured interpolated"
+_STATUSES = {MISSING: "missing", MEASURED: "measured", INTERPOLATED: "interpolated"}
 
 
 def of_ends(found: Extremes) -> dict[str, float]:
@@ -112,12 +113,14 @@ class CurvatureValues:
     def dataset(self, plane: xr.Dataset, checkpoint: dict[str, float], *, refined: bool) -> xr.Dataset:
         """``plane`` with the curvature beside the loss, as a data set of kind ``curvature_map``."""
         unit = plane["loss"].attrs["units"]
-        made: dict[str, Any] = {"status": (self.status.copy(), _status_labels())}
+        made: dict[str, Any] = {
+            "status": (self.status.copy(), {**labels("how the curvature at the point came to be"), **flags(_STATUSES)})
+        }
         for name, (units, words) in POINT.items():
             made[name] = (_typed(name, self.arrays[name]), labels(words, unit if units == _LOSS else units))
         if refined:
             words = "ratio that was predicted before the point was measured"
-            made[PREDICTED] = (self.arrays[PREDICTED].copy(), labels(words, "1"))
+            made[PREDICTED] = (self.arrays[PREDICTED].copy(), labels(words))
         dims = plane["loss"].dims
         dataset = plane.rename(status="loss_status").assign({name: (dims, *each) for name, each in made.items()})
         for name, (units, words) in POINT.items():
@@ -125,12 +128,6 @@ class CurvatureValues:
             value = np.array(checkpoint.get(name, 0.0 if name in _COUNTS else math.nan))
             dataset[f"checkpoint_{name}"] = ((), _typed(name, value), said)
         return dataset.assign_attrs(kind="curvature_map", title="curvature map")
-
-
-def _status_labels() -> dict[str, Any]:
-    flags = np.array([MISSING, MEASURED, INTERPOLATED], dtype=np.int8)
-    words = labels("how the curvature at the point came to be", "1")
-    return {**words, "flag_values": flags, "flag_meanings": _MEANINGS}
 
 
 def _typed(name: str, array: NDArray[np.float64]) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from landscape.objective.losses import loss_unit
 from landscape.probes.same_run import same_run
 from landscape.probes.steps.measure import StepProbeConfig, StepValues, measure_along, step_ranges
 from landscape.probes.steps.objective import StepObjective
+from landscape.results.attributes import labels
 from landscape.torch_state.devices import wide_type
 from landscape.torch_state.isolation import isolated
 
@@ -158,20 +159,17 @@ def _raw_dataset(
     def stacked(name: str, dims: tuple[str, ...] = ()) -> Any:
         return np.array([values[name] for values in steps]).reshape(len(steps), *(sizes[dim] for dim in dims))
 
-    def labels(name: str) -> dict[str, str]:
-        return {"units": "1", "long_name": _COORDINATES[name]}
-
     return xr.Dataset(
         {
-            name: (("step", *dims), stacked(name, dims), {"units": unit if of == _LOSS else of, "long_name": long_name})
+            name: (("step", *dims), stacked(name, dims), labels(long_name, unit if of == _LOSS else of))
             for name, (dims, of, long_name) in _MEASURED.items()
         },
         coords={
-            "step": ("step", stacked("step").astype(np.int64), labels("step")),
-            "epoch": ("step", stacked("epoch").astype(np.int64), labels("epoch")),
-            "learning_rate": ("step", stacked("learning_rate"), labels("learning_rate")),
-            "along": ("along", list(config.along), labels("along")),
-            "eta": ("eta", config.factors(), labels("eta")),
+            "step": ("step", stacked("step").astype(np.int64), labels(_COORDINATES["step"])),
+            "epoch": ("step", stacked("epoch").astype(np.int64), labels(_COORDINATES["epoch"])),
+            "learning_rate": ("step", stacked("learning_rate"), labels(_COORDINATES["learning_rate"])),
+            "along": ("along", list(config.along), labels(_COORDINATES["along"])),
+            "eta": ("eta", config.factors(), labels(_COORDINATES["eta"])),
         },
         attrs={
             "kind": "steps",

@@ -28,6 +28,7 @@ from landscape.probes.plane.measure import AxisLike, measured_surface
 from landscape.probes.plane.spans import Span, span_numbers
 from landscape.probes.progress import Progress, ProgressObserver
 from landscape.probes.trajectory.components import Components, principal_components
+from landscape.results.attributes import labels
 
 POINTS = 51
 MARGIN = 0.15  # of the path's extent, free on either side of it
@@ -299,8 +300,8 @@ _MEASURED = {
 def _variables(path: TrainingPath, values: _Values, unit: str) -> dict[str, Any]:
     """The variables and coordinates by checkpoint and by component, labelled."""
 
-    def by_checkpoint(array: Any, units: str, words: str) -> tuple[str, Any, dict[str, str]]:
-        return "checkpoint", array, {"units": unit if units == _LOSS else units, "long_name": words}
+    def by_checkpoint(array: Any, units: str, words: str) -> tuple[str, Any, dict[str, Any]]:
+        return "checkpoint", array, labels(words, unit if units == _LOSS else units)
 
     distances = [float((p.vector.double() - path.points[-1].vector.double()).norm()) for p in path.points]
     where = path.coordinates
@@ -320,7 +321,7 @@ def _variables(path: TrainingPath, values: _Values, unit: str) -> dict[str, Any]
             made[name] = by_checkpoint(values.arrays[name].copy(), units, words)
     explained = path.components.explained
     numbers = np.arange(1, len(explained) + 1)
-    made["component"] = ("component", numbers, {"units": "1", "long_name": "principal component"})
+    made["component"] = ("component", numbers, labels("principal component"))
     words = "fraction of the sum of squared distances from the last checkpoint that the component explains"
-    made["explained_variance"] = ("component", explained, {"units": "1", "long_name": words})
+    made["explained_variance"] = ("component", explained, labels(words))
     return made
