@@ -1,1 +1,1 @@
-"""TODO."""
+"""Templates of pages, with their styles and scripts."""
