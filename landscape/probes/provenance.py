@@ -11,16 +11,16 @@ import xarray as xr
 
 from landscape.objective.objective import Objective
 from landscape.probes.health import Health, network_health
-from landscape.results.attributes import VERSION, labels
+from landscape.results.attributes import LOSS, VERSION, labels
 
 VERSIONS = {**VERSION, "torch_version": str(torch.__version__)}
-# variable -> what it is, and whether it is in units of the loss
+# variable -> what it is, and its unit
 _CHECKPOINT = {
-    "checkpoint_loss": ("mean loss of the checkpoint itself", True),
-    "checkpoint_loss_standard_error": ("standard error of the checkpoint's mean loss", True),
-    "checkpoint_accuracy": ("accuracy of the checkpoint itself", False),
-    "parameter_norm": ("Euclidean norm of the checkpoint's parameters", False),
-    "gradient_norm": ("Euclidean norm of the gradient at the checkpoint", True),
+    "checkpoint_loss": ("mean loss of the checkpoint itself", LOSS),
+    "checkpoint_loss_standard_error": ("standard error of the checkpoint's mean loss", LOSS),
+    "checkpoint_accuracy": ("accuracy of the checkpoint itself", "1"),
+    "parameter_norm": ("Euclidean norm of the checkpoint's parameters", "1"),
+    "gradient_norm": ("Euclidean norm of the gradient at the checkpoint", LOSS),
 }
 
 
@@ -44,10 +44,9 @@ def told(health: Health) -> dict[str, Any]:
 def checkpoint_variables(unit: str, values: Mapping[str, float | None]) -> dict[str, xr.Variable]:
     """Values of the checkpoint itself by name, in the order in which they are given; None is left out."""
     return {
-        name: xr.Variable((), value, labels(words, unit if in_loss else "1"))
+        name: xr.Variable((), value, labels(*_CHECKPOINT[name], loss=unit))
         for name, value in values.items()
         if value is not None
-        for words, in_loss in [_CHECKPOINT[name]]
     }
 
 

@@ -13,13 +13,14 @@ from landscape._version import __version__
 from landscape.errors import InputError
 
 CREATION = ("created_at", "creation_library", "creation_library_version")
+LOSS = "of the loss"  # stands for the loss's own unit in tables of variables
 VERSION = {"landscape_version": __version__}
 _OF_ONE_RESULT = ("kind", "title", "settings", "fingerprint", *CREATION)
 
 
-def labels(long_name: str, units: str = "1") -> dict[str, Any]:
-    """The attributes that every variable has; ``1`` is the unit of what has none."""
-    return {"long_name": long_name, "units": units}
+def labels(long_name: str, units: str = "1", *, loss: str = "1") -> dict[str, Any]:
+    """The attributes that every variable has; ``1`` is the unit of what has none, ``loss`` that of what is in :data:`LOSS`."""
+    return {"long_name": long_name, "units": loss if units == LOSS else units}
 
 
 def flags(meanings: Mapping[int, str]) -> dict[str, Any]:

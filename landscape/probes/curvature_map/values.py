@@ -13,20 +13,19 @@ from numpy.typing import NDArray
 from landscape.numerics.eigenvalues import Extremes
 from landscape.numerics.refinement import Refined
 from landscape.probes.plane.dataset import INTERPOLATED, MEASURED, MISSING
-from landscape.results.attributes import flags, labels
+from landscape.results.attributes import LOSS, flags, labels
 
 RATIO_LIMIT = 1.0  # the ratio is displayed from −1 to 1
 RATIO = "curvature_ratio"
-_LOSS = "of the loss"  # stands for its own unit
 _ENDS = ("largest", "smallest")
 
 
 def _of_end(end: str, sign: str) -> dict[str, tuple[str, str]]:
     name = f"eigenvalue_{end}"
     return {
-        name: (_LOSS, f"{sign}, the {end} eigenvalue of the Hessian"),
-        f"{name}_residual": (_LOSS, f"‖H v − λ v‖₂ of {sign}"),
-        f"{name}_error_bound": (_LOSS, f"estimated bound of the error of {sign}"),
+        name: (LOSS, f"{sign}, the {end} eigenvalue of the Hessian"),
+        f"{name}_residual": (LOSS, f"‖H v − λ v‖₂ of {sign}"),
+        f"{name}_error_bound": (LOSS, f"estimated bound of the error of {sign}"),
         f"{name}_converged": ("1", f"whether the residual of {sign} is within the tolerance"),
     }
 
@@ -117,14 +116,14 @@ class CurvatureValues:
             "status": (self.status.copy(), {**labels("how the curvature at the point came to be"), **flags(_STATUSES)})
         }
         for name, (units, words) in POINT.items():
-            made[name] = (_typed(name, self.arrays[name]), labels(words, unit if units == _LOSS else units))
+            made[name] = (_typed(name, self.arrays[name]), labels(words, units, loss=unit))
         if refined:
             words = "ratio that was predicted before the point was measured"
             made[PREDICTED] = (self.arrays[PREDICTED].copy(), labels(words))
         dims = plane["loss"].dims
         dataset = plane.rename(status="loss_status").assign({name: (dims, *each) for name, each in made.items()})
         for name, (units, words) in POINT.items():
-            said = labels(f"{words}, of the checkpoint itself", unit if units == _LOSS else units)
+            said = labels(f"{words}, of the checkpoint itself", units, loss=unit)
             value = np.array(checkpoint.get(name, 0.0 if name in _COUNTS else math.nan))
             dataset[f"checkpoint_{name}"] = ((), _typed(name, value), said)
         return dataset.assign_attrs(kind="curvature_map", title="curvature map")

@@ -33,7 +33,7 @@ from landscape.probes.path.symmetries import exchangeable_units
 from landscape.probes.path.training import CurveTraining, TrainedCurve, train_curve
 from landscape.probes.progress import Progress, ProgressObserver
 from landscape.probes.provenance import provenance
-from landscape.results.attributes import labels
+from landscape.results.attributes import LOSS, labels
 
 PATHS = ("linear", "aligned", "bezier", "chain")
 TRAINED = ("bezier", "chain")
@@ -341,33 +341,31 @@ def _difference(objective: Objective, tensors: Mapping[str, Tensor], name: str) 
     )
 
 
-_LOSS = "of the loss"
 _MEASURED = {
-    "loss": (_LOSS, "mean loss over the samples"),
-    "loss_standard_error": (_LOSS, "standard error of the mean loss over the samples"),
-    "accuracy": ("1", "fraction of samples classified rightly"),
-    "accuracy_standard_error": ("1", "standard error of the accuracy over the samples"),
+    "loss": ("mean loss over the samples", LOSS),
+    "loss_standard_error": ("standard error of the mean loss over the samples", LOSS),
+    "accuracy": ("fraction of samples classified rightly", "1"),
+    "accuracy_standard_error": ("standard error of the accuracy over the samples", "1"),
 }
 _BARRIERS = {
-    "barrier": (_LOSS, "largest measured loss along the path minus the mean of its ends"),
-    "barrier_standard_error": (_LOSS, "standard error of the barrier over the samples, which are paired"),
-    "barrier_at": ("1", "t of the largest measured loss"),
+    "barrier": ("largest measured loss along the path minus the mean of its ends", LOSS),
+    "barrier_standard_error": ("standard error of the barrier over the samples, which are paired", LOSS),
+    "barrier_at": ("t of the largest measured loss", "1"),
 }
 
 
 def _dataset(job: _Job) -> xr.Dataset:
     unit = loss_unit(job.objective.loss_name)
 
-    def said(units: str, words: str) -> dict[str, Any]:
-        return labels(words, unit if units == _LOSS else units)
-
     variables: dict[str, Any] = {
-        key: (("path", "t"), job.arrays[key].copy(), said(*_MEASURED[key]))
+        key: (("path", "t"), job.arrays[key].copy(), labels(*_MEASURED[key], loss=unit))
         for key in _MEASURED
         if not key.startswith("accuracy") or np.isfinite(job.arrays[key]).any()
     }
     variables["status"] = (("path", "t"), job.arrays["status"].astype(np.int8), labels("1 where measured, else 0"))
-    variables |= {key: ("path", job.barriers[key].copy(), said(*words)) for key, words in _BARRIERS.items()}
+    variables |= {
+        key: ("path", job.barriers[key].copy(), labels(*words, loss=unit)) for key, words in _BARRIERS.items()
+    }
     variables |= _geometry(job)
     variables |= _trained(job, unit)
     coordinates = {

@@ -28,7 +28,7 @@ from landscape.probes.plane.measure import AxisLike, measured_surface
 from landscape.probes.plane.spans import Span, span_numbers
 from landscape.probes.progress import Progress, ProgressObserver
 from landscape.probes.trajectory.components import Components, principal_components
-from landscape.results.attributes import labels
+from landscape.results.attributes import LOSS, labels
 
 POINTS = 51
 MARGIN = 0.15  # of the path's extent, free on either side of it
@@ -286,14 +286,13 @@ def _named(name: str, evaluation: Evaluation) -> dict[str, float]:
     return {name: evaluation.loss, f"{name}_standard_error": evaluation.standard_error}
 
 
-_LOSS = "of the loss"  # stands for its own unit
 _MEASURED = {
-    "path_loss": (_LOSS, "mean loss of the checkpoint, with its own running statistics"),
-    "path_loss_standard_error": (_LOSS, "standard error of the checkpoint's mean loss"),
+    "path_loss": (LOSS, "mean loss of the checkpoint, with its own running statistics"),
+    "path_loss_standard_error": (LOSS, "standard error of the checkpoint's mean loss"),
     "path_accuracy": ("1", "accuracy of the checkpoint, with its own running statistics"),
-    "path_weights_loss": (_LOSS, "mean loss of the checkpoint's weights under the BN policy of the plane"),
-    "path_plane_loss": (_LOSS, "mean loss on the plane at the checkpoint's projection"),
-    "path_plane_loss_standard_error": (_LOSS, "standard error of the mean loss at the projection"),
+    "path_weights_loss": (LOSS, "mean loss of the checkpoint's weights under the BN policy of the plane"),
+    "path_plane_loss": (LOSS, "mean loss on the plane at the checkpoint's projection"),
+    "path_plane_loss_standard_error": (LOSS, "standard error of the mean loss at the projection"),
 }
 
 
@@ -301,7 +300,7 @@ def _variables(path: TrainingPath, values: _Values, unit: str) -> dict[str, Any]
     """The variables and coordinates by checkpoint and by component, labelled."""
 
     def by_checkpoint(array: Any, units: str, words: str) -> tuple[str, Any, dict[str, Any]]:
-        return "checkpoint", array, labels(words, unit if units == _LOSS else units)
+        return "checkpoint", array, labels(words, units, loss=unit)
 
     distances = [float((p.vector.double() - path.points[-1].vector.double()).norm()) for p in path.points]
     where = path.coordinates
