@@ -12,6 +12,7 @@ from landscape_cli.main import main
 
 import landscape as ls
 from landscape._version import __version__
+from landscape.registry import probes
 from landscape.results import load_result, save_result
 
 HERE = Path(__file__).parent
@@ -68,6 +69,10 @@ def make() -> None:
         file.unlink()
     for lock in Path().rglob(".*.lock"):
         lock.unlink()
+    kinds = {load_result(file).attrs["kind"] for file in Path().rglob("*.h5")}
+    lacking = sorted({record.of_file for record in probes().values()} - kinds)
+    if lacking:
+        sys.exit(f"No file is made of {', '.join(lacking)}: add a command above.")
 
 
 def _landscape(*arguments: str) -> None:
