@@ -1,4 +1,7 @@
-"""Whether two folders hold the same: results value for value, checkpoints bit for bit, the rest byte for byte."""
+"""Whether two folders hold the same: results value for value, checkpoints bit for bit, the rest byte for byte.
+
+When and by what a result was written is no part of it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,14 @@ import torch
 import xarray as xr
 
 from landscape.results import load_checkpoint
+from landscape.results.attributes import CREATION
+
+
+def uncreated(dataset: xr.Dataset) -> xr.Dataset:
+    """What was saved: the data set without what its file says of itself."""
+    kept = dataset.copy()
+    kept.attrs = {name: value for name, value in dataset.attrs.items() if name not in CREATION}
+    return kept
 
 
 def same_tensors(a: object, b: object) -> bool:
@@ -27,7 +38,7 @@ def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
 def same_file(a: Path, b: Path) -> bool:
     if a.suffix == ".h5":
         with xr.open_dataset(a) as one, xr.open_dataset(b) as other:
-            return bool(one.identical(other))
+            return bool(uncreated(one).identical(uncreated(other)))
     if a.suffix == ".pt":
         told = [(made.model, made.data, made.training, made.loss) for made in map(load_checkpoint, (a, b))]
         return told[0] == told[1] and same_tensors(load_checkpoint(a).state, load_checkpoint(b).state)

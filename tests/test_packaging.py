@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -34,6 +35,15 @@ def test_every_file_beside_the_code_is_package_data() -> None:
             for package, listed in patterns.items()
             for pattern in listed
         ), path
+
+
+def test_every_dependency_says_why_it_is_there() -> None:
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    wanted = [name for names in (PROJECT["project"]["dependencies"], *extras) for name in names]
+    lines = (ROOT / "pyproject.toml").read_text().splitlines()
+    for name in wanted:
+        line = next(line for line in lines if line.strip().startswith(f'"{name}",'))
+        assert name.startswith("landscape-lab[") or re.search(r"# \w", line), name
 
 
 @pytest.mark.slow

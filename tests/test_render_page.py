@@ -10,9 +10,22 @@ import numpy as np
 import pytest
 import render_samples as samples
 import render_step_samples as steps
+from jinja2 import UndefinedError
+from markupsafe import Markup
 
+from landscape.comparison.tables import Table
 from landscape.errors import InputError
+from landscape.pictures.templates import page as page_of
+from landscape.printable import printable
 from landscape.probes.interactive import interactive
+
+HOSTILE = [
+    "</script><script>alert(1)</script>",
+    "<!--",
+    "a & b <b>",
+    "quote \" ' \u2028 end",
+    "$title {{ 7 * 7 }} {% if",
+]
 
 
 class Page(HTMLParser):
@@ -114,15 +127,34 @@ def test_the_page_opens_as_asked() -> None:
     assert (data["scale"]["log"], data["scale"]["clip"], data["seeds"][data["seed"]]) == (False, 12.5, "6")
 
 
-@pytest.mark.parametrize(
-    "label", ["</script><script>alert(1)</script>", "<!--", "a & b <b>", "quote \" ' \u2028 end", "$title"]
-)
+@pytest.mark.parametrize("label", HOSTILE)
 def test_a_label_cannot_break_out_of_its_place(label: str) -> None:
     page = Page(interactive([samples.plane(3, 3), samples.dead_plane(3, 3)], labels=[label, "other"]))
     assert [tag for tag, _ in page.tags].count("script") == 3
     shown = label.replace("\u2028", r"\u2028")  # what breaks a line is shown as its escape
     assert page.data["panels"][0]["label"] == shown
     assert page.raw["title"] == [f"Loss surface: {shown} | other"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_title_a_note_and_what_a_file_says_cannot_break_out_of_their_places(text: str) -> None:
+    plane = samples.plane(3, 3, data=text, note=text, checkpoint=text)
+    page, plain = Page(interactive(plane, title=text)), Page(interactive(samples.plane(3, 3)))
+    assert page.tags == plain.tags
+    assert page.raw["title"] == [text.replace("\u2028", r"\u2028")]
+    assert page.words.count(printable(text)) == 4  # as the heading, and thrice in the caption
+    assert all("\u2028" not in script for script in page.raw["script"])
+
+
+def test_what_is_put_into_a_template_is_text_unless_it_is_marked_as_ours() -> None:
+    table = Table("</title><i>", ("<i>", "b"), [("<i>", "&amp;"), ("\x1b", "'")])
+    text = page_of("comparison.html", title="<i>", reading=Markup("<em>"), tables=[table], lists=[("<i>", ["<i>"])])
+    page = Page(text)
+    assert [tag for tag, _ in page.tags].count("em") == 1
+    assert "i" not in [tag for tag, _ in page.tags]
+    assert "&amp;" in page.words and r"\x1b" in page.words
+    with pytest.raises(UndefinedError):
+        page_of("comparison.html", title="what else there is to say is missing")
 
 
 def test_the_page_has_a_title_a_caption_and_fits_small_screens() -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from samefiles import uncreated
 
+from landscape._version import __version__
 from landscape.errors import InputError, LockedError, MismatchError, ResultFileError
 from landscape.results import ResultFile, fingerprint, load_result, save_result
+from landscape.results.attributes import CREATION, inherited
 
 SETTINGS: dict[str, Any] = {
     "x": "-1:1:3",
@@ -61,7 +65,7 @@ def plane(value: float = 0.5, **attributes: Any) -> xr.Dataset:
 
 def test_a_result_comes_back_identical_with_types_labels_and_attributes(tmp_path: Path) -> None:
     save_result(plane(), tmp_path / "new" / "a.h5")
-    read = load_result(tmp_path / "new" / "a.h5")
+    read = uncreated(load_result(tmp_path / "new" / "a.h5"))
     xr.testing.assert_identical(read, plane())
     assert {name: v.dtype for name, v in read.variables.items()} == {n: v.dtype for n, v in plane().variables.items()}
     assert {name: type(value) for name, value in read.attrs.items()} == {n: type(v) for n, v in plane().attrs.items()}
@@ -125,7 +129,7 @@ def test_what_netcdf_cannot_hold_is_refused_before_anything_is_written(
     save_result(plane(), tmp_path / "a.h5")
     with pytest.raises(InputError, match=words):
         save_result(dataset, tmp_path / "a.h5")
-    xr.testing.assert_identical(load_result(tmp_path / "a.h5"), plane())
+    xr.testing.assert_identical(uncreated(load_result(tmp_path / "a.h5")), plane())
 
 
 def test_saving_leaves_the_data_set_that_was_given_alone(tmp_path: Path) -> None:
@@ -139,6 +143,39 @@ def test_a_part_of_a_stored_result_can_be_stored_again(tmp_path: Path) -> None:
     part = xr.load_dataset(tmp_path / "a.h5", engine="h5netcdf").isel(sample=slice(5), y=slice(1))
     save_result(part, tmp_path / "b.h5")
     assert load_result(tmp_path / "b.h5").sizes == part.sizes
+
+
+def test_a_file_says_when_and_by_what_it_was_written_and_a_resumed_one_when_it_was_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    with ResultFile(tmp_path / "a.h5", SETTINGS) as file:
+        file.save(plane())
+    first = load_result(tmp_path / "a.h5")
+    assert before <= datetime.fromisoformat(first.attrs["created_at"]) <= datetime.now(UTC)
+    assert first.attrs["created_at"].endswith("+00:00")
+    assert first.attrs["creation_library"] == "landscape"
+    assert first.attrs["creation_library_version"] == __version__
+    later = {
+        "created_at": "2100-01-01T00:00:00+00:00",
+        "creation_library": "landscape",
+        "creation_library_version": "9",
+    }
+    monkeypatch.setattr("landscape.results.results.creation", lambda: later)
+    with ResultFile(tmp_path / "a.h5", SETTINGS) as file:
+        earlier = file.existing()
+        assert earlier is not None
+        file.save(earlier)
+    second = load_result(tmp_path / "a.h5")
+    assert later.items() <= second.attrs.items()
+    xr.testing.assert_identical(uncreated(second), uncreated(first))
+
+
+def test_what_is_made_of_a_result_does_not_say_when_that_was_written(tmp_path: Path) -> None:
+    save_result(plane(note="kept"), tmp_path / "a.h5")
+    attributes = inherited(load_result(tmp_path / "a.h5").attrs)
+    assert attributes["note"] == "kept"
+    assert not {*CREATION, "kind", "settings"} & attributes.keys()
 
 
 def test_xarray_opens_the_file_as_data_set_and_as_tree_with_nothing_masked(tmp_path: Path) -> None:

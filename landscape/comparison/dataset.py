@@ -9,10 +9,10 @@ from collections.abc import Iterable
 import numpy as np
 import xarray as xr
 
-from landscape._version import __version__
 from landscape.comparison.rows import PERCENT, Compared
 from landscape.numerics.inference import CONFIDENCE
 from landscape.probes.comparable import Measure
+from landscape.results.attributes import VERSION, labels
 
 _CELL = {
     "mean": "mean, geometric where the scale is log",
@@ -59,29 +59,29 @@ def comparison_dataset(made: Compared) -> xr.Dataset:
             "value": (
                 ("measure", "setting", "replicate"),
                 _values(made),
-                _labels("value of a replicate, in the measure's unit"),
+                labels("value of a replicate, in the measure's unit"),
             ),
-            **{name: (("measure", "setting"), _cells(made, name), _labels(words)) for name, words in _CELL.items()},
-            "dead": (("setting",), np.array([int(s in made.dead) for s in settings]), _labels("1: a dead network")),
+            **{name: (("measure", "setting"), _cells(made, name), labels(words)) for name, words in _CELL.items()},
+            "dead": (("setting",), np.array([int(s in made.dead) for s in settings]), labels("1: a dead network")),
             "replication": (
                 ("measure",),
                 _texts(row.replication for row in made.rows),
-                _labels("the independent units"),
+                labels("the independent units"),
             ),
             **{
-                name: (("measure",), _texts(_of_measure(row.measure, name) for row in made.rows), _labels(words))
+                name: (("measure",), _texts(_of_measure(row.measure, name) for row in made.rows), labels(words))
                 for name, words in _MEASURE.items()
             },
             **{
-                _PAIR_NAMES.get(name, name): (("measure", "pair"), _pairs(made, name, float), _labels(words))
+                _PAIR_NAMES.get(name, name): (("measure", "pair"), _pairs(made, name, float), labels(words))
                 for name, words in _PAIR.items()
             },
-            **{name: (("measure", "pair"), _pairs(made, name, object), _labels(w)) for name, w in _TEXTS.items()},
+            **{name: (("measure", "pair"), _pairs(made, name, object), labels(w)) for name, w in _TEXTS.items()},
         },
         coords={
-            "measure": ("measure", _texts(row.measure.name for row in made.rows), _labels("measure")),
-            "setting": ("setting", _texts(settings), _labels(f"value of {made.by}")),
-            "pair": ("pair", _texts(pairs), _labels("first and second setting")),
+            "measure": ("measure", _texts(row.measure.name for row in made.rows), labels("measure")),
+            "setting": ("setting", _texts(settings), labels(f"value of {made.by}")),
+            "pair": ("pair", _texts(pairs), labels("first and second setting")),
         },
     )
     dataset.attrs = {
@@ -91,7 +91,7 @@ def comparison_dataset(made: Compared) -> xr.Dataset:
         "confidence": CONFIDENCE,
         "notes": json.dumps(made.notes, ensure_ascii=False),
         "left_out": json.dumps(made.left_out, ensure_ascii=False),
-        "landscape_version": __version__,
+        **VERSION,
     }
     return dataset
 
@@ -122,7 +122,3 @@ def _of_measure(measure: Measure, name: str) -> str:
 
 def _texts(texts: Iterable[str]) -> np.ndarray:
     return np.array(list(texts), dtype=object)
-
-
-def _labels(long_name: str) -> dict[str, str]:
-    return {"long_name": long_name, "units": "1"}

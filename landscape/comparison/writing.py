@@ -12,8 +12,8 @@ from landscape.comparison.dataset import comparison_dataset
 from landscape.comparison.rows import Compared, Pair, Row
 from landscape.comparison.tables import READING, Table, differences, means
 from landscape.errors import unknown_choice
+from landscape.pictures.templates import page
 from landscape.printable import csv_cell, printable
-from landscape.printable import html as escape
 from landscape.printable import markdown as marked_down
 from landscape.results import atomic_write, check_result_path, check_writable, save_result
 
@@ -89,31 +89,11 @@ def latex(made: Compared) -> str:
 
 
 def html(made: Compared) -> str:
-    title = escape(_capital(made.title))
-    parts = [f"<h1>{title}</h1>", f"<p>{escape(READING)}</p>"]
-    for table in (means(made), differences(made)):
-        head = "".join(f"<th>{escape(column)}</th>" for column in table.columns)
-        rows = "\n".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in table.rows)
-        parts.append(
-            f"<h2>{escape(table.title)}</h2>\n<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
-        )
-    for name, sentences in _lists(made):
-        items = "\n".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-        parts.append(f"<h2>{escape(name)}</h2>\n<ul>\n{items}\n</ul>")
-    body = "\n".join(parts)
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n<style>{_STYLE}</style>\n'
-        f"</head>\n<body>\n{body}\n</body>\n</html>\n"
-    )
+    tables = [means(made), differences(made)]
+    return page("comparison.html", title=_capital(made.title), reading=READING, tables=tables, lists=_lists(made))
 
 
 _TEXTS: dict[str, Callable[[Compared], str]] = {".csv": csv_text, ".md": markdown, ".tex": latex, ".html": html}
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b}"
-    "table{border-collapse:collapse;display:block;overflow-x:auto}"
-    "th,td{text-align:left;padding:.25rem .7rem;border-bottom:1px solid #ddd;vertical-align:top;font-variant-numeric:tabular-nums}"
-    "th{border-bottom:2px solid #888}h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}li{margin:.35rem 0}"
-)
 
 
 def _files(path: Path) -> list[Path]:

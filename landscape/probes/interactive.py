@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from importlib import resources
-from string import Template
 from typing import Any
 
 import xarray as xr
+from markupsafe import Markup
 
 from landscape.pictures.labels import labels_of, name_of
 from landscape.pictures.options import Options
+from landscape.pictures.templates import ours, page
 from landscape.pictures.texts import printable_labels
-from landscape.printable import html as escape
 from landscape.probes.drawn import checked, fitting
 from landscape.registry import found
 
@@ -72,7 +71,7 @@ def interactive(
     content["caption"] = f"{fitted.note} {content['caption']}".strip()
     names = {name_of(dataset) for dataset in sets}
     common = names.pop() if len(names) == 1 else ""
-    return _page(_title(sets[0], labels_of(sets, named), common) if title is None else title, content)
+    return _made(_title(sets[0], labels_of(sets, named), common) if title is None else title, content)
 
 
 def _title(dataset: xr.Dataset, labels: Sequence[str], common: str) -> str:
@@ -82,23 +81,21 @@ def _title(dataset: xr.Dataset, labels: Sequence[str], common: str) -> str:
     return f"{what[:1].upper()}{what[1:]}" + (f": {of}" if of != what else "")
 
 
-def _page(title: str, content: dict[str, Any]) -> str:
+def _made(title: str, content: dict[str, Any]) -> str:
     from plotly.offline import get_plotlyjs  # 5 MB of text, read only when a page is made
 
-    return Template(_file("page.html")).substitute(
-        title=escape(title),
-        caption=escape(content["caption"]),
-        style=_file("page.css"),
-        plotly=get_plotlyjs(),
+    return page(
+        "page.html",
+        title=title,
+        caption=content["caption"],
+        style=ours("page.css"),
+        plotly=Markup(get_plotlyjs()),
         data=_json(content),
-        script="(() => {\n" + "\n".join(_file(name) for name in _SCRIPTS) + "\nstart();\n})();",
+        scripts=Markup("\n").join(map(ours, _SCRIPTS)),
     )
 
 
-def _file(name: str) -> str:
-    return resources.files("landscape.pictures.web").joinpath(name).read_text(encoding="utf-8")
-
-
-def _json(content: dict[str, Any]) -> str:
-    """JSON that cannot end the script element it stands in, whatever the labels hold."""
-    return json.dumps(content, allow_nan=False, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
+def _json(content: dict[str, Any]) -> Markup:
+    """JSON that cannot end the script element it stands in, whatever the labels hold: it has no ``<``, and ASCII alone."""
+    text = json.dumps(content, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))

@@ -20,9 +20,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from landscape._version import __version__
 from landscape.errors import InputError, ResultFileError
 from landscape.results.atomic import atomic_write
+from landscape.results.attributes import VERSION, flags, labels
 from landscape.results.hdf5 import read_contents, refuse_other
 from landscape.results.reading import Contents, Item
 from landscape.results.schema import check
@@ -30,6 +30,7 @@ from landscape.results.schema import check
 UNFILLED = -1.0
 _SPLITS = ("train", "test")
 _POLICIES = {"weights": "frozen", "states": "interpolated"}
+_FLAGS = flags({0: "missing", 1: "measured"})
 
 
 def import_surface(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -151,8 +152,8 @@ def _dataset(
     made: str,
 ) -> xr.Dataset:
     dims = tuple(reversed(axes))
-    coordinates = {name: (name, values, _labels(f"distance along direction {name}")) for name, values in axes.items()}
-    dataset = xr.Dataset(coords={"seed": ("seed", np.zeros(1, np.int64), _labels("direction seed")), **coordinates})
+    coordinates = {name: (name, values, labels(f"distance along direction {name}")) for name, values in axes.items()}
+    dataset = xr.Dataset(coords={"seed": ("seed", np.zeros(1, np.int64), labels("direction seed")), **coordinates})
     for split in splits:
         prefix = "" if split == splits[0] else f"{split}_"
         grids = {
@@ -169,16 +170,15 @@ def _variables(
     prefix: str, split: str, dims: tuple[str, ...], grids: dict[str, NDArray[np.float64]]
 ) -> dict[str, tuple[Any, ...]]:
     missing = np.all([grid == UNFILLED for grid in grids.values()], axis=0)
-    flags = {"flag_values": np.array([0, 1], dtype=np.int8), "flag_meanings": "missing measured"}
     variables: dict[str, tuple[Any, ...]] = {
-        f"{prefix}loss": (dims, np.where(missing, np.nan, grids["loss"]), _labels(f"mean loss over the {split} split")),
-        f"{prefix}status": (dims, (~missing).astype(np.int8), _labels("whether the point has been measured") | flags),
+        f"{prefix}loss": (dims, np.where(missing, np.nan, grids["loss"]), labels(f"mean loss over the {split} split")),
+        f"{prefix}status": (dims, (~missing).astype(np.int8), labels("whether the point has been measured") | _FLAGS),
     }
     if not prefix:
-        error = _labels("standard error of the mean loss, which the file does not hold")
+        error = labels("standard error of the mean loss, which the file does not hold")
         variables["loss_standard_error"] = (dims, np.full(missing.shape, np.nan), error)
     if "acc" in grids and np.any(grids["acc"] != UNFILLED):
-        label = _labels(f"fraction of the {split} split classified rightly")
+        label = labels(f"fraction of the {split} split classified rightly")
         variables[f"{prefix}accuracy"] = (dims, np.where(missing, np.nan, grids["acc"] / 100), label)
     return variables
 
@@ -197,7 +197,7 @@ def _attributes(path: str | os.PathLike[str], split: str, made: str) -> dict[str
         "loss_name": "unknown",
         "source_format": "tomgoldstein/loss-landscape",
         "source_direction_file": made,
-        "landscape_version": __version__,
+        **VERSION,
     }
 
 
@@ -221,7 +221,3 @@ def _text(values: NDArray[Any]) -> str:
     value = values.item() if values.size == 1 else ""
     raw = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
     return raw.decode("utf-8", "replace")
-
-
-def _labels(long_name: str) -> dict[str, Any]:
-    return {"long_name": long_name, "units": "1"}

@@ -1,7 +1,8 @@
 """Results as labelled netCDF4-compatible HDF5 files: replaced at once, resumed by fingerprint, one writer at a time.
 
 One rule for attributes: text and numbers are stored as they are, arrays of numbers too; true and false become 1 and 0;
-mappings, lists and tuples become JSON text; None is left out.
+mappings, lists and tuples become JSON text; None is left out. The file says besides when and by what it was written
+(:func:`landscape.results.attributes.creation`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from landscape.errors import InputError, LockedError, MismatchError, ResultFileError
 from landscape.results.atomic import atomic_write, check_writable, hidden_beside, write_error
+from landscape.results.attributes import creation
 from landscape.results.digest import sealed
 from landscape.results.fingerprints import canonical_json, differences, fingerprint
 from landscape.results.hdf5 import MARK, read_contents, refuse_other
@@ -195,7 +197,7 @@ def serialize(dataset: xr.Dataset) -> bytes:
             f"dataset: expected the attribute 'kind' to say what it is, such as 'plane', got {dataset.attrs.get('kind')!r}."
         )
     portable = dataset.drop_encoding()
-    portable.attrs = _encoded(dataset.attrs, "dataset")
+    portable.attrs = _encoded(dataset.attrs | creation(), "dataset")
     for name, variable in portable.variables.items():
         portable[name].attrs = _encoded(variable.attrs, str(name))
     try:

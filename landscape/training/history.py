@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from landscape.results.attributes import labels
 from landscape.training.observers import EpochReport, Observer, Record, StartReport, TrainingResult
 
 # Which records there can be, in the order in which they are stored: long name, and whether the unit is that of the loss.
@@ -52,13 +53,13 @@ def history_dataset(
     loss_unit = "nat" if attributes.get("loss_name") in _IN_NATS else "1"
     variables: dict[str, Any] = {}
     for name, (long_name, of_loss) in _VARIABLES.items():
-        described = {"units": loss_unit if of_loss else "1", "long_name": long_name}
+        described = labels(long_name, loss_unit if of_loss else "1")
         if name in test:
             variables[name] = ((), np.float64(test[name]), described)
         elif any(name in record for record in records):
             variables[name] = (("epoch",), np.array([record[name] for record in records]), described)
     epochs = np.arange(1, len(records) + 1)
-    coordinate = (("epoch",), epochs, {"units": "1", "long_name": "epoch"})
+    coordinate = (("epoch",), epochs, labels("epoch"))
     return xr.Dataset(variables, coords={"epoch": coordinate}, attrs=attributes)
 
 

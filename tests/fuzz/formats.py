@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ import landscape as ls
 from fuzz import originals, pickles, trees
 from fuzz.damage import damaged
 from landscape.results import describe, export_surface, import_surface, read_directions
+from landscape.results.attributes import CREATION
 from landscape.results.digest import sealed, sealed_archive
 from landscape.studies.settings import load_study
 
@@ -210,10 +212,18 @@ FORMATS = {
 
 
 def make_originals(folder: Path, *, small: bool = False) -> None:
-    """The whole files of every format, once, as files that every worker reads."""
+    """The whole files of every format, once, as files that every worker reads; the same bytes at any time."""
     folder.mkdir(parents=True, exist_ok=True)
+    with mock.patch("landscape.results.results.creation", lambda: dict.fromkeys(CREATION, "fuzz")):
+        files = _originals(folder, small=small)
+    for name, several in files.items():
+        for number, data in enumerate(several):
+            (folder / f"{name}-{number}").write_bytes(data)
+
+
+def _originals(folder: Path, *, small: bool) -> dict[str, list[bytes]]:
     results = originals.samples() if small else originals.results()
-    made = {
+    return {
         "checkpoint": originals.checkpoints(folder),
         "foreign-checkpoint": originals.foreign_checkpoints(),
         "safetensors": originals.safetensors(),
@@ -224,9 +234,6 @@ def make_originals(folder: Path, *, small: bool = False) -> None:
         "directions": originals.directions(),
         "study": originals.studies(),
     }
-    for name, files in made.items():
-        for number, data in enumerate(files):
-            (folder / f"{name}-{number}").write_bytes(data)
 
 
 def originals_of(folder: Path, name: str) -> list[bytes]:

@@ -1,1 +1,1 @@
-"""The files that an interactive page is made of."""
+"""Templates of pages, with their styles and scripts."""

@@ -23,6 +23,7 @@ from landscape.probes.curvature.values import (
     ranks_of,
     space_variables,
 )
+from landscape.results.attributes import flags, labels
 
 UNSYMMETRIC = 0.05  # more than the rounding of deep networks in single precision
 ROUNDING = 10  # relative error of a product, in units of the precision's epsilon
@@ -56,13 +57,16 @@ def curvature_dataset(table: CurvatureTable, unit: str) -> xr.Dataset:
     dataset = xr.Dataset(
         _stored(table, unit) | _traces(table, unit) | _densities(table, unit), coords=_coordinates(table)
     )
-    flags = {"flag_values": np.array([*_STATUSES], dtype=np.int8), "flag_meanings": " ".join(_STATUSES.values())}
-    dataset["status"] = (("block", "quantity"), table.status.copy(), {**_label("how the quantity came to be"), **flags})
+    dataset["status"] = (
+        ("block", "quantity"),
+        table.status.copy(),
+        {**labels("how the quantity came to be"), **flags(_STATUSES)},
+    )
     sizes = np.array([table.layout.part(names).size for names in table.blocks.values()], dtype=np.int64)
-    dataset["parameters"] = (("block",), sizes, _label("number of parameters of the block"))
+    dataset["parameters"] = (("block",), sizes, labels("number of parameters of the block"))
     if not table.config.per_layer:
         dataset = dataset.isel(block=0, drop=True)
-    vectors = _label("unit eigenvector of each eigenvalue, entries in θ's order")
+    vectors = labels("unit eigenvector of each eigenvalue, entries in θ's order")
     dataset["eigenvectors"] = (("rank", "parameter"), table.eigenvectors.copy(), vectors)
     return dataset.assign(space_variables(table.space)).assign_attrs(notes="; ".join(_notes(table)))
 
@@ -75,7 +79,7 @@ def _stored(table: CurvatureTable, unit: str) -> dict[str, Any]:
         made[name] = (
             dims,
             values.astype(np.int8) if name == "converged" else values,
-            _label(words, unit if in_loss else "1"),
+            labels(words, unit if in_loss else "1"),
         )
     return made
 
@@ -83,12 +87,12 @@ def _stored(table: CurvatureTable, unit: str) -> dict[str, Any]:
 def _coordinates(table: CurvatureTable) -> dict[str, Any]:
     names = {"block": [*table.blocks], "quantity": [*quantities(table.config)]}
     words = {"block": "layer, the diagonal block of its parameters", "quantity": "what is measured of a block"}
-    text = {name: ((name,), np.array(values, dtype=object), _label(words[name])) for name, values in names.items()}
+    text = {name: ((name,), np.array(values, dtype=object), labels(words[name])) for name, values in names.items()}
     ranks = "1, 2, … from the largest eigenvalue down, −1, −2, … from the smallest up"
-    powers = _label("power of the eigenvalues")
+    powers = labels("power of the eigenvalues")
     return {
         **text,
-        "rank": (("rank",), ranks_of(table.config), _label(ranks)),
+        "rank": (("rank",), ranks_of(table.config), labels(ranks)),
         "power": (("power",), np.arange(MOMENTS), powers),
     }
 
@@ -106,10 +110,10 @@ def _traces(table: CurvatureTable, unit: str) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for name, words in _ESTIMATES.items():
         own = [getattr(one, name.removesuffix("_norm")) for one in found]
-        made[name] = (("block",), np.array([one.value for one in own]), _label(words, unit))
+        made[name] = (("block",), np.array([one.value for one in own]), labels(words, unit))
         for end, told in _ENDS.items():
             values = np.array([getattr(one, end) for one in own])
-            made[f"{name}_{end}"] = (("block",), values, _label(told.format(words.partition(",")[0].lower()), unit))
+            made[f"{name}_{end}"] = (("block",), values, labels(told.format(words.partition(",")[0].lower()), unit))
     return made
 
 
@@ -134,13 +138,13 @@ def _densities(table: CurvatureTable, unit: str) -> dict[str, Any]:
     along, by_power = ("block", "point"), ("block", "power")
     smooth = "density of eigenvalues per unit of λ, its integral 1, smoothed by Gaussians of density_variance"
     return {
-        "density_at": (along, curves[0], _label("eigenvalue λ at which the density is given", unit)),
-        "density": (along, curves[1], _label(smooth)),
-        "density_spread": (along, curves[2], _label("standard deviation of the density over the random vectors")),
-        "density_variance": (("block",), variance, _label("variance of the density's Gaussians")),
-        "moments": (by_power, estimates[0], _label("mean over all eigenvalues of λ to the power, unsmoothed")),
+        "density_at": (along, curves[0], labels("eigenvalue λ at which the density is given", unit)),
+        "density": (along, curves[1], labels(smooth)),
+        "density_spread": (along, curves[2], labels("standard deviation of the density over the random vectors")),
+        "density_variance": (("block",), variance, labels("variance of the density's Gaussians")),
+        "moments": (by_power, estimates[0], labels("mean over all eigenvalues of λ to the power, unsmoothed")),
         **{
-            f"moments_{end}": (by_power, estimates[place], _label(told.format("moments")))
+            f"moments_{end}": (by_power, estimates[place], labels(told.format("moments")))
             for place, (end, told) in enumerate(_ENDS.items(), 1)
         },
     }
@@ -168,7 +172,3 @@ def _notes(table: CurvatureTable) -> Iterator[str]:
                 f"every eigenvalue{of} that was looked for is exactly zero: the loss is linear in these parameters, piecewise "
                 "at least, or does not depend on them"
             )
-
-
-def _label(long_name: str, units: str = "1") -> dict[str, Any]:
-    return {"long_name": long_name, "units": units}

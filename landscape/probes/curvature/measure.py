@@ -14,7 +14,6 @@ import numpy as np
 import torch
 import xarray as xr
 
-from landscape._version import __version__
 from landscape.errors import InputError
 from landscape.numerics.eigenvalues import extremes
 from landscape.numerics.lanczos import Krylov, Operator, rademacher
@@ -35,8 +34,8 @@ from landscape.probes.curvature.values import (
     CurvatureTable,
     quantities,
 )
-from landscape.probes.health import network_health
 from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.provenance import checkpoint_variables, provenance, samples_variable
 
 WHOLE = "whole"
 # fields of the configuration -> attributes, where the plain name is another kind's
@@ -100,10 +99,12 @@ def curvature(
         made.check_resume(resume.attrs)
         table.take_up(resume)
     unit = loss_unit(objective.loss_name)
-    checkpoint, attributes = _checkpoint(objective, unit), {**_attributes(objective, config), **made.attribute()}
+    checkpoint = _checkpoint(objective, unit)
+    loss, effort = float(checkpoint["checkpoint_loss"]), _effort(objective, config)
+    attributes = {**provenance("curvature", "curvature", objective, loss, effort), **made.attribute()}
 
     def dataset() -> xr.Dataset:
-        return curvature_dataset(table, unit).assign(checkpoint.data_vars).assign_attrs(attributes)
+        return curvature_dataset(table, unit).assign(checkpoint).assign_attrs(attributes)
 
     measured = _Measurement(objective, table, dataset, observer)
     for block in range(len(blocks)):
@@ -221,7 +222,7 @@ class _Measurement:
         return min(self._config.max_products, 2 * self._config.wanted + 12)
 
 
-def _checkpoint(objective: Objective, unit: str) -> xr.Dataset:
+def _checkpoint(objective: Objective, unit: str) -> dict[str, xr.Variable]:
     """What the result says of the checkpoint itself, and on which samples.
 
     Raises:
@@ -229,21 +230,13 @@ def _checkpoint(objective: Objective, unit: str) -> xr.Dataset:
     """
     here, gradient = objective.evaluate(), objective.gradient()
     _check_finite(here.loss, gradient)
-    norms = {"parameter_norm": (objective.theta.norm, "1"), "gradient_norm": (gradient.vector.norm, unit)}
-    words = {
-        "parameter_norm": "Euclidean norm of the checkpoint's parameters",
-        "gradient_norm": "Euclidean norm of the gradient at the checkpoint",
+    values = {
+        "checkpoint_loss": here.loss,
+        "checkpoint_loss_standard_error": here.standard_error,
+        "parameter_norm": objective.theta.norm,
+        "gradient_norm": gradient.vector.norm,
     }
-    error = "standard error of the checkpoint's mean loss"
-    indices = objective.indices.cpu().numpy().astype(np.int64)
-    return xr.Dataset(
-        {
-            "checkpoint_loss": ((), here.loss, {"long_name": "mean loss of the checkpoint itself", "units": unit}),
-            "checkpoint_loss_standard_error": ((), here.standard_error, {"long_name": error, "units": unit}),
-            **{name: ((), value, {"long_name": words[name], "units": own}) for name, (value, own) in norms.items()},
-            "index": (("sample",), indices, {"long_name": "index of each sample in the data", "units": "1"}),
-        }
-    )
+    return checkpoint_variables(unit, values) | samples_variable(objective)
 
 
 def _check_finite(loss: float, gradient: Gradient) -> None:
@@ -256,16 +249,7 @@ def _check_finite(loss: float, gradient: Gradient) -> None:
         )
 
 
-def _attributes(objective: Objective, config: CurvatureConfig) -> dict[str, Any]:
-    health = network_health(objective, objective.evaluate().loss)
-    return {
-        "kind": "curvature",
-        "title": "curvature",
-        **objective.provenance(),
-        **{_STORED.get(name, name): value for name, value in vars(config).items()},
-        "parameter_names": list(objective.theta.layout.names),
-        "dead": int(health.dead),
-        "dead_reason": health.reason,
-        "landscape_version": __version__,
-        "torch_version": str(torch.__version__),
-    }
+def _effort(objective: Objective, config: CurvatureConfig) -> dict[str, Any]:
+    """What was asked for, and the parameters that the eigenvectors are over."""
+    stored = {_STORED.get(name, name): value for name, value in vars(config).items()}
+    return {**stored, "parameter_names": list(objective.theta.layout.names)}

@@ -17,6 +17,7 @@ from landscape.numerics.lanczos import Floats, Krylov
 from landscape.numerics.parameters import Layout
 from landscape.probes.curvature.config import CurvatureConfig
 from landscape.probes.curvature.traces import Deflation
+from landscape.results.attributes import labels
 
 MISSING, MEASURED, NOT_CONVERGED = 0, 1, 2
 EIGENVALUES, TRACE, DENSITY = "eigenvalues", "trace", "density"
@@ -166,7 +167,7 @@ def space_variables(space: Krylov | Deflation | None) -> dict[str, tuple[Sequenc
             "space_following": (("space_parameter",), space.following.cpu().numpy()),
             "space_counts": (("count",), np.array([space.products, space.retained])),
         }
-    label = {"long_name": "of the measurement that is under way, to go on from", "units": "1"}
+    label = labels("of the measurement that is under way, to go on from")
     return {name: (dims, values, label) for name, (dims, values) in {**basis, **own}.items()}
 
 

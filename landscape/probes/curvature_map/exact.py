@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from landscape.errors import InputError
 from landscape.probes.plane.smoothness import known_lattice, second_differences
+from landscape.results.attributes import inherited, labels
 
 Floats = NDArray[np.float64]
 
@@ -71,14 +72,17 @@ def plane_curvature(dataset: xr.Dataset, *, loss_max: float | None = None, strid
     }
     words = {**_DERIVATIVES, "loss": str(dataset["loss"].attrs.get("long_name", "loss"))}
     variables: dict[str, Any] = {
-        name: (("seed", "y", "x"), array, {"units": unit, "long_name": words[name]}) for name, array in found.items()
+        name: (("seed", "y", "x"), array, labels(words[name], unit)) for name, array in found.items()
     }
-    said = {"units": "1", "long_name": "Gram matrix of the directions: their inner products in parameter space"}
+    said = labels("Gram matrix of the directions: their inner products in parameter space")
     variables["gram"] = (("seed", "direction", "other_direction"), gram, said)
     inner = {"x": dataset["x"][:: lattice.stride][1:-1], "y": dataset["y"][:: lattice.stride][1:-1]}
-    left_out = ("kind", "title", "settings", "fingerprint")
-    kept = {name: value for name, value in dataset.attrs.items() if name not in left_out}
-    attributes = {**kept, "kind": "plane_curvature", "title": "curvature within a loss plane", "stride": lattice.stride}
+    attributes = {
+        **inherited(dataset.attrs),
+        "kind": "plane_curvature",
+        "title": "curvature within a loss plane",
+        "stride": lattice.stride,
+    }
     return xr.Dataset(variables, coords={"seed": dataset["seed"], **inner}, attrs=attributes)
 
 

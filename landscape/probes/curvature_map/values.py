@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 
 from landscape.numerics.eigenvalues import Extremes
 from landscape.numerics.refinement import Refined
-from landscape.probes.plane.dataset import INTERPOLATED, MEASURED, MISSING, labels
+from landscape.probes.plane.dataset import INTERPOLATED, MEASURED, MISSING
+from landscape.results.attributes import LOSS, flags, labels
 
 RATIO_LIMIT = 1.0  # the ratio is displayed from −1 to 1
 RATIO = "curvature_ratio"
-_LOSS = "of the loss"  # stands for its own unit
 _ENDS = ("largest", "smallest")
 
 
 def _of_end(end: str, sign: str) -> dict[str, tuple[str, str]]:
     name = f"eigenvalue_{end}"
     return {
-        name: (_LOSS, f"{sign}, the {end} eigenvalue of the Hessian"),
-        f"{name}_residual": (_LOSS, f"‖H v − λ v‖₂ of {sign}"),
-        f"{name}_error_bound": (_LOSS, f"estimated bound of the error of {sign}"),
+        name: (LOSS, f"{sign}, the {end} eigenvalue of the Hessian"),
+        f"{name}_residual": (LOSS, f"‖H v − λ v‖₂ of {sign}"),
+        f"{name}_error_bound": (LOSS, f"estimated bound of the error of {sign}"),
         f"{name}_converged": ("1", f"whether the residual of {sign} is within the tolerance"),
     }
 
@@ -40,7 +40,7 @@ POINT: dict[str, tuple[str, str]] = {
 }
 PREDICTED = "predicted_ratio"
 _COUNTS = ("products",)
-_MEANINGS = "missing measured interpolated"
+_STATUSES = {MISSING: "missing", MEASURED: "measured", INTERPOLATED: "interpolated"}
 
 
 def of_ends(found: Extremes) -> dict[str, float]:
@@ -112,25 +112,21 @@ class CurvatureValues:
     def dataset(self, plane: xr.Dataset, checkpoint: dict[str, float], *, refined: bool) -> xr.Dataset:
         """``plane`` with the curvature beside the loss, as a data set of kind ``curvature_map``."""
         unit = plane["loss"].attrs["units"]
-        made: dict[str, Any] = {"status": (self.status.copy(), _status_labels())}
+        made: dict[str, Any] = {
+            "status": (self.status.copy(), {**labels("how the curvature at the point came to be"), **flags(_STATUSES)})
+        }
         for name, (units, words) in POINT.items():
-            made[name] = (_typed(name, self.arrays[name]), labels(words, unit if units == _LOSS else units))
+            made[name] = (_typed(name, self.arrays[name]), labels(words, units, loss=unit))
         if refined:
             words = "ratio that was predicted before the point was measured"
-            made[PREDICTED] = (self.arrays[PREDICTED].copy(), labels(words, "1"))
+            made[PREDICTED] = (self.arrays[PREDICTED].copy(), labels(words))
         dims = plane["loss"].dims
         dataset = plane.rename(status="loss_status").assign({name: (dims, *each) for name, each in made.items()})
         for name, (units, words) in POINT.items():
-            said = labels(f"{words}, of the checkpoint itself", unit if units == _LOSS else units)
+            said = labels(f"{words}, of the checkpoint itself", units, loss=unit)
             value = np.array(checkpoint.get(name, 0.0 if name in _COUNTS else math.nan))
             dataset[f"checkpoint_{name}"] = ((), _typed(name, value), said)
         return dataset.assign_attrs(kind="curvature_map", title="curvature map")
-
-
-def _status_labels() -> dict[str, Any]:
-    flags = np.array([MISSING, MEASURED, INTERPOLATED], dtype=np.int8)
-    words = labels("how the curvature at the point came to be", "1")
-    return {**words, "flag_values": flags, "flag_meanings": _MEANINGS}
 
 
 def _typed(name: str, array: NDArray[np.float64]) -> NDArray[Any]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from landscape.errors import InputError, MismatchError
 from landscape.objective.losses import loss_unit
 from landscape.probes.same_run import same_run
+from landscape.results.attributes import labels
 from landscape.torch_state.devices import wide_type
 
 
@@ -122,22 +123,22 @@ class GradientFlow:
         dims, names = ("record", "tensor"), [tensor.name for tensor in self._tensors]
         return xr.Dataset(
             {
-                "mean_abs_gradient": (dims, values[:, 0], _labels("mean over the tensor of |∂L/∂w|", unit)),
-                "gradient_norm": (dims, values[:, 1], _labels("Euclidean norm of ∂L/∂w", unit)),
+                "mean_abs_gradient": (dims, values[:, 0], labels("mean over the tensor of |∂L/∂w|", unit)),
+                "gradient_norm": (dims, values[:, 1], labels("Euclidean norm of ∂L/∂w", unit)),
             },
             coords={
-                "epoch": ("record", steps[:, 0], _labels("epoch")),
-                "step": ("record", steps[:, 1], _labels("updates made before the step")),
-                "tensor": ("tensor", np.array(names, dtype=object), _labels("name of the parameter")),
+                "epoch": ("record", steps[:, 0], labels("epoch")),
+                "step": ("record", steps[:, 1], labels("updates made before the step")),
+                "tensor": ("tensor", np.array(names, dtype=object), labels("name of the parameter")),
                 "depth": (
                     "tensor",
                     np.array([tensor.depth for tensor in self._tensors], dtype=np.int64),
-                    _labels("place of the tensor's layer among those with a weight"),
+                    labels("place of the tensor's layer among those with a weight"),
                 ),
                 "role": (
                     "tensor",
                     np.array([tensor.role for tensor in self._tensors], dtype=object),
-                    _labels("what the tensor does in its layer"),
+                    labels("what the tensor does in its layer"),
                 ),
             },
             attrs={
@@ -223,10 +224,6 @@ def _role(name: str, ndim: int, norm: bool) -> str:
 def _is_norm(layer: nn.Module) -> bool:
     """BatchNorm2d, LayerNorm, RMSNorm and the like, and what is derived from them: by name, as many are home-made."""
     return any(re.search(r"norm(\dd)?$", kind.__name__, re.IGNORECASE) for kind in type(layer).__mro__)
-
-
-def _labels(long_name: str, unit: str = "1") -> dict[str, str]:
-    return {"units": unit, "long_name": long_name}
 
 
 def _every(value: Any) -> str | int:

@@ -17,15 +17,15 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from landscape._version import __version__
 from landscape.checking import OWN, Option
 from landscape.errors import InputError
 from landscape.numerics.seeds import generator
 from landscape.objective.losses import loss_unit
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
-from landscape.probes.health import network_health
 from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.provenance import provenance
+from landscape.results.attributes import labels
 
 RESOLVED_ERRORS = (
     2.0  # a ‖G‖² that lies less than so many standard errors above zero leaves the ratio without an upper end
@@ -137,7 +137,9 @@ def noise_scale(
         raise InputError("small_batch: batch statistics need at least 2 samples a batch, got 1.")
     batches = config.split(objective.n_samples)
     made = signature(objective).also({"kind": "noise_scale", **vars(config)})
-    attributes = {**_attributes(objective, config), **made.attribute()}
+    loss, effort = objective.evaluate().loss, _effort(objective, config)
+    said = provenance("noise_scale", "gradient noise scale", objective, loss, effort)
+    attributes = {**said, **made.attribute()}
     unit = loss_unit(objective.loss_name)
     done: list[_Group] = []
 
@@ -207,30 +209,22 @@ def _dataset(groups: Sequence[_Group], small: int, unit: str) -> xr.Dataset:
     dataset = xr.Dataset()
     for name, (attribute, units, words) in quantities.items():
         error = jackknife_error(np.array([getattr(noise, attribute) for noise in without]))
-        dataset[name] = ((), getattr(whole, attribute), {"long_name": words, "units": units})
+        dataset[name] = ((), getattr(whole, attribute), labels(words, units))
         words = f"standard error, by the jackknife, of the {words}"
-        dataset[f"{name}_standard_error"] = ((), error, {"long_name": words, "units": units})
+        dataset[f"{name}_standard_error"] = ((), error, labels(words, units))
     resolved = whole.squared_norm > RESOLVED_ERRORS * float(dataset["gradient_norm_squared_standard_error"])
     words = "whether ‖G‖² lies two standard errors above zero; if not, the noise scale has no upper end"
-    dataset["resolved"] = ((), np.int8(resolved), {"long_name": words, "units": "1"})
+    dataset["resolved"] = ((), np.int8(resolved), labels(words))
     scales = np.array([noise.scale for noise in without], dtype=np.float64)
     words = "gradient noise scale without the batches of the group, in samples"
-    dataset["noise_scale_without"] = (("group",), scales, {"long_name": words, "units": "1"})
+    dataset["noise_scale_without"] = (("group",), scales, labels(words))
     return dataset
 
 
-def _attributes(objective: Objective, config: NoiseScaleConfig) -> dict[str, Any]:
-    health = network_health(objective, objective.evaluate().loss)
+def _effort(objective: Objective, config: NoiseScaleConfig) -> dict[str, Any]:
     return {
-        "kind": "noise_scale",
-        "title": "gradient noise scale",
-        **objective.provenance(),
         "small_batch": config.small_batch,
         "big_batch": objective.n_samples // config.small_batch * config.small_batch,
         "groups": config.groups,
         "split_seed": config.split_seed,
-        "dead": int(health.dead),
-        "dead_reason": health.reason,
-        "landscape_version": __version__,
-        "torch_version": str(torch.__version__),
     }

@@ -7,7 +7,7 @@ curves and polygonal chains that are trained to stay low (Garipov et al. 2018, a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,21 +18,22 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from landscape._version import __version__
 from landscape.errors import InputError, MismatchError, unknown_choice
 from landscape.numerics.directions import Direction
 from landscape.objective.again import Held, check_points, telling
 from landscape.objective.ends import direction_to, point_of
+from landscape.objective.losses import loss_unit
 from landscape.objective.objective import Objective
 from landscape.objective.signature import Signature, signature, tensors_hash
 from landscape.objective.subspace import Subspace
 from landscape.objective.values import PointValues
-from landscape.probes.health import network_health
 from landscape.probes.path.alignment import Alignment
 from landscape.probes.path.curves import curve_weights
 from landscape.probes.path.symmetries import align
 from landscape.probes.path.training import CurveTraining, TrainedCurve, train_curve
 from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.provenance import provenance
+from landscape.results.attributes import LOSS, labels
 
 PATHS = ("linear", "aligned", "bezier", "chain")
 TRAINED = ("bezier", "chain")
@@ -335,38 +336,36 @@ def _difference(objective: Objective, tensors: Mapping[str, Tensor], name: str) 
     )
 
 
-_LOSS = "of the loss"
 _MEASURED = {
-    "loss": (_LOSS, "mean loss over the samples"),
-    "loss_standard_error": (_LOSS, "standard error of the mean loss over the samples"),
-    "accuracy": ("1", "fraction of samples classified rightly"),
-    "accuracy_standard_error": ("1", "standard error of the accuracy over the samples"),
+    "loss": ("mean loss over the samples", LOSS),
+    "loss_standard_error": ("standard error of the mean loss over the samples", LOSS),
+    "accuracy": ("fraction of samples classified rightly", "1"),
+    "accuracy_standard_error": ("standard error of the accuracy over the samples", "1"),
 }
 _BARRIERS = {
-    "barrier": (_LOSS, "largest measured loss along the path minus the mean of its ends"),
-    "barrier_standard_error": (_LOSS, "standard error of the barrier over the samples, which are paired"),
-    "barrier_at": ("1", "t of the largest measured loss"),
+    "barrier": ("largest measured loss along the path minus the mean of its ends", LOSS),
+    "barrier_standard_error": ("standard error of the barrier over the samples, which are paired", LOSS),
+    "barrier_at": ("t of the largest measured loss", "1"),
 }
 
 
 def _dataset(job: _Job) -> xr.Dataset:
-    unit = "nat" if "cross" in job.objective.loss_name.lower() else "1"
-
-    def labels(units: str, words: str) -> dict[str, str]:
-        return {"units": unit if units == _LOSS else units, "long_name": words}
+    unit = loss_unit(job.objective.loss_name)
 
     variables: dict[str, Any] = {
-        key: (("path", "t"), job.arrays[key].copy(), labels(*_MEASURED[key]))
+        key: (("path", "t"), job.arrays[key].copy(), labels(*_MEASURED[key], loss=unit))
         for key in _MEASURED
         if not key.startswith("accuracy") or np.isfinite(job.arrays[key]).any()
     }
-    variables["status"] = (("path", "t"), job.arrays["status"].astype(np.int8), labels("1", "1 where measured, else 0"))
-    variables |= {key: ("path", job.barriers[key].copy(), labels(*words)) for key, words in _BARRIERS.items()}
+    variables["status"] = (("path", "t"), job.arrays["status"].astype(np.int8), labels("1 where measured, else 0"))
+    variables |= {
+        key: ("path", job.barriers[key].copy(), labels(*words, loss=unit)) for key, words in _BARRIERS.items()
+    }
     variables |= _geometry(job)
-    variables |= _trained(job, labels)
+    variables |= _trained(job, unit)
     coordinates = {
-        "path": ("path", list(job.kinds), labels("1", "kind of path")),
-        "t": ("t", job.t, labels("1", f"place on the path, from the first checkpoint (0) to {job.name} (1)")),
+        "path": ("path", list(job.kinds), labels("kind of path")),
+        "t": ("t", job.t, labels(f"place on the path, from the first checkpoint (0) to {job.name} (1)")),
     }
     return xr.Dataset(variables, coordinates, {**job.attributes, "to": job.name})
 
@@ -378,8 +377,8 @@ def _geometry(job: _Job) -> dict[str, Any]:
         ends.append(job.ends[job.kinds[number]].norm)
         lengths.append(_length(*job._points(number)) if known else math.nan)
     return {
-        "end_distance": ("path", ends, {"units": "1", "long_name": "Euclidean distance between the ends"}),
-        "length": ("path", lengths, {"units": "1", "long_name": "length of the path through its measured points"}),
+        "end_distance": ("path", ends, labels("Euclidean distance between the ends")),
+        "length": ("path", lengths, labels("length of the path through its measured points")),
     }
 
 
@@ -391,14 +390,14 @@ def _length(subspace: Subspace, weights: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.maximum(np.einsum("ti,ij,tj->t", steps, gram, steps), 0)).sum())
 
 
-def _trained(job: _Job, labels: Callable[[str, str], dict[str, str]]) -> dict[str, Any]:
+def _trained(job: _Job, unit: str) -> dict[str, Any]:
     made: dict[str, Any] = {}
     if job.alignment is not None:
         before, after = job.alignment.similarity
-        made["moved_units"] = ((), job.alignment.moved, labels("1", "hidden units that alignment put in another place"))
+        made["moved_units"] = ((), job.alignment.moved, labels("hidden units that alignment put in another place"))
         words = "sum of products of the two networks' matched weights, before and after alignment"
-        made["similarity"] = ("alignment", [before, after], labels("1", words))
-        made["alignment"] = ("alignment", ["before", "after"], labels("1", "before or after alignment"))
+        made["similarity"] = ("alignment", [before, after], labels(words))
+        made["alignment"] = ("alignment", ["before", "after"], labels("before or after alignment"))
     if job.curves:
         losses = np.full((len(job.kinds), job.config.steps), math.nan)
         for kind, curve in job.curves.items():
@@ -406,35 +405,25 @@ def _trained(job: _Job, labels: Callable[[str, str], dict[str, str]]) -> dict[st
             made[f"{kind}_bends"] = (
                 ("bend", "parameter"),
                 curve.bends.clone().cpu().numpy(),
-                labels("1", f"parameters of the trained bends of the {kind} path, in the objective's order"),
+                labels(f"parameters of the trained bends of the {kind} path, in the objective's order"),
             )
             if not curve.complete:
                 made[f"{kind}_moments"] = (
                     ("moment", "bend", "parameter"),
                     curve.moments.clone().cpu().numpy(),
-                    labels("1", f"what the optimiser remembers of the bends of the {kind} path"),
+                    labels(f"what the optimiser remembers of the bends of the {kind} path"),
                 )
-        made["training_loss"] = (("path", "step"), losses, labels(_LOSS, "minibatch loss while the path was trained"))
+        made["training_loss"] = (("path", "step"), losses, labels("minibatch loss while the path was trained", unit))
     return made
 
 
 def _attributes(job: _Job) -> dict[str, Any]:
     objective = job.objective
-    health = network_health(objective, objective.evaluate().loss)
     config = {f"curve_{key}": value for key, value in vars(job.config).items()} if set(job.kinds) & set(TRAINED) else {}
     trainer = (
         {}
         if job.trainer is None
         else {"curve_samples": job.trainer.n_samples, "curve_bn_policy": job.trainer.batch_norm}
     )
-    return {
-        "kind": "path",
-        "title": "loss along paths",
-        **objective.provenance(),
-        **config,
-        **trainer,
-        "dead": int(health.dead),
-        "dead_reason": health.reason,
-        "landscape_version": __version__,
-        "torch_version": str(torch.__version__),
-    }
+    loss = objective.evaluate().loss
+    return provenance("path", "loss along paths", objective, loss, {**config, **trainer})

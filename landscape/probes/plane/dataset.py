@@ -6,19 +6,25 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from landscape._version import __version__
 from landscape.errors import MismatchError
 from landscape.numerics.directions import cosine
 from landscape.numerics.grids import Grid
+from landscape.objective.losses import loss_unit
 from landscape.objective.values import Evaluation, PointValues
 from landscape.probes.plane.spans import Span
+from landscape.probes.provenance import VERSIONS, checkpoint_variables
+from landscape.results.attributes import flags, labels
 
 MISSING, MEASURED, INTERPOLATED, ABOVE = 0, 1, 2, 3
-_MEANINGS = "missing measured interpolated above_the_clip_by_part_of_the_samples"
+_STATUSES = {
+    MISSING: "missing",
+    MEASURED: "measured",
+    INTERPOLATED: "interpolated",
+    ABOVE: "above_the_clip_by_part_of_the_samples",
+}
 _QUANTITIES = ("loss", "loss_standard_error", "accuracy", "predicted_loss")
 
 
@@ -91,23 +97,23 @@ def surface_dataset(
     span: Span,
     checkpoint: Evaluation,
     attributes: dict[str, Any],
-    indices: NDArray[np.int64],
+    samples: dict[str, xr.Variable],
 ) -> xr.Dataset:
     """The labelled data set of kind ``plane``; every variable and coordinate has units and a long name."""
-    unit = "nat" if "cross" in attributes["loss_name"].lower() else "1"
+    unit = loss_unit(attributes["loss_name"])
     refined, accurate = "tolerance" in attributes, checkpoint.accuracy is not None
     dataset = xr.Dataset(
         {
             **_measured(values, ("seed", *grid.dims), unit, refined=refined, accurate=accurate),
             **_checkpoint(checkpoint, span, unit),
             **_directions(span),
-            "index": ("sample", indices.astype(np.int64), labels("index of each sample in the data", "1")),
+            **samples,
         },
         coords={
-            "seed": ("seed", np.array(span.seeds, dtype=np.int64), labels("direction seed", "1")),
-            "direction": ("direction", list(grid.names), labels("axis that the direction belongs to", "1")),
+            "seed": ("seed", np.array(span.seeds, dtype=np.int64), labels("direction seed")),
+            "direction": ("direction", list(grid.names), labels("axis that the direction belongs to")),
             **{
-                name: (name, axis.coordinates, labels(label, "1"))
+                name: (name, axis.coordinates, labels(label))
                 for name, axis, label in zip(grid.names, grid.axes, span.axis_labels, strict=True)
             },
         },
@@ -115,8 +121,7 @@ def surface_dataset(
             "kind": "plane",
             "title": "loss surface",
             **{key: value for key, value in attributes.items() if value is not None},
-            "landscape_version": __version__,
-            "torch_version": str(torch.__version__),
+            **VERSIONS,
         },
     )
     return dataset.assign(_over_seeds(dataset)) if len(span.seeds) > 1 else dataset
@@ -126,47 +131,39 @@ def _measured(
     values: Surface, dims: tuple[str, ...], unit: str, *, refined: bool, accurate: bool
 ) -> dict[str, xr.Variable]:
     """What there is at every point of the grid."""
-    flags = {
-        "flag_values": np.array([MISSING, MEASURED, INTERPOLATED, ABOVE], dtype=np.int8),
-        "flag_meanings": _MEANINGS,
-    }
     error = "standard error of the mean loss over the samples"
     found: dict[str, tuple[np.ndarray[Any, Any], dict[str, Any]]] = {
         "loss": (values.loss, labels("mean loss over the samples", unit)),
         "loss_standard_error": (values.loss_standard_error, labels(error, unit)),
-        "status": (values.status, {**labels("how the value at the point came to be", "1"), **flags}),
+        "status": (values.status, {**labels("how the value at the point came to be"), **flags(_STATUSES)}),
     }
     if refined:
         predicted = "loss that was predicted before the point was measured"
         found["predicted_loss"] = (values.predicted_loss, labels(predicted, unit))
-        found["samples"] = (values.samples, labels("number of samples behind the value", "1"))
+        found["samples"] = (values.samples, labels("number of samples behind the value"))
     if accurate:
-        found["accuracy"] = (values.accuracy, labels("fraction of samples classified rightly", "1"))
+        found["accuracy"] = (values.accuracy, labels("fraction of samples classified rightly"))
     return {name: xr.Variable(dims, array.copy(), said) for name, (array, said) in found.items()}
 
 
 def _checkpoint(checkpoint: Evaluation, span: Span, unit: str) -> dict[str, xr.Variable]:
     """The origin of every plane: the checkpoint itself."""
-    error = "standard error of the checkpoint's mean loss"
-    found = {
-        "parameter_norm": (span.subspaces[0].origin.norm, "Euclidean norm of the checkpoint's parameters", "1"),
-        "checkpoint_loss": (checkpoint.loss, "mean loss of the checkpoint itself", unit),
-        "checkpoint_loss_standard_error": (checkpoint.standard_error, error, unit),
+    values = {
+        "parameter_norm": span.subspaces[0].origin.norm,
+        "checkpoint_loss": checkpoint.loss,
+        "checkpoint_loss_standard_error": checkpoint.standard_error,
+        "checkpoint_accuracy": checkpoint.accuracy,
     }
-    if checkpoint.accuracy is not None:
-        found["checkpoint_accuracy"] = (checkpoint.accuracy, "accuracy of the checkpoint itself", "1")
-    return {name: xr.Variable((), value, labels(words, units)) for name, (value, words, units) in found.items()}
+    return checkpoint_variables(unit, values)
 
 
 def _directions(span: Span) -> dict[str, xr.Variable]:
     """How long the directions are, and the cosine between the first two."""
     norms = np.array([[d.norm for d in subspace.directions] for subspace in span.subspaces])
-    found = {
-        "direction_norm": xr.Variable(("seed", "direction"), norms, labels("Euclidean norm of the direction", "1"))
-    }
+    found = {"direction_norm": xr.Variable(("seed", "direction"), norms, labels("Euclidean norm of the direction"))}
     if norms.shape[1] > 1:
         between = np.array([cosine(s.directions[0], s.directions[1]) for s in span.subspaces])
-        words = labels("cosine between directions x and y", "1")
+        words = labels("cosine between directions x and y")
         found["direction_cosine"] = xr.Variable("seed", between, words)
     return found
 
@@ -181,8 +178,3 @@ def _over_seeds(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
         "loss_mean": mean.assign_attrs(labels("mean over direction seeds of the mean loss", unit)),
         "loss_spread": spread.assign_attrs(labels("standard deviation over direction seeds of the mean loss", unit)),
     }
-
-
-def labels(long_name: str, units: str) -> dict[str, Any]:
-    """The attributes that every variable has."""
-    return {"long_name": long_name, "units": units}

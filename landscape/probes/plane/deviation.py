@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from landscape.numerics.grids import Grid
 from landscape.objective.objective import Objective
-from landscape.probes.plane.dataset import MEASURED, Surface, labels
+from landscape.probes.plane.dataset import MEASURED, Surface
 from landscape.probes.plane.spans import Span
+from landscape.results.attributes import labels
 
 CHECKS = 5
 
@@ -43,8 +44,8 @@ def checked(
         deviation = np.where(fast == slow, 0.0, np.abs(fast - slow) / np.abs(slow))
     unit = dataset["loss"].attrs["units"]
     found = {
-        "check_seed": (np.array(span.seeds)[seeds], labels("direction seed of the checked point", "1")),
-        **{f"check_{n}": (places[:, k], labels(f"{n} of the checked point", "1")) for k, n in enumerate(grid.names)},
+        "check_seed": (np.array(span.seeds)[seeds], labels("direction seed of the checked point")),
+        **{f"check_{n}": (places[:, k], labels(f"{n} of the checked point")) for k, n in enumerate(grid.names)},
         "check_loss": (fast, labels("mean loss over the samples, as on the grid", unit)),
         "check_loss_reference": (slow, labels(f"mean loss over the samples in {way}", unit)),
     }

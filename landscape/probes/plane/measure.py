@@ -30,6 +30,7 @@ from landscape.probes.plane.held import held_points
 from landscape.probes.plane.points import GridPoints, known_attributes
 from landscape.probes.plane.spans import Span, along_span, automatic_range, checkpoint_span, random_span, span_numbers
 from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.provenance import samples_variable, told
 
 POINTS_A_REQUEST = 4
 
@@ -210,7 +211,7 @@ def measured_surface(
         values.forget_above()
 
     def dataset() -> xr.Dataset:
-        return surface_dataset(values, grid, span, checkpoint, attributes, objective.indices.cpu().numpy())
+        return surface_dataset(values, grid, span, checkpoint, attributes, samples_variable(objective))
 
     points, passes = len(grid), None
     if refinement is not None:
@@ -338,6 +339,5 @@ def _attributes(objective: Objective, span: Span, checkpoint: Evaluation) -> dic
         "normalization": span.normalization,
         "direction_origins": [[dict(d.provenance) for d in subspace.directions] for subspace in span.subspaces],
         "checkpoint_gradient": health.gradient,
-        "dead": int(health.dead),
-        "dead_reason": health.reason,
+        **told(health),
     }

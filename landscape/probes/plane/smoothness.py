@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from landscape.errors import InputError
+from landscape.results.attributes import inherited, labels
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -291,22 +292,21 @@ def _result(dataset: xr.Dataset, planes: list[_Lattice], stride: int, clip: floa
     for name, (long_name, of) in _QUANTITIES.items():
         values = np.array([one[name] for one in found], dtype=np.float64)
         units = unit if of == "loss" else "1"
-        variables[name] = (("seed",), values, {"units": units, "long_name": long_name})
+        variables[name] = (("seed",), values, labels(long_name, units))
         if len(found) > 1:
             over = {"mean": values.mean(), "spread": values.std(ddof=1)}
             words = {"mean": "mean over direction seeds", "spread": "standard deviation over direction seeds"}
             for key, value in over.items():
-                variables[f"{name}_{key}"] = ((), value, {"units": units, "long_name": f"{words[key]}: {long_name}"})
+                variables[f"{name}_{key}"] = ((), value, labels(f"{words[key]}: {long_name}", units))
     for name, long_name in _COUNTS.items():
         counts = np.array([one[name] for one in found], dtype=np.int64)
-        variables[name] = (("seed",), counts, {"units": "1", "long_name": f"number of {long_name}"})
-    kept = {k: v for k, v in dataset.attrs.items() if k not in ("kind", "title", "settings", "fingerprint")}
+        variables[name] = (("seed",), counts, labels(f"number of {long_name}"))
     clipped = {"loss_max": clip} if math.isfinite(clip) else {}
-    coordinate = ("seed", dataset["seed"].values, {"units": "1", "long_name": "direction seed"})
+    coordinate = ("seed", dataset["seed"].values, labels("direction seed"))
     attributes = {
         "kind": "plane_smoothness",
         "title": "smoothness of a loss plane",
-        **kept,
+        **inherited(dataset.attrs),
         **clipped,
         "stride": stride,
     }

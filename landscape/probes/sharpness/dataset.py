@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -20,6 +19,7 @@ from landscape.probes.sharpness.formulas import (
     ZERO_GRADIENT,
     Estimate,
 )
+from landscape.results.attributes import flags, labels
 
 _STATUSES = {
     MISSING: "missing",
@@ -108,29 +108,28 @@ class SharpnessTable:
 
         dataset = xr.Dataset(
             {
-                name: (dims, self.values[name].copy(), _labels(words, "1" if name == "perturbation_norm" else shared))
+                name: (dims, self.values[name].copy(), labels(words, "1" if name == "perturbation_norm" else shared))
                 for name, (_, words) in _VALUES.items()
             },
             coords={
-                "measure": (row, text([*self.config.measures]), _labels("measure of sharpness")),
-                "rho": (dims, _radii(self.config), _labels("size ρ of the perturbation, as the measure defines it")),
-                "measure_name": (row, text([m.words for m in of_measures]), _labels("the measure in words")),
-                "rho_name": (row, text([m.rho for m in of_measures]), _labels("what the measure's ρ is the size of")),
-                "measure_units": (row, text(units), _labels("unit of the measure's sharpness, error and gap")),
+                "measure": (row, text([*self.config.measures]), labels("measure of sharpness")),
+                "rho": (dims, _radii(self.config), labels("size ρ of the perturbation, as the measure defines it")),
+                "measure_name": (row, text([m.words for m in of_measures]), labels("the measure in words")),
+                "rho_name": (row, text([m.rho for m in of_measures]), labels("what the measure's ρ is the size of")),
+                "measure_units": (row, text(units), labels("unit of the measure's sharpness, error and gap")),
                 "error_over": (
                     row,
                     text([m.over for m in of_measures]),
-                    _labels("what the standard error is taken over"),
+                    labels("what the standard error is taken over"),
                 ),
             },
         )
-        flags = {"flag_values": np.array([*_STATUSES], dtype=np.int8), "flag_meanings": " ".join(_STATUSES.values())}
-        dataset["status"] = (dims, self.status.copy(), {**_labels("how the value came to be"), **flags})
+        dataset["status"] = (dims, self.status.copy(), {**labels("how the value came to be"), **flags(_STATUSES)})
         bounds = np.array([measure.bound for measure in of_measures], dtype=np.int8)
         dataset["lower_bound"] = (
             row,
             bounds,
-            _labels("whether the value is a lower bound of the maximum that is meant"),
+            labels("whether the value is a lower bound of the maximum that is meant"),
         )
         return dataset.assign_attrs(notes="; ".join(self._notes()))
 
@@ -145,7 +144,3 @@ class SharpnessTable:
 def _radii(config: SharpnessConfig) -> NDArray[np.float64]:
     """ρ by measure and radius; every measure has as many."""
     return np.array([config.radii(measure) for measure in config.measures], dtype=np.float64)
-
-
-def _labels(long_name: str, units: str = "1") -> dict[str, Any]:
-    return {"long_name": long_name, "units": units}

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 
-from landscape._version import __version__
 from landscape.errors import InputError
 from landscape.numerics.directions import given_direction
 from landscape.objective.again import Held, check_points
@@ -16,8 +14,8 @@ from landscape.objective.losses import loss_unit
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
 from landscape.objective.subspace import Subspace
-from landscape.probes.health import network_health
 from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.provenance import checkpoint_variables, provenance, samples_variable
 from landscape.probes.sharpness.config import SharpnessConfig
 from landscape.probes.sharpness.dataset import SharpnessTable
 from landscape.probes.sharpness.formulas import MEASURED, ONE_STEP, Origin, estimate, one_step
@@ -72,10 +70,11 @@ def sharpness(
         check_points(objective, _held(origin, config, resume))
     unit = loss_unit(objective.loss_name)
     checkpoint = _checkpoint(origin, unit)
-    attributes = {**_attributes(objective, config, float(checkpoint["checkpoint_loss"])), **made.attribute()}
+    loss, effort = float(checkpoint["checkpoint_loss"]), _effort(objective, config)
+    attributes = {**provenance("sharpness", "sharpness", objective, loss, effort), **made.attribute()}
 
     def dataset() -> xr.Dataset:
-        return table.dataset(unit).assign(checkpoint.data_vars).assign_attrs(attributes)
+        return table.dataset(unit).assign(checkpoint).assign_attrs(attributes)
 
     total = table.status.size
     for place, measure, rho in table.missing():
@@ -118,35 +117,16 @@ def _check(objective: Objective, config: SharpnessConfig) -> None:
         config.batch(objective.n_samples)
 
 
-def _checkpoint(origin: Origin, unit: str) -> xr.Dataset:
+def _checkpoint(origin: Origin, unit: str) -> dict[str, xr.Variable]:
     """What the result says of the checkpoint itself, and on which samples."""
     here = origin.objective.evaluate()
-    indices = origin.objective.indices.cpu().numpy().astype(np.int64)
-    error = "standard error of the checkpoint's mean loss"
-    norms = "Euclidean norm of the checkpoint's parameters", "Euclidean norm of the gradient at the checkpoint"
-    return xr.Dataset(
-        {
-            "checkpoint_loss": ((), here.loss, {"long_name": "mean loss of the checkpoint itself", "units": unit}),
-            "checkpoint_loss_standard_error": ((), here.standard_error, {"long_name": error, "units": unit}),
-            "parameter_norm": ((), origin.theta.norm, {"long_name": norms[0], "units": "1"}),
-            "gradient_norm": ((), origin.gradient.vector.norm, {"long_name": norms[1], "units": unit}),
-            "index": (("sample",), indices, {"long_name": "index of each sample in the data", "units": "1"}),
-        }
-    )
-
-
-def _attributes(objective: Objective, config: SharpnessConfig, loss: float) -> dict[str, Any]:
-    health = network_health(objective, loss)
-    return {
-        "kind": "sharpness",
-        "title": "sharpness",
-        **objective.provenance(),
-        **_effort(objective, config),
-        "dead": int(health.dead),
-        "dead_reason": health.reason,
-        "landscape_version": __version__,
-        "torch_version": str(torch.__version__),
+    values = {
+        "checkpoint_loss": here.loss,
+        "checkpoint_loss_standard_error": here.standard_error,
+        "parameter_norm": origin.theta.norm,
+        "gradient_norm": origin.gradient.vector.norm,
     }
+    return checkpoint_variables(unit, values) | samples_variable(origin.objective)
 
 
 def _effort(objective: Objective, config: SharpnessConfig) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from landscape.objective.objective import Objective
 from landscape.probes.same_run import same_run
 from landscape.probes.stability.limits import StabilityRule, coupled_decay, groups_of, preconditioner, stability_rule
 from landscape.probes.stability.tracking import LargestEigenvalue
+from landscape.results.attributes import labels
 
 _MEASURED = {
     "sharpness": "largest eigenvalue of P⁻¹H, H the Hessian of the loss and P what the optimiser divides its update by",
@@ -166,9 +167,9 @@ class StabilityProbe:
             attrs=attributes,
         )
 
-    def _column(self, name: str, words: str, unit: str) -> tuple[str, NDArray[Any], dict[str, str]]:
+    def _column(self, name: str, words: str, unit: str) -> tuple[str, NDArray[Any], dict[str, Any]]:
         values = np.array([values[name] for values in self._steps], dtype=np.float64)
-        return "step", values.astype(_TYPES.get(name, np.float64)), {"long_name": words, "units": unit}
+        return "step", values.astype(_TYPES.get(name, np.float64)), labels(words, unit)
 
     @property
     def _hessian_of(self) -> str:

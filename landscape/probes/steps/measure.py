@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from landscape.errors import InputError, unknown_choice
+from landscape.results.attributes import labels
 from landscape.torch_state.devices import wide_type
 
 ALONG = ("gradient", "update")
@@ -192,7 +193,7 @@ _LONG_NAMES = {
 
 def _labels(name: str, unit: str) -> dict[str, Any]:
     units = "1" if name == "gradient_predictiveness_normalized" else unit
-    return {"units": units, "long_name": _LONG_NAMES[name]}
+    return labels(_LONG_NAMES[name], units)
 
 
 def _ends(array: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:

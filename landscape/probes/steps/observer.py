@@ -14,19 +14,19 @@ from landscape.objective.losses import loss_unit
 from landscape.probes.same_run import same_run
 from landscape.probes.steps.measure import StepProbeConfig, StepValues, measure_along, step_ranges
 from landscape.probes.steps.objective import StepObjective
+from landscape.results.attributes import LOSS, labels
 from landscape.torch_state.devices import wide_type
 from landscape.torch_state.isolation import isolated
 
-_LOSS = "of the loss"  # stands for the loss's own unit
 # What is stored of every step: dimensions besides step, unit, long name.
 _MEASURED: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "loss": ((), _LOSS, "mean loss of the step's minibatch"),
+    "loss": ((), LOSS, "mean loss of the step's minibatch"),
     "parameter_norm": ((), "1", "Euclidean norm of the parameters θ"),
-    "gradient_norm": ((), _LOSS, "Euclidean norm of the minibatch's gradient g"),
+    "gradient_norm": ((), LOSS, "Euclidean norm of the minibatch's gradient g"),
     "direction_norm": (("along",), "1", "Euclidean norm of the direction d"),
-    "loss_along": (("along", "eta"), _LOSS, "mean loss of the step's minibatch at θ + ηd"),
-    "gradient_distance": (("along", "eta"), _LOSS, "Euclidean norm of ∇L(θ + ηd) − g"),
-    "gradient_norm_along": (("along", "eta"), _LOSS, "Euclidean norm of ∇L(θ + ηd)"),
+    "loss_along": (("along", "eta"), LOSS, "mean loss of the step's minibatch at θ + ηd"),
+    "gradient_distance": (("along", "eta"), LOSS, "Euclidean norm of ∇L(θ + ηd) − g"),
+    "gradient_norm_along": (("along", "eta"), LOSS, "Euclidean norm of ∇L(θ + ηd)"),
 }
 _COORDINATES = {
     "step": "updates made before the step",
@@ -170,20 +170,17 @@ def _raw_dataset(
     def stacked(name: str, dims: tuple[str, ...] = ()) -> Any:
         return np.array([values[name] for values in steps]).reshape(len(steps), *(sizes[dim] for dim in dims))
 
-    def labels(name: str) -> dict[str, str]:
-        return {"units": "1", "long_name": _COORDINATES[name]}
-
     return xr.Dataset(
         {
-            name: (("step", *dims), stacked(name, dims), {"units": unit if of == _LOSS else of, "long_name": long_name})
+            name: (("step", *dims), stacked(name, dims), labels(long_name, of, loss=unit))
             for name, (dims, of, long_name) in _MEASURED.items()
         },
         coords={
-            "step": ("step", stacked("step").astype(np.int64), labels("step")),
-            "epoch": ("step", stacked("epoch").astype(np.int64), labels("epoch")),
-            "learning_rate": ("step", stacked("learning_rate"), labels("learning_rate")),
-            "along": ("along", list(config.along), labels("along")),
-            "eta": ("eta", config.factors(), labels("eta")),
+            "step": ("step", stacked("step").astype(np.int64), labels(_COORDINATES["step"])),
+            "epoch": ("step", stacked("epoch").astype(np.int64), labels(_COORDINATES["epoch"])),
+            "learning_rate": ("step", stacked("learning_rate"), labels(_COORDINATES["learning_rate"])),
+            "along": ("along", list(config.along), labels(_COORDINATES["along"])),
+            "eta": ("eta", config.factors(), labels(_COORDINATES["eta"])),
         },
         attrs={
             "kind": "steps",

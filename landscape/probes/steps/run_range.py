@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from landscape.errors import InputError
+from landscape.results import attributes
 
 _NAMES = {"loss": "minibatch loss", "gradient_norm": "minibatch gradient norm"}
 
@@ -53,7 +54,7 @@ def run_range(datasets: Sequence[xr.Dataset], labels: Sequence[str]) -> xr.Datas
         raise InputError(
             f"datasets: {', '.join(labels)} have no step in common. Measure them with the same probe_every."
         )
-    coordinate = ("step", steps.astype(np.int64), {"units": "1", "long_name": "updates made before the step"})
+    coordinate = ("step", steps.astype(np.int64), attributes.labels("updates made before the step"))
     result = xr.Dataset(coords={"step": coordinate})
     for name, what in _NAMES.items():
         values = np.stack([dataset[name].sel(step=steps).values for dataset in datasets])
@@ -62,9 +63,9 @@ def run_range(datasets: Sequence[xr.Dataset], labels: Sequence[str]) -> xr.Datas
         result[f"{name}_minimum"] = (
             "step",
             values.min(0),
-            {"units": unit, "long_name": f"smallest {what} of the runs"},
+            attributes.labels(f"smallest {what} of the runs", unit),
         )
-        result[f"{name}_maximum"] = ("step", values.max(0), {"units": unit, "long_name": f"largest {what} of the runs"})
+        result[f"{name}_maximum"] = ("step", values.max(0), attributes.labels(f"largest {what} of the runs", unit))
     result.attrs = {
         "kind": "run_range",
         "title": "Range over runs",

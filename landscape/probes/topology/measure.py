@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from landscape.errors import InputError
 from landscape.probes.topology.merge_tree import SADDLE, MergeTree, merge_tree
 from landscape.probes.topology.persistence import DIMENSIONS, Feature, sublevel_features
+from landscape.results.attributes import inherited, labels
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -66,21 +67,20 @@ def topology(plane: xr.Dataset, *, loss_max: float | None = None) -> xr.Dataset:
     found = [_Found.of(one) for one in planes]
     unit = str(plane["loss"].attrs.get("units", "1"))
     variables = {**_numbers(planes, found, unit), **_features(plane, found, unit), **_nodes(plane, found, unit)}
-    kept = {k: v for k, v in plane.attrs.items() if k not in ("kind", "title", "settings", "fingerprint", "loss_max")}
     clip = planes[0].clip
     attributes = {
         "kind": "topology",
         "title": "topology of a loss plane",
-        **kept,
+        **inherited(plane.attrs, "loss_max"),
         "complex": COMPLEX,
         **({"loss_max": clip} if math.isfinite(clip) else {}),
     }
     coordinates = {
-        "seed": ("seed", plane["seed"].values, {"units": "1", "long_name": "direction seed"}),
+        "seed": ("seed", plane["seed"].values, labels("direction seed")),
         "dimension": (
             "dimension",
             np.arange(DIMENSIONS),
-            {"units": "1", "long_name": "dimension of homology: 0 basins, 1 rings around hills"},
+            labels("dimension of homology: 0 basins, 1 rings around hills"),
         ),
     }
     return xr.Dataset(variables, coordinates, attributes)
@@ -175,14 +175,14 @@ def _numbers(planes: Sequence[_Plane], found: Sequence[_Found], unit: str) -> di
         ),
     }
     variables: dict[str, Any] = {
-        name: ("seed", values, _labels(units, words)) for name, (values, units, words) in made.items()
+        name: ("seed", values, labels(words, units)) for name, (values, units, words) in made.items()
     }
     if len(found) > 1:
-        variables["smad_mean"] = ((), smad.mean(), _labels(unit, "SMAD: mean over direction seeds"))
+        variables["smad_mean"] = ((), smad.mean(), labels("SMAD: mean over direction seeds", unit))
         variables["smad_spread"] = (
             (),
             smad.std(ddof=1),
-            _labels(unit, "SMAD: standard deviation over direction seeds"),
+            labels("SMAD: standard deviation over direction seeds", unit),
         )
     return variables
 
@@ -209,12 +209,12 @@ def _features(plane: xr.Dataset, found: Sequence[_Found], unit: str) -> dict[str
         name: (
             ("seed", "dimension", "feature"),
             array,
-            _labels(unit, words[name]) if name in words else _labels("1", f"{name[-1]} of a feature's {name[:-2]}"),
+            labels(words[name], unit) if name in words else labels(f"{name[-1]} of a feature's {name[:-2]}"),
         )
         for name, array in arrays.items()
     }
-    made["features"] = (("seed", "dimension"), counts, _labels("1", "features that live for some while"))
-    made["total_persistence"] = (("seed", "dimension"), totals, _labels(unit, "sum of the finite lifetimes"))
+    made["features"] = (("seed", "dimension"), counts, labels("features that live for some while"))
+    made["total_persistence"] = (("seed", "dimension"), totals, labels("sum of the finite lifetimes", unit))
     return made
 
 
@@ -231,13 +231,13 @@ def _nodes(plane: xr.Dataset, found: Sequence[_Found], unit: str) -> dict[str, A
         for number, place in enumerate(one.tree.places.tolist()):
             arrays["node_x"][seed, number], arrays["node_y"][seed, number] = _at(plane, place)
     words: Mapping[str, tuple[str, str]] = {
-        "node_value": (unit, "loss at a node of the merge tree"),
-        "node_x": ("1", "x of the node"),
-        "node_y": ("1", "y of the node"),
-        "node_parent": ("1", "number of the node above it; a root's is its own"),
+        "node_value": ("loss at a node of the merge tree", unit),
+        "node_x": ("x of the node", "1"),
+        "node_y": ("y of the node", "1"),
+        "node_parent": ("number of the node above it; a root's is its own", "1"),
     }
-    made: dict[str, Any] = {name: (("seed", "node"), array, _labels(*words[name])) for name, array in arrays.items()}
-    made["node_kind"] = (("seed", "node"), kinds, _labels("1", "1 minimum, 2 saddle, 3 top of a component, 0 no node"))
+    made: dict[str, Any] = {name: (("seed", "node"), array, labels(*words[name])) for name, array in arrays.items()}
+    made["node_kind"] = (("seed", "node"), kinds, labels("1 minimum, 2 saddle, 3 top of a component, 0 no node"))
     return made
 
 
@@ -245,7 +245,3 @@ def _at(plane: xr.Dataset, place: int) -> tuple[float, float]:
     """x and y of a point by its flat index."""
     row, column = divmod(place, plane.sizes["x"])
     return float(plane["x"].values[column]), float(plane["y"].values[row])
-
-
-def _labels(units: str, words: str) -> dict[str, str]:
-    return {"units": units, "long_name": words}

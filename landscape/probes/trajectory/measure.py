@@ -28,6 +28,7 @@ from landscape.probes.plane.measure import AxisLike, measured_surface
 from landscape.probes.plane.spans import Span, span_numbers
 from landscape.probes.progress import Progress, ProgressObserver
 from landscape.probes.trajectory.components import Components, principal_components
+from landscape.results.attributes import LOSS, labels
 
 POINTS = 51
 MARGIN = 0.15  # of the path's extent, free on either side of it
@@ -285,22 +286,21 @@ def _named(name: str, evaluation: Evaluation) -> dict[str, float]:
     return {name: evaluation.loss, f"{name}_standard_error": evaluation.standard_error}
 
 
-_LOSS = "of the loss"  # stands for its own unit
 _MEASURED = {
-    "path_loss": (_LOSS, "mean loss of the checkpoint, with its own running statistics"),
-    "path_loss_standard_error": (_LOSS, "standard error of the checkpoint's mean loss"),
+    "path_loss": (LOSS, "mean loss of the checkpoint, with its own running statistics"),
+    "path_loss_standard_error": (LOSS, "standard error of the checkpoint's mean loss"),
     "path_accuracy": ("1", "accuracy of the checkpoint, with its own running statistics"),
-    "path_weights_loss": (_LOSS, "mean loss of the checkpoint's weights under the BN policy of the plane"),
-    "path_plane_loss": (_LOSS, "mean loss on the plane at the checkpoint's projection"),
-    "path_plane_loss_standard_error": (_LOSS, "standard error of the mean loss at the projection"),
+    "path_weights_loss": (LOSS, "mean loss of the checkpoint's weights under the BN policy of the plane"),
+    "path_plane_loss": (LOSS, "mean loss on the plane at the checkpoint's projection"),
+    "path_plane_loss_standard_error": (LOSS, "standard error of the mean loss at the projection"),
 }
 
 
 def _variables(path: TrainingPath, values: _Values, unit: str) -> dict[str, Any]:
     """The variables and coordinates by checkpoint and by component, labelled."""
 
-    def by_checkpoint(array: Any, units: str, words: str) -> tuple[str, Any, dict[str, str]]:
-        return "checkpoint", array, {"units": unit if units == _LOSS else units, "long_name": words}
+    def by_checkpoint(array: Any, units: str, words: str) -> tuple[str, Any, dict[str, Any]]:
+        return "checkpoint", array, labels(words, units, loss=unit)
 
     distances = [float((p.vector.double() - path.points[-1].vector.double()).norm()) for p in path.points]
     where = path.coordinates
@@ -320,7 +320,7 @@ def _variables(path: TrainingPath, values: _Values, unit: str) -> dict[str, Any]
             made[name] = by_checkpoint(values.arrays[name].copy(), units, words)
     explained = path.components.explained
     numbers = np.arange(1, len(explained) + 1)
-    made["component"] = ("component", numbers, {"units": "1", "long_name": "principal component"})
+    made["component"] = ("component", numbers, labels("principal component"))
     words = "fraction of the sum of squared distances from the last checkpoint that the component explains"
-    made["explained_variance"] = ("component", explained, {"units": "1", "long_name": words})
+    made["explained_variance"] = ("component", explained, labels(words))
     return made
