@@ -70,8 +70,10 @@ def loss_clip(datasets: Sequence[xr.Dataset], quantity: str, loss_max: float | N
     if loss_max is not None and quantity not in ("loss", "all"):
         raise InputError(f"loss_max: clips the loss, and the quantity is {quantity!r}. Leave it out.")
     known = known_up_to(datasets, quantity)
-    if loss_max is None or known is None:
-        return loss_max if known is None else known
+    if known is None:
+        return loss_max
+    if loss_max is None:  # a clip that nothing reaches would leave most of the colours unused
+        return known if any((dataset["loss"] >= known).any() for dataset in datasets) else None
     if loss_max > known:
         raise InputError(
             f"loss_max: {loss_max:g} is more than an adaptively measured plane knows; it was refined for losses up to "
