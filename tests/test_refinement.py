@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from landscape.errors import InputError
 from landscape.numerics.directions import Direction
-from landscape.numerics.refinement import Refinement, refine
+from landscape.numerics.refinement import Refined, Refinement, refine
 from landscape.numerics.seeds import generator
 from landscape.objective.objective import Objective
 from landscape.objective.subspace import Subspace
@@ -67,12 +67,17 @@ def test_measured_values_are_kept_as_they_are_also_above_the_clip() -> None:
     assert surface.ravel()[refined.measured].max() > 10
 
 
-def test_the_estimated_error_is_near_the_true_one_on_a_rough_surface() -> None:
+def rough_surface() -> NDArray[np.float64]:
     draws = np.random.default_rng(0)
     rough = 2 + X**2 + Y**2
     for _ in range(40):
         kx, ky, phase = draws.normal(0, 9), draws.normal(0, 9), draws.uniform(0, 2 * math.pi)
         rough = rough + 0.04 * np.sin(kx * X + ky * Y + phase)
+    return np.asarray(rough)
+
+
+def test_the_estimated_error_is_near_the_true_one_on_a_rough_surface() -> None:
+    rough = rough_surface()
     ratios = []
     for seed in range(6):
         _, measure = answers(rough)
@@ -128,12 +133,46 @@ def test_non_finite_values_count_as_above_the_clip_and_stay() -> None:
     assert np.isfinite(values[:, :40]).all()
 
 
+def rounds(surface: NDArray[np.float64], settings: Refinement) -> tuple[Refined, list[int]]:
+    """The refinement of a surface, and how many points each of its questions held."""
+    sizes: list[int] = []
+
+    def measure(points: NDArray[np.int64]) -> NDArray[np.float64]:
+        sizes.append(len(points))
+        return surface.ravel()[points]
+
+    return refine(surface.shape, settings, measure), sizes  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("tolerance", [0.05, 0.03])
+def test_it_ends_with_the_first_round_whose_error_is_within_the_tolerance(tolerance: float) -> None:
+    surface = rough_surface()[::2, ::2]
+    last, sizes = rounds(surface, Refinement(tolerance))
+    before, same = rounds(surface, Refinement(tolerance, max_points=sum(sizes[:-1])))
+    assert same == sizes[:-1]
+    assert last.error <= tolerance < before.error
+
+
+def test_24_points_at_random_are_audited_before_an_error_is_believed() -> None:
+    """Three a round: eight rounds after the coarse mesh, however small the error seems."""
+    refined, sizes = rounds(SURFACES["bowl"], Refinement(tolerance=0.5, value_max=100.0))
+    assert sizes == [11 * 11] + 8 * [16]
+    assert refined.error < 0.01
+    after_a_round, _ = rounds(SURFACES["bowl"], Refinement(tolerance=0.5, value_max=100.0, max_points=137))
+    assert after_a_round.error < 0.5
+
+
 def test_a_flat_surface_is_known_from_the_coarse_mesh_and_the_audits() -> None:
-    asked, measure = answers(np.full((51, 51), 2.3))
-    refined = refine((51, 51), Refinement(), measure)  # type: ignore[arg-type]
+    refined, sizes = rounds(np.full((51, 51), 2.3), Refinement())
+    assert sizes == [11 * 11] + 8 * [3]
     assert refined.error == 0
     assert np.all(refined.values == pytest.approx(2.3))
-    assert len(asked) < 200
+
+
+def test_a_surface_above_the_clip_is_known_from_the_coarse_mesh_alone() -> None:
+    refined, sizes = rounds(np.full((51, 51), 20.0), Refinement(value_max=10.0))
+    assert sizes == [11 * 11]
+    assert refined.error == 0
 
 
 class Bowl(nn.Module):
