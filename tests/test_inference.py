@@ -249,3 +249,29 @@ def test_what_is_written_reads_back_as_the_value_and_its_error(value: float, err
     shown_error = float(digits) * 10.0**-decimals * scale
     assert shown_error == pytest.approx(error, rel=0.15)
     assert abs(float(number) * scale - value) <= 0.51 * error + 1e-9 * abs(value)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [(0.0355, "2.00(4)"), (0.03545, "2.000(35)"), (0.0354, "2.000(35)"), (0.0094949, "2.000(9)"), (0.00095, "2.0000(10)")],
+)
+def test_at_the_borders_of_the_rule_the_first_three_digits_decide(error: float, text: str) -> None:
+    assert value_with_uncertainty(2.0, error) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (123456.0, 1000.0, "123500(1000)"),
+        (1234567.0, 1000.0, "1.2346(10)e6"),
+        (0.0000123, 0.000001, "0.0000123(10)"),
+        (0.00000123, 0.0000001, "1.23(10)e-6"),
+        (0.0, 3e7, "0.0(30)e7"),
+        (1.0, 9e-16, "1"),
+        (1.0, 2e-15, "1.0000000000000000(20)"),
+        (123456.789, math.inf, "123457(inf)"),
+        (123456.789, 0.0, "123457"),
+    ],
+)
+def test_a_power_of_ten_is_written_where_it_is_shorter(value: float, error: float, text: str) -> None:
+    assert value_with_uncertainty(value, error) == text
