@@ -160,12 +160,12 @@ UNFOLDED: dict[str, Callable[[], nn.Module]] = {
 
 @pytest.mark.parametrize("why", UNFOLDED)
 def test_what_may_not_be_folded_is_not(why: str) -> None:
-    with pytest.raises(NotFoldable, match="^no BatchNorm directly follows a convolution or linear layer$"):
+    with pytest.raises(NotFoldable, match=r"^no BatchNorm directly follows a convolution or linear layer$"):
         fold_module(seeded(UNFOLDED[why]))
 
 
 def test_a_module_that_cannot_be_traced_is_named_with_the_reason() -> None:
-    with pytest.raises(NotFoldable, match="^torch.fx cannot trace Wired: .*control flow"):
+    with pytest.raises(NotFoldable, match=r"^torch\.fx cannot trace Wired: .*control flow"):
         fold_module(Wired(lambda m, x: m.conv(x) if x.sum() > 0 else x))
 
 
