@@ -191,6 +191,11 @@ def test_a_function_of_torch_means_its_module(function: Any, module: nn.Module) 
     assert (made.words, made.divisor, made.takes, made.own) == (theirs.words, theirs.divisor, theirs.takes, False)
 
 
+def test_the_named_losses_are_values_before_they_are_averaged() -> None:
+    assert torch.equal(cross_entropy(SCORES, LABELS), F.cross_entropy(SCORES, LABELS, reduction="none"))
+    torch.testing.assert_close(mse(SCORES, TARGETS), (SCORES - TARGETS) ** 2)
+
+
 def test_what_only_looks_like_a_function_of_torch_is_the_users_own() -> None:
     def mse_loss(outputs: Tensor, targets: Tensor) -> Tensor:
         return outputs - targets

@@ -257,7 +257,7 @@ def test_a_part_of_a_layout_packs_its_tensors_without_gaps() -> None:
     part = point.layout.part(["scale", "conv"])
     assert part.names == ("conv", "scale")
     assert part.size == part.pack(point.views()).numel() == 5 * 3 * 2 * 4 + 1
-    assert [slot.channels_last for slot in part.slots] == [True, False]
+    assert [(slot.offset, slot.channels_last) for slot in part.slots] == [(0, True), (120, False)]
     assert torch.equal(part.views(part.pack(point.views()))["scale"], point["scale"])
     with pytest.raises(InputError, match=r"^names: expected parameters of the model, got \['bia', 'con'\]\.$"):
         point.layout.part(["con", "scale", "bia"])
