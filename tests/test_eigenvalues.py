@@ -204,6 +204,14 @@ def test_a_space_that_the_operator_maps_into_itself_is_left_by_a_vector_that_is_
     assert space.krylov.ritz().scale == pytest.approx(3.0)
 
 
+def test_a_decomposition_keeps_the_precision_of_its_operator_through_restarts() -> None:
+    dense = matrix(spectrum(40))
+    found, krylov = extremes(product_with(dense.float()), start(40).float(), Search(3, 1, 1e-5), capacity=8)
+    assert found.products > 8
+    assert krylov.basis.dtype == krylov.following.dtype == found.vectors.dtype == torch.float32
+    assert found.values[:3] == pytest.approx(np.linalg.eigvalsh(dense.numpy())[:-4:-1], rel=1e-5)
+
+
 def test_a_product_that_fails_leaves_the_decomposition_whole() -> None:
     dense = matrix(spectrum(20))
     space = Lanczos(product_with(dense), start(20), capacity=20)

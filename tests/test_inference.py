@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -348,7 +349,12 @@ def test_two_values_are_enough_and_one_side_with_a_spread_too() -> None:
     assert made.high == pytest.approx(2 + stats.t.ppf(0.975, 1))
     assert welch_t([1.0, 3.0], [2.0, 2.0, 2.0]).low == pytest.approx(-stats.t.ppf(0.975, 1))
     assert math.isnan(paired_t([1.0, 3.0], [0.0, 0.0]).effect_size)  # J of one degree of freedom
-    assert math.isnan(t_interval([]).mean)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert math.isnan(t_interval([]).mean)
+    alternating = block_interval(np.tile([1.0, -1.0], 20), block=2)  # every block has the mean of the whole
+    assert math.isnan(alternating.low)
+    assert (alternating.block, alternating.n) == (2, 40)
 
 
 def test_a_spread_of_rounding_is_none() -> None:

@@ -216,6 +216,8 @@ def test_the_nearest_point_is_indexed_as_arrays_are() -> None:
     grid = Grid((Axis(-1, 1, 5), Axis(0, 30, 4)))
     assert grid.nearest((0.6, 14.0)) == (1, 3)
     assert grid.nearest((-9.0, 99.0)) == (3, 0)
+    with pytest.raises(ValueError, match="zip"):
+        grid.nearest((0.6,))
     assert (grid.names, grid.dims, grid.shape, len(grid)) == (("x", "y"), ("y", "x"), (4, 5), 20)
 
 
