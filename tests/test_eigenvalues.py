@@ -212,6 +212,22 @@ def test_a_decomposition_keeps_the_precision_of_its_operator_through_restarts() 
     assert found.values[:3] == pytest.approx(np.linalg.eigvalsh(dense.numpy())[:-4:-1], rel=1e-5)
 
 
+def test_what_is_drawn_to_leave_an_exhausted_space_follows_from_the_seed() -> None:
+    first, again, other = (
+        extremes(lambda v: 2 * v, torch.ones(6).double(), Search(3, 0), seed=seed)[0].vectors for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_residuals_count_what_rounding_made_unsymmetric() -> None:
+    projection = np.array([[1.0, 0.3, 0.0], [0.1, 2.0, 0.0], [0.2, 0.0, 5.0]])
+    found = Krylov(torch.eye(3).double(), projection, torch.zeros(3).double(), np.array([0.0, 0.0, 0.5]), 3).ritz()
+    for value, vector, residual in zip(found.values, found.vectors.T, found.residuals, strict=True):
+        inside = np.linalg.norm(projection @ vector - value * vector)
+        assert residual == pytest.approx(math.hypot(inside, 0.5 * vector[2]))
+
+
 def test_a_product_that_fails_leaves_the_decomposition_whole() -> None:
     dense = matrix(spectrum(20))
     space = Lanczos(product_with(dense), start(20), capacity=20)

@@ -131,7 +131,7 @@ def test_normalising_against_weights_of_zero_is_refused() -> None:
 
 def test_an_unknown_normalisation_suggests_the_nearest() -> None:
     point = theta()
-    with pytest.raises(InputError, match=r"Did you mean 'filter'\?"):
+    with pytest.raises(InputError, match=r"^normalization: .*Did you mean 'filter'\?"):
         normalize(random_direction(point, seed=0), point, "filtre")
 
 

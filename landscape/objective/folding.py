@@ -115,7 +115,7 @@ class Folding:
             scale = _scale(fold, known, statistics)
             weight = change.get(f"{fold.layer}.weight", torch.zeros_like(known[f"{fold.layer}.weight"]))
             zero = torch.zeros_like(scale)
-            bias = change.get(f"{fold.layer}.bias", zero) if fold.had_bias else zero
+            bias = change.get(f"{fold.layer}.bias", zero)
             made[f"{fold.layer}.weight"] = weight * _over_outputs(scale, weight)
             made[f"{fold.layer}.bias"] = bias * scale + change.get(f"{fold.norm}.bias", zero)
         return {n: made[n] if n in made else change.get(n, torch.zeros_like(known[n])) for n in self.layout.names}
