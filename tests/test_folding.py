@@ -60,11 +60,10 @@ def test_a_folded_pair_is_the_pair(name: str) -> None:
     torch.testing.assert_close(functional_call(traced, made, x), module(x), rtol=1e-12, atol=1e-12)
 
 
-def test_the_layer_keeps_its_type_where_it_gets_a_bias() -> None:
-    traced, _ = fold_module(nn.Sequential(nn.Linear(3, 4, bias=False), nn.BatchNorm1d(4)).to(torch.bfloat16))
+def test_the_layer_keeps_its_type_and_device_where_it_gets_a_bias() -> None:
+    traced, _ = fold_module(nn.Sequential(nn.Linear(3, 4, bias=False), nn.BatchNorm1d(4)).to("meta", torch.bfloat16))
     bias = traced.get_parameter("0.bias")
-    assert bias.shape == (4,)
-    assert bias.dtype == torch.bfloat16
+    assert (bias.shape, bias.dtype, bias.device.type) == ((4,), torch.bfloat16, "meta")
 
 
 def test_what_is_not_part_of_theta_is_taken_as_it_is() -> None:
