@@ -88,6 +88,7 @@ def test_a_single_batch_norm_and_a_module_without_any_have_statistics_too() -> N
     assert none.vector.shape == none.variance_mask().shape == (0,)
     assert RunningStatistics(nn.Linear(2, 2, device="meta")).vector.device.type == "meta"
     assert RunningStatistics(nn.ReLU()).vector.device.type == "cpu"
+    assert RunningStatistics(nn.BatchNorm1d(2, device="meta")).variance_mask().device.type == "meta"
 
 
 def test_reestimated_statistics_are_those_of_update_bn_and_the_layers_come_back_as_they_were() -> None:

@@ -82,6 +82,12 @@ def test_a_batch_of_which_nothing_counts_has_no_loss_and_a_gradient_of_zero() ->
     assert not torch.autograd.grad(shares.sum(), scores)[0].any()
 
 
+def test_weights_that_add_up_to_one_give_the_weighted_mean() -> None:
+    values, weights = SCORES[:, 0, 0], torch.tensor([0.25, 0.75, 0.0, 0.0, 0.0])
+    expected = 0.25 * values[0] + 0.75 * values[1]
+    torch.testing.assert_close(own((values, weights))(None, None).mean(), expected, rtol=1e-12, atol=0)
+
+
 def test_where_every_value_weighs_one_the_plain_loss_is_the_same() -> None:
     made = per_sample_loss(nn.CrossEntropyLoss())
     plain = made.plain()
@@ -171,8 +177,8 @@ def test_names_and_units() -> None:
     )
     assert "weight=(33,)" in per_sample_loss(nn.NLLLoss(torch.ones(33))).words
     assert f"weight={[1.0] * 32}" in per_sample_loss(nn.NLLLoss(torch.ones(32))).words
-    part = functools.partial(mse, flag=1)
-    assert described(part) == "landscape.objective.torch_losses.mse(flag=1)"
+    part = functools.partial(mse, flag=1, name="x")
+    assert described(part) == "landscape.objective.torch_losses.mse(flag=1, name='x')"
     assert described(nn.ReLU()) == "torch.nn.modules.activation.ReLU"
     assert per_sample_loss(lambda outputs, targets: outputs).words.endswith(".test_names_and_units.<locals>.<lambda>")
 
