@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -264,7 +265,12 @@ def test_what_is_no_loss_is_refused_with_what_to_give(loss: Any, message: str) -
         per_sample_loss(loss)
 
 
-def test_a_reference_is_the_loss_it_names() -> None:
-    made = per_sample_loss("torch.nn.functional:l1_loss", torch.device("cpu"), torch.float64)
+def test_a_reference_is_the_loss_it_names(tmp_path: Path) -> None:
+    made = per_sample_loss("torch.nn.functional:l1_loss")
     assert made.words == per_sample_loss(nn.L1Loss()).words
     assert math.isclose(float(made(SCORES, TARGETS).mean()), float((SCORES - TARGETS).abs().mean()))
+    (tmp_path / "own.py").write_text("from torch import nn, ones\nweighted = nn.NLLLoss(ones(3))\n")
+    weighted = per_sample_loss(f"{tmp_path}/own.py:weighted", torch.device("cpu"), torch.float64)
+    assert weighted.function.weight.dtype == torch.float64  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="^loss: "):
+        per_sample_loss("no_such_module:weighted")
