@@ -272,5 +272,5 @@ def test_a_reference_is_the_loss_it_names(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("from torch import nn, ones\nweighted = nn.NLLLoss(ones(3))\n")
     weighted = per_sample_loss(f"{tmp_path}/own.py:weighted", torch.device("cpu"), torch.float64)
     assert weighted.function.weight.dtype == torch.float64  # type: ignore[attr-defined]
-    with pytest.raises(InputError, match="^loss: "):
+    with pytest.raises(InputError, match=r"^loss: "):
         per_sample_loss("no_such_module:weighted")

@@ -91,8 +91,8 @@ def estimate(z: Floats, questions: list[list[int]], top: float, tolerance: float
 def test_the_error_is_the_percentile_of_what_the_audits_say(
     surface: Floats, scale: str, top: float, points: int
 ) -> None:
-    for tolerance in (1e-9, 0.3):  # where the floor of disagreements is the typical one, and where it is the tolerance
-        refined, questions = asked_of(surface, Refinement(tolerance, top, points if tolerance < 0.1 else 137))
+    for tolerance in (1e-9, 0.02, 0.3):  # the floor of disagreements is the typical one, in between, or the tolerance's
+        refined, questions = asked_of(surface, Refinement(tolerance, top, points if tolerance < 0.01 else 137))
         z = (np.log10(surface) if scale == "log" else surface).ravel()
         clip = math.log10(top) if scale == "log" else top
         assert refined.scale == scale
@@ -121,6 +121,10 @@ def test_each_round_asks_where_the_interpolants_disagree_most_apart_from_each_ot
         known += question
     assert np.isnan(refined.predicted[questions[0]]).all()
     assert np.isnan(refined.predicted[~refined.measured]).all()
+
+
+def test_without_a_clip_of_its_own_a_plane_is_clipped_at_ten() -> None:
+    assert asked_of(WALLS, Refinement(1e-9, None, 153))[1] == asked_of(WALLS, Refinement(1e-9, 10.0, 153))[1]
 
 
 def test_the_points_at_random_follow_from_the_seed() -> None:
