@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 from mutmut.mutation.trampoline import set_mutant_under_test
@@ -69,7 +70,7 @@ def run(chosen: dict[Path, Codes]) -> None:
             print(name, status_by_exit_code[code], flush=True)
 
 
-def _known(root: Path):
+def _known(root: Path) -> tuple[Callable[[str], list[str]], dict[str, float], list[str]]:
     """Which tests reach a mutant's function, how long each took, and the files that they are in."""
     known = json.loads((root / "mutants/mutmut-stats.json").read_text())
     settings = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["mutmut"]
