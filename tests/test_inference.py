@@ -1,12 +1,13 @@
-"""Intervals, tests, Holm's correction and block bootstrap against scipy, hand-worked numbers and simulation; value(uncertainty)."""
+"""Intervals, tests, Holm's correction and block bootstrap against scipy, hand-worked numbers and simulation."""
 
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import signal, stats
 
@@ -23,7 +24,6 @@ from landscape.numerics.inference import (
     t_interval,
     welch_t,
 )
-from landscape.numerics.notation import value_with_uncertainty
 
 DRAWS = np.random.default_rng(0)
 A, B = DRAWS.normal(1, 2, 7), DRAWS.normal(0, 1, 7)
@@ -207,45 +207,177 @@ def test_a_short_series_cannot_tell() -> None:
     assert math.isnan(block_difference(np.arange(5.0), np.ones(5), paired=True).p)
 
 
-@pytest.mark.parametrize(
-    ("value", "error", "text"),
-    [
-        (0.4791, 0.0042, "0.479(4)"),
-        (0.09994, 0.00096, "0.0999(10)"),
-        (1.6012, 0.0014, "1.6012(14)"),
-        (99.97, 0.4, "100.0(4)"),
-        (9.9996, 0.0004, "9.9996(4)"),
-        (12345, 67, "12340(70)"),
-        (123456789, 4321, "1.23457(4)e8"),
-        (1.234e-7, 3.9e-9, "1.23(4)e-7"),
-        (-0.36841, 0.0012, "-0.3684(12)"),
-        (0.0, 0.01, "0.000(10)"),
-        (3.0, 354.0, "0(350)"),
-        (2.0, 0.0951, "2.00(10)"),
-        (2.5, 0.0, "2.5"),
-        (2.5, math.nan, "2.5"),
-        (2.5, math.inf, "2.5(inf)"),
-        (1e300, 1e-5, "1e+300"),
-        (math.nan, 1.0, "NaN"),
-        (-math.inf, math.nan, "-inf"),
-    ],
-)
-def test_a_value_is_written_to_as_many_digits_as_its_error_is_worth(value: float, error: float, text: str) -> None:
-    assert value_with_uncertainty(value, error) == text
+def persistence(series: np.ndarray) -> float:
+    """φ of :func:`effective_size`, as its docstring has it."""
+    x, n = series - series.mean(), len(series)
+    r = sum(x[i] * x[i + 1] for i in range(n - 1)) / sum(x**2)
+    return min(max((n * r + 1) / (n - 3), 0), 0.99)
 
 
-def test_an_error_is_not_negative() -> None:
-    with pytest.raises(InputError, match="negative"):
-        value_with_uncertainty(1.0, -0.1)
+@pytest.mark.parametrize("phi", [-0.5, 0.2, 0.7, 0.999])
+def test_the_effective_size_is_its_formula(phi: float) -> None:
+    series = autoregression(37, phi, np.random.default_rng(3)) + 5
+    found = persistence(series)
+    assert effective_size(series) == pytest.approx(37 * (1 - found) / (1 + found))
+    assert 0 <= found < 1
+    assert phi > 0 or found == 0
 
 
-@given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e6))
-def test_what_is_written_reads_back_as_the_value_and_its_error(value: float, error: float) -> None:
-    assume(error > 1e-14 * abs(value))  # below, a float has no digits for it and the value stands alone
-    number, _, rest = value_with_uncertainty(value, error).partition("(")
-    digits, _, power = rest.partition(")")
-    scale = 10.0 ** int(power[1:] or 0)
-    decimals = len(number.partition(".")[2])
-    shown_error = float(digits) * 10.0**-decimals * scale
-    assert shown_error == pytest.approx(error, rel=0.15)
-    assert abs(float(number) * scale - value) <= 0.51 * error + 1e-9 * abs(value)
+def test_the_effective_size_of_the_shortest_series() -> None:
+    assert effective_size([1.0, 2.0, 3.0]) == 3
+    assert effective_size([1.0, 2.0, 3.0, 4.0]) == pytest.approx(4 * 0.01 / 1.99)  # r = 1/4: φ = 2, kept to 0.99
+    assert effective_size([]) == 0
+
+
+@pytest.mark.parametrize(("phi", "n"), [(0.0, 30), (0.4, 30), (0.4, 61), (0.8, 61), (0.8, 128)])
+def test_the_error_of_blocks_is_divided_by_what_they_see_of_an_autoregression(phi: float, n: int) -> None:
+    """The mean of the estimate under the covariance matrix φ^|i−j|, block by block, over the variance of the mean."""
+    series = autoregression(n, phi, np.random.default_rng(n)) + 3
+    made = block_interval(series)
+    given_length = block_interval(series, block=made.block)
+    i = np.arange(n)
+    covariance = persistence(series) ** np.abs(i[:, None] - i)
+    of_mean = np.full(n, 1 / n)
+    estimates = []
+    for start in range(n):
+        block = np.zeros(n)
+        block[(start + np.arange(made.block)) % n] = 1 / made.block
+        estimates.append((block - of_mean) @ covariance @ (block - of_mean))
+    seen = np.mean(estimates) * made.block / (n - made.block) / (of_mean @ covariance @ of_mean)
+    ratio = given_length.standard_error**2 / made.standard_error**2
+    assert ratio == pytest.approx(min(1, seen), rel=1e-9)
+    half = stats.t.ppf(0.975, n / made.block - 1) * made.standard_error
+    assert (made.low, made.high) == pytest.approx((series.mean() - half, series.mean() + half))
+    assert (made.mean, made.standard_deviation) == pytest.approx((series.mean(), series.std(ddof=1)))
+    assert (made.n, given_length.block) == (n, block_length(series))
+
+
+def block_length_by_definition(series: np.ndarray) -> int:
+    """Politis and White's length, lag by lag."""
+    n = len(series)
+    x = series - series.mean()
+    quiet = max(5, math.ceil(math.log10(n)))
+    last = math.ceil(math.sqrt(n)) + quiet
+    covariance = [sum(x[i] * x[i + k] for i in range(n - k)) / n for k in range(last + 1)]
+    bound = 2 * math.sqrt(math.log10(n) / n)
+    loud = [k for k in range(1, last + 1) if abs(covariance[k]) >= bound * covariance[0]]
+    m = next((m for m in range(last - quiet + 1) if not any(m < k <= m + quiet for k in loud)), max(loud, default=0))
+    reach = min(2 * max(m, 1), last)
+    slope = level = 0.0
+    for k in range(-reach, reach + 1):
+        window = min(1.0, 2 * (1 - abs(k) / reach))
+        slope += window * abs(k) * covariance[abs(k)]
+        level += window * covariance[abs(k)]
+    optimal = (2 * slope**2 / (4 / 3 * level**2)) ** (1 / 3) * n ** (1 / 3)
+    return int(min(max(1, math.ceil(2.5 * optimal)), n // 3))
+
+
+@pytest.mark.parametrize("phi", [-0.6, 0.0, 0.5, 0.9, 0.98])
+def test_the_length_of_blocks_is_politis_and_whites_definition(phi: float) -> None:
+    draws = np.random.default_rng(4)
+    lengths = set()
+    for n in (30, 31, 47, 100, 200):
+        for _ in range(6):
+            series = autoregression(n, phi, draws) + 2
+            lengths.add(block_length(series))
+            assert block_length(series) == block_length_by_definition(series)
+    assert len(lengths) > 3
+
+
+def test_a_wave_that_never_ends_is_cut_in_the_longest_blocks_that_are_allowed() -> None:
+    wave = np.sin(np.arange(60) / 3)
+    assert block_length(wave) == block_length_by_definition(wave)
+    assert block_length(np.arange(SHORTEST_SERIES - 1.0)) == 1
+    assert block_length(np.arange(float(SHORTEST_SERIES))) == SHORTEST_SERIES // 3
+
+
+def test_independent_blocks_are_welchs_test_with_the_errors_of_the_blocks() -> None:
+    draws = np.random.default_rng(5)
+    a, b = autoregression(90, 0.5, draws) + 3, 2 * autoregression(60, 0.3, draws) + 1
+    x, y = block_interval(a), block_interval(b)
+    made = block_difference(a, b, paired=False)
+    parts = [one.standard_error**2 for one in (x, y)]
+    freedom = sum(parts) ** 2 / sum(p**2 / (one.n / one.block - 1) for p, one in zip(parts, (x, y), strict=True))
+    error, theirs = math.sqrt(sum(parts)), stats.t(freedom)
+    assert made.difference == pytest.approx(a.mean() - b.mean())
+    assert made.high - made.difference == pytest.approx(made.difference - made.low)
+    assert made.high - made.difference == pytest.approx(theirs.ppf(0.975) * error)
+    assert made.p == pytest.approx(2 * theirs.sf(made.difference / error))
+    assert made.effect_size == pytest.approx(made.difference / math.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2))
+    assert (made.n, made.block, made.method) == ((90, 60), (x.block, y.block), "independent blocks")
+    swapped = block_difference(b, a, paired=False)
+    assert (swapped.difference, swapped.p) == pytest.approx((-made.difference, made.p))
+    narrow = block_difference(a, b, paired=False, confidence=0.5)
+    assert narrow.high - narrow.difference == pytest.approx(theirs.ppf(0.75) * error)
+
+
+def test_paired_blocks_are_the_interval_of_the_differences() -> None:
+    draws = np.random.default_rng(6)
+    a, b = autoregression(80, 0.5, draws) + 0.3, autoregression(80, 0.5, draws)
+    interval, made = block_interval(a - b, confidence=0.8), block_difference(a, b, paired=True, confidence=0.8)
+    assert (made.low, made.high, made.difference) == (interval.low, interval.high, interval.mean)
+    distance = abs(interval.mean) / interval.standard_error
+    assert made.p == pytest.approx(2 * stats.t.sf(distance, 80 / interval.block - 1))
+    assert made.effect_size == pytest.approx((a - b).mean() / (a - b).std(ddof=1))
+    assert (made.n, made.block, made.method) == ((80,), (interval.block,), "paired blocks")
+
+
+def test_every_test_says_what_it_is_of_also_where_nothing_can_be_said() -> None:
+    assert (paired_t(A, B).method, paired_t(A, B).block) == ("paired t", (1,))
+    welch = welch_t(A, B[:4])
+    assert (welch.method, welch.block, welch.difference) == ("Welch t", (1,), pytest.approx(A.mean() - B[:4].mean()))
+    assert welch.effect_size == pytest.approx(
+        hedges_correction(stats.ttest_ind(A, B[:4], equal_var=False).df)
+        * welch.difference
+        / math.sqrt((A.var(ddof=1) + B[:4].var(ddof=1)) / 2)
+    )
+    untested = [
+        (paired_t([3.0], [1.0]), (1,), "paired t", (1,)),
+        (welch_t([3.0, 3.0], [1.0, 1.0]), (2, 2), "Welch t", (1,)),
+        (welch_t([3.0], [0.5, 1.5]), (1, 2), "Welch t", (1,)),
+        (block_difference(np.full(5, 3.0), np.ones(5), paired=True), (5,), "paired blocks", (1,)),
+        (block_difference(np.full(40, 3.0), np.ones(50), paired=False), (40, 50), "independent blocks", (1, 1)),
+    ]
+    for made, n, method, block in untested:
+        assert (made.difference, made.n, made.method, made.block) == (2.0, n, method, block)
+        assert all(math.isnan(value) for value in (made.low, made.high, made.p, made.effect_size))
+
+
+def test_two_values_are_enough_and_one_side_with_a_spread_too() -> None:
+    made = t_interval([1.0, 3.0])
+    assert (made.standard_deviation, made.standard_error, made.block) == (pytest.approx(math.sqrt(2)), 1.0, 1)
+    assert made.high == pytest.approx(2 + stats.t.ppf(0.975, 1))
+    assert welch_t([1.0, 3.0], [2.0, 2.0, 2.0]).low == pytest.approx(-stats.t.ppf(0.975, 1))
+    assert math.isnan(paired_t([1.0, 3.0], [0.0, 0.0]).effect_size)  # J of one degree of freedom
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert math.isnan(t_interval([]).mean)
+    alternating = block_interval(np.tile([1.0, -1.0], 20), block=2)  # every block has the mean of the whole
+    assert math.isnan(alternating.low)
+    assert (alternating.block, alternating.n) == (2, 40)
+
+
+def test_a_spread_of_rounding_is_none() -> None:
+    assert math.isnan(t_interval([-1.0, -1.0 - 2e-16, -1.0]).low)
+    assert t_interval([-1.0, -1.0 - 2e-16, -1.0]).standard_deviation == 0
+    assert t_interval([1.0, 1.0 + 1e-11, 1.0]).low < 1.0
+    assert math.isnan(t_interval([0.0, 0.0]).low)
+
+
+@pytest.mark.parametrize("block", [0, 16, -1])
+def test_a_block_is_at_most_half_of_the_series(block: int) -> None:
+    series = np.random.default_rng(7).standard_normal(30)
+    with pytest.raises(InputError, match=rf"^block: expected a length from 1 to half of the 30 values, got {block}\.$"):
+        block_interval(series, block=block)
+    assert block_interval(series, block=15).low < block_interval(series, block=15).high
+
+
+def test_values_have_one_dimension_and_infinities_no_interval() -> None:
+    with pytest.raises(InputError, match=r"^values: expected one dimension, got shape \(2, 1\)\.$"):
+        t_interval([[1.0], [2.0]])
+    made = block_interval([math.inf, *range(40)])
+    assert (made.mean, made.n, made.block) == (math.inf, 41, 1)
+    assert math.isnan(made.low)
+    short = block_interval([1.0, 3.0])
+    assert (short.mean, short.n, short.block) == (2.0, 2, 1)
+    assert short.standard_deviation == pytest.approx(math.sqrt(2))

@@ -95,6 +95,7 @@ def test_repeated_eigenvalues_are_found_as_often_as_they_are_in_an_exhausted_spa
     found, krylov = extremes(product_with(matrix(torch.tensor(values))), start(9), Search(6, 3, 1e-9))
     ordered = np.sort(values)
     assert krylov.exhausted
+    assert found.converged.all()
     assert found.values == pytest.approx(np.r_[ordered[:2:-1], ordered[:3]], abs=1e-12)
 
 

@@ -15,7 +15,16 @@ from torch import Tensor, nn
 
 from landscape.errors import InputError
 from landscape.numerics.directions import Direction
-from landscape.numerics.refinement import Known, Refinement, audits_for, default_budget, known_by, refine
+from landscape.numerics.refinement import (
+    COARSE,
+    Known,
+    Refinement,
+    _State,
+    audits_for,
+    default_budget,
+    known_by,
+    refine,
+)
 from landscape.numerics.seeds import generator
 from landscape.objective.objective import Objective
 from landscape.objective.subspace import Subspace
@@ -179,12 +188,54 @@ def test_non_finite_values_count_as_above_the_clip_and_stay() -> None:
     assert np.isfinite(values[:, :40]).all()
 
 
+def rough_surface() -> Floats:
+    draws = np.random.default_rng(0)
+    rough = 2 + X**2 + Y**2
+    for _ in range(40):
+        kx, ky, phase = draws.normal(0, 9), draws.normal(0, 9), draws.uniform(0, 2 * math.pi)
+        rough = rough + 0.04 * np.sin(kx * X + ky * Y + phase)
+    return np.asarray(rough)
+
+
+def rounds(surface: Floats, settings: Refinement) -> tuple[list[float], list[int]]:
+    """The guess to stop by after the coarse mesh and after each round of a refinement, and how many points each held."""
+    state, flat = _State((surface.shape[0], surface.shape[1]), settings, 0, "auto", COARSE, None), surface.ravel()
+    points = state.coarse_mesh()
+    guesses, sizes = [], []
+    while True:
+        state.tell(points, lambda wanted: flat[wanted])
+        guesses.append(state.supposed_error())
+        sizes.append(len(points))
+        if state.is_done():
+            return guesses, sizes
+        points = state.next_points()
+
+
+@pytest.mark.parametrize("tolerance", [0.05, 0.03])
+def test_it_ends_with_the_first_round_whose_error_seems_within_the_tolerance(tolerance: float) -> None:
+    guesses, sizes = rounds(rough_surface()[::2, ::2], Refinement(tolerance))
+    assert len(sizes) > 10 and guesses[-1] <= tolerance
+    assert min(guesses[8:-1]) > tolerance
+
+
+def test_24_points_at_random_are_audited_before_an_error_is_believed() -> None:
+    """Three a round: eight rounds after the coarse mesh, however small the error seems."""
+    guesses, sizes = rounds(SURFACES["bowl"], Refinement(tolerance=0.5, value_max=100.0))
+    assert sizes == [11 * 11] + 8 * [16]
+    assert guesses[-1] < 0.01 and guesses[1] < 0.5
+
+
 def test_a_flat_surface_is_known_from_the_coarse_mesh_and_the_audits() -> None:
-    asked, measure = answers(np.full((51, 51), 2.3))
-    refined = refine((51, 51), Refinement(), measure)  # type: ignore[arg-type]
+    guesses, sizes = rounds(np.full((51, 51), 2.3), Refinement())
+    assert sizes == [11 * 11] + 8 * [3] and guesses[-1] == 0
+    refined = refine((51, 51), Refinement(), answers(np.full((51, 51), 2.3))[1])  # type: ignore[arg-type]
     assert (refined.known.error, refined.known.limit) == (0, 0)
     assert np.all(refined.values == pytest.approx(2.3))
-    assert len(asked) < 250
+
+
+def test_a_surface_above_the_clip_is_known_from_the_coarse_mesh_alone() -> None:
+    guesses, sizes = rounds(np.full((51, 51), 20.0), Refinement(value_max=10.0))
+    assert sizes == [11 * 11] and guesses == [0]
 
 
 class Bowl(nn.Module):

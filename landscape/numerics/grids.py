@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -82,9 +81,6 @@ class Axis:
         levels[-1] = 0
         return levels
 
-    def to_list(self) -> list[float | int]:
-        return [self.start, self.stop, self.count]
-
 
 @dataclass(frozen=True)
 class Grid:
@@ -143,7 +139,3 @@ class Grid:
         """The array index (in the order of :attr:`dims`) of the grid point nearest to (x, y, …)."""
         pairs = zip(self.axes, point, strict=True)
         return tuple(int(np.abs(axis.coordinates - value).argmin()) for axis, value in pairs)[::-1]
-
-    def corners(self) -> NDArray[np.float64]:
-        """The 2^axes corner points, shape ``(2^axes, axes)``."""
-        return np.array(list(itertools.product(*((a.coordinates[0], a.coordinates[-1]) for a in self.axes))))

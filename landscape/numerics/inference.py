@@ -157,12 +157,11 @@ def block_length(series: ArrayLike) -> int:
     if n < SHORTEST_SERIES or not _spread(x) > 0:
         return 1
     quiet = max(5, math.ceil(math.log10(n)))
-    last = min(math.ceil(math.sqrt(n)) + quiet, n - 1)
+    last = math.ceil(math.sqrt(n)) + quiet
     covariance = _autocovariances(x, last)
     small = np.abs(covariance[1:] / covariance[0]) < 2 * math.sqrt(math.log10(n) / n)
     starts = [m for m in range(len(small) - quiet + 1) if small[m : m + quiet].all()]
-    loud = np.flatnonzero(~small)
-    m = starts[0] if starts else (int(loud[-1]) + 1 if loud.size else 0)
+    m = starts[0] if starts else int(np.flatnonzero(~small)[-1]) + 1
     reach = min(2 * max(m, 1), last)
     lags = np.arange(1, reach + 1)
     window = np.minimum(1.0, 2 * (1 - lags / reach))

@@ -44,9 +44,8 @@ def value_with_uncertainty(value: float, error: float) -> str:
 def _last_digit(error: Decimal) -> tuple[int, int]:
     """The power of ten of the last digit that is kept, and the error as a whole number of it."""
     first = error.adjusted()
-    three = int((error.scaleb(2 - first)).quantize(Decimal(1), ROUND_HALF_EVEN))
-    last = first if 355 <= three < 950 else first - 1 if three < 355 else first
-    return last, int(error.scaleb(-last).quantize(Decimal(1), ROUND_HALF_EVEN))
+    last = first - 1 if round(error.scaleb(2 - first)) < 355 else first
+    return last, round(error.scaleb(-last))
 
 
 def _plain(value: float, digits: int, last: int, exponent: int) -> str:

@@ -115,7 +115,7 @@ class Folding:
             scale = _scale(fold, known, statistics)
             weight = change.get(f"{fold.layer}.weight", torch.zeros_like(known[f"{fold.layer}.weight"]))
             zero = torch.zeros_like(scale)
-            bias = change.get(f"{fold.layer}.bias", zero) if fold.had_bias else zero
+            bias = change.get(f"{fold.layer}.bias", zero)
             made[f"{fold.layer}.weight"] = weight * _over_outputs(scale, weight)
             made[f"{fold.layer}.bias"] = bias * scale + change.get(f"{fold.norm}.bias", zero)
         return {n: made[n] if n in made else change.get(n, torch.zeros_like(known[n])) for n in self.layout.names}
@@ -152,7 +152,7 @@ def _fold_at(node: fx.Node, layers: Mapping[str, nn.Module], calls: Mapping[str,
     # Exactly these types: a subclass may do more than its base. A linear layer's features must be its BatchNorm's channels.
     if type(layer) not in _FOLDABLE or calls[str(source.target)] != 1 or _shares_weight(layer, layers):
         return None
-    if isinstance(layer, nn.Linear) != isinstance(norm, nn.BatchNorm1d) and isinstance(layer, nn.Linear):
+    if isinstance(layer, nn.Linear) and not isinstance(norm, nn.BatchNorm1d):
         return None
     assert layer is not None
     # A hook sees, and may change, what lies between the two; or it makes the weight (torch.nn.utils.weight_norm).
