@@ -122,6 +122,8 @@ class Terminal:
         say(f"{int(history['epoch'][-1])} epochs, {status}: {', '.join(shown)}")
         if history.attrs.get("dead"):
             say(f"Dead network: {history.attrs['dead_reason']}.")
+        if history.attrs.get("dead_part"):
+            say(f"Dead in part: {history.attrs['dead_part']}.")
         for path in [*outcome.files, outcome.last]:
             say(path)
 

@@ -53,7 +53,8 @@ def unit_of(variable: xr.DataArray) -> str:
 
 
 def dead(dataset: xr.Dataset) -> list[str]:
-    """That a network is dead, and what follows."""
+    """That a network is dead, and what follows, or that it is in part."""
     if not dataset.attrs.get("dead"):
-        return []
+        part = dataset.attrs.get("dead_part")
+        return [f"Dead in part: {part}."] if part else []
     return [f"Dead network: {dataset.attrs['dead_reason']}. Its flat surface says nothing about smoothness."]

@@ -258,8 +258,7 @@ def _attributes(objective: Objective, config: CurvatureConfig) -> dict[str, Any]
         **objective.provenance(),
         **{_STORED.get(name, name): value for name, value in vars(config).items()},
         "parameter_names": list(objective.theta.layout.names),
-        "dead": int(health.dead),
-        "dead_reason": health.reason,
+        **health.attributes(),
         "landscape_version": __version__,
         "torch_version": str(torch.__version__),
     }

@@ -219,8 +219,7 @@ def _attributes(objective: Objective, config: NoiseScaleConfig) -> dict[str, Any
         "big_batch": objective.n_samples // config.small_batch * config.small_batch,
         "groups": config.groups,
         "split_seed": config.split_seed,
-        "dead": int(health.dead),
-        "dead_reason": health.reason,
+        **health.attributes(),
         "landscape_version": __version__,
         "torch_version": str(torch.__version__),
     }

@@ -438,8 +438,7 @@ def _attributes(job: _Job) -> dict[str, Any]:
         **objective.provenance(),
         **config,
         **trainer,
-        "dead": int(health.dead),
-        "dead_reason": health.reason,
+        **health.attributes(),
         "landscape_version": __version__,
         "torch_version": str(torch.__version__),
     }

@@ -318,6 +318,5 @@ def _attributes(objective: Objective, span: Span, checkpoint: Evaluation) -> dic
         "normalization": span.normalization,
         "direction_origins": [[dict(d.provenance) for d in subspace.directions] for subspace in span.subspaces],
         "checkpoint_gradient": health.gradient,
-        "dead": int(health.dead),
-        "dead_reason": health.reason,
+        **health.attributes(),
     }

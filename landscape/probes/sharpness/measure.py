@@ -137,8 +137,7 @@ def _attributes(objective: Objective, config: SharpnessConfig, loss: float) -> d
         "title": "sharpness",
         **objective.provenance(),
         **_effort(objective, config),
-        "dead": int(health.dead),
-        "dead_reason": health.reason,
+        **health.attributes(),
         "landscape_version": __version__,
         "torch_version": str(torch.__version__),
     }
