@@ -142,6 +142,8 @@ def test_nothing_is_called_dead_where_it_cannot_be_told() -> None:
     assert found((inputs, targets))
     assert not found((inputs[:1].repeat(100, 1), targets))
     assert not found((inputs[:1], targets[:1]))
+    assert not found((inputs, torch.zeros_like(targets)))  # nothing to predict
+    assert not found((inputs, targets), lambda z, y: z.square().sum(1))
     whole = {"forward": lambda module, x: module(x).T}  # no row a sample
     assert not found((inputs, targets), lambda z, y: nn.functional.cross_entropy(z.T, y, reduction="none"), **whole)
 

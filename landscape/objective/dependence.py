@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from landscape.numerics.seeds import generator
 from landscape.objective.batches import batch_rows, evenly, tensors_in
-from landscape.objective.derivatives import Outputs
+from landscape.objective.derivatives import Batches, Outputs
 from landscape.objective.objective import Objective
 from landscape.objective.signature import reference_of
 
@@ -46,8 +46,8 @@ class Dependence:
             to the root mean square of the losses; NaN where all losses are zero.
         gradient: how much of the gradient knows which input has which target: ‖∇L − ∇L'‖, with L' over permuted targets, relative
             to the gradient where all have the target of the largest loss, both as the largest over the tensors, times
-            :func:`reach`; NaN where outputs differ. It tells a network whose last layer is still zero, with equal outputs,
-            from a dead one.
+            :func:`reach`. It tells a network whose last layer is still zero, with equal outputs, from a dead one. NaN where
+            outputs differ, and where the loss of a constant is the same for every target, so that nothing is predicted.
     """
 
     samples: int
@@ -80,7 +80,7 @@ def dependence(objective: Objective) -> Dependence | None:
     if not seen.inputs_differ or not math.isfinite(scale):
         return None
     moved = float((losses - changed).square().mean().sqrt()) / scale if scale else math.nan
-    gradient = _of_pairing(run, theta) if _the_same(seen.apart, moved) else math.nan
+    gradient = _of_pairing(run, theta, seen.first) if _the_same(seen.apart, moved) else math.nan
     return Dependence(len(losses), seen.apart, moved, gradient)
 
 
@@ -113,30 +113,45 @@ class _Seen:
         if not given or not alike or not all(bool(z.isfinite().all()) for z in given):
             return False
         for z, one in zip(given, self.first, strict=True):
-            size = float(z.abs().max())
-            self.apart = max(self.apart, float((z - one).abs().max()) / size if size else 0.0)
+            size = _largest(z)
+            self.apart = max(self.apart, _largest(z - one) / size if size else 0.0)
         self.losses.append(run._runner.loss(outputs.holding(outputs.tensors), targets).cpu())
-        self.replaced.append(run._runner.loss(_with(outputs, rows, self.first, rows), targets).cpu())
+        self.replaced.append(run._runner.loss(_with(outputs, rows, _each(self.first, rows)), targets).cpu())
         return True
 
 
-def _of_pairing(run: Objective, theta: Tensor) -> float:
+def _of_pairing(run: Objective, theta: Tensor, constant: Sequence[Tensor]) -> float:
     """:attr:`Dependence.gradient`, over samples that are spread over the data, which is often sorted."""
     few = run.part(evenly(run.n_samples, FEW).to(run.indices.device))
+    if not _targets_matter(few, constant):
+        return math.nan
     losses = few._runner.measure(few._batches)[0]
     shuffled = torch.randperm(few.n_samples, generator=generator(0, "pairing"))
     worst = torch.full_like(shuffled, int(losses.argmax()))
     others = [few.part(order.to(few.indices.device)) for order in (shuffled, worst)]
-    own, mixed, constant = (
-        few._derivatives.gradient(theta, batches)[1] for batches in (few._batches, *(_Paired(few, o) for o in others))
-    )
+    batches: list[Batches] = [few._batches, *(_Paired(few, other) for other in others)]
+    own, mixed, alike = (few._derivatives.gradient(theta, one)[1] for one in batches)
     layout = few.theta.layout
     reaches = {name: reach(tensor) for name, tensor in layout.views(theta).items()}
     known, whole = (
-        max(float(g.norm()) * reaches[name] for name, g in layout.views(some).items())
-        for some in (own - mixed, constant)
+        max(float(g.norm()) * reaches[name] for name, g in layout.views(some).items()) for some in (own - mixed, alike)
     )
     return known / whole if whole else known
+
+
+def _targets_matter(few: Objective, constant: Sequence[Tensor]) -> bool:
+    """Whether the loss of the same outputs, or its slope in them, differs between samples: whether there is anything to predict."""
+    found: list[list[Tensor]] = []
+    with few._runner.own_randomness():
+        for inputs, targets in few._batches:
+            with torch.no_grad():
+                outputs, rows = _outputs(few, inputs), batch_rows((inputs, targets))
+            with torch.enable_grad():
+                made = [z.requires_grad_() for z in _each(constant, rows)]
+                losses = few._runner.loss(_with(outputs, rows, made), targets)
+            slopes = torch.autograd.grad(losses.sum(), made, allow_unused=True) if losses.requires_grad else ()
+            found.append([losses.detach(), *(slope for slope in slopes if slope is not None)])
+    return any(bool(_largest(z - z[:1]) > ROUNDED * _largest(z)) for z in map(torch.cat, zip(*found, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -182,7 +197,7 @@ def best_constant_loss(objective: Objective) -> float:
         free = [part.reshape(z.shape).requires_grad_() for part, z in zip(parts, start, strict=True)]
         total, slope = 0.0, np.zeros_like(numbers)
         for inputs, targets in run._batches:
-            made = _with(outputs, rows, [into(z) for z in free], batch_rows((inputs, targets)))
+            made = _with(outputs, rows, _each([into(z) for z in free], batch_rows((inputs, targets))))
             part = loss(made, targets).sum() / run.n_samples
             total += float(part.detach())
             slope += np.concatenate([g.double().cpu().numpy().ravel() for g in torch.autograd.grad(part, free)])
@@ -208,12 +223,19 @@ def _rows(tensors: Sequence[Tensor], rows: int) -> list[Tensor]:
     return [z for z in tensors if z.ndim and len(z) == rows]
 
 
-def _with(outputs: Outputs, rows: int, one: Sequence[Tensor], count: int) -> Any:
-    """The outputs of ``count`` samples that all have those of ``one``, for outputs that were made of ``rows``."""
-    given = iter(one)
-    return outputs.holding(
-        [next(given).repeat(count, *[1] * (z.ndim - 1)) if z.ndim and len(z) == rows else z for z in outputs.tensors]
-    )
+def _largest(tensor: Tensor) -> float:
+    return float(tensor.abs().max())
+
+
+def _each(one: Sequence[Tensor], rows: int) -> list[Tensor]:
+    """The same row for so many samples."""
+    return [z.repeat(rows, *[1] * (z.ndim - 1)) for z in one]
+
+
+def _with(outputs: Outputs, rows: int, others: Sequence[Tensor]) -> Any:
+    """The outputs with others in the place of the tensors that have these rows."""
+    given = iter(others)
+    return outputs.holding([next(given) if z.ndim and len(z) == rows else z for z in outputs.tensors])
 
 
 def _all_equal(rows: Tensor, one: Tensor) -> bool:

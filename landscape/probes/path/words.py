@@ -17,10 +17,10 @@ def path_lines(dataset: xr.Dataset) -> list[str]:
     lines = [f"loss {ends[0]} at {made['checkpoint']}, {ends[1]} at {made['to']}, over {made['n_samples']} images"]
     for kind in dataset["path"].values:
         one = dataset.sel(path=kind)
-        barrier = _with_error(one["barrier"], one["barrier_standard_error"])
+        height, at = _with_error(one["barrier"], one["barrier_standard_error"]), f"t = {float(one['barrier_at']):.3g}"
+        barrier = no_barrier(at, height) if ends_highest(one) else f"barrier {height} at {at}"
         lines.append(
-            f"{kind}: barrier {barrier} at t = {float(one['barrier_at']):.3g}; length {float(one['length']):.4g}, "
-            f"ends {float(one['end_distance']):.4g} apart"
+            f"{kind}: {barrier}; length {float(one['length']):.4g}, ends {float(one['end_distance']):.4g} apart"
         )
     if "moved_units" in dataset:
         before, after = (float(value) for value in dataset["similarity"])
@@ -31,6 +31,17 @@ def path_lines(dataset: xr.Dataset) -> list[str]:
     if bad:
         lines.append(f"{bad} points are NaN or infinite; they are kept as they are.")
     return lines
+
+
+def ends_highest(path: xr.Dataset) -> bool:
+    """Whether the largest loss of one path is at an end, over which no barrier stands."""
+    ends = (float(path["t"][0]), float(path["t"][-1]))
+    return bool(np.isfinite(path["barrier"])) and float(path["barrier_at"]) in ends
+
+
+def no_barrier(at: str, height: str) -> str:
+    """What is said then of the value that is stored as the barrier."""
+    return f"no barrier: the largest loss is at an end ({at}), {height} above the ends' mean"
 
 
 def _with_error(value: Any, error: Any) -> str:
@@ -46,8 +57,9 @@ def _barriers(dataset: xr.Dataset) -> list[str]:
     for kind in dataset["path"].values:
         one = dataset.sel(path=kind)
         barrier = with_error(one["barrier"], one["barrier_standard_error"]) + unit_of(dataset["loss"])
-        at = f" at t = {float(one['barrier_at']):.3g}" if np.isfinite(one["barrier_at"]) else ""
-        lines.append(f"{kind}: barrier {barrier}{at}, length {float(one['length']):.4g}")
+        at = f"t = {float(one['barrier_at']):.3g}" if np.isfinite(one["barrier_at"]) else ""
+        said = no_barrier(at, barrier) if ends_highest(one) else f"barrier {barrier}{at and f' at {at}'}"
+        lines.append(f"{kind}: {said}, length {float(one['length']):.4g}")
     moved = [f"alignment moved {int(dataset['moved_units'])} hidden units"] if "moved_units" in dataset else []
     dead = [f"warning: dead network: {made.get('dead_reason', '')}"] if made.get("dead") else []
     return [*lines, *moved, *dead]

@@ -8,6 +8,15 @@ from landscape.probes.plane.words import plane_words
 from landscape.results.words import completeness, over_seeds
 
 
+def statistics_words(policy: str) -> tuple[str, str]:
+    """Which BN statistics the loss of a checkpoint itself was taken with, and which its weights' on the plane; empty without BN."""
+    return {
+        "frozen": (", with its own running statistics", ", with the last checkpoint's running statistics"),
+        "reestimated": (", with re-estimated statistics",) * 2,
+        "batch": (", with each batch's own statistics",) * 2,
+    }.get(policy, ("", ""))
+
+
 def words(dataset: xr.Dataset) -> list[str]:
     """How much of the path its plane holds, and what that does to the loss."""
     explained, residuals = dataset["explained_variance"].values, dataset["path_residual"].values
