@@ -141,6 +141,8 @@ class Terminal:
         tell(f"{int(history['epoch'][-1])} epochs, {status}: {', '.join(shown)}")
         if history.attrs.get("dead"):
             tell(f"Dead network: {history.attrs['dead_reason']}.")
+        if history.attrs.get("dead_part"):
+            tell(f"Dead in part: {history.attrs['dead_part']}.")
         for path in [*outcome.files, outcome.last]:
             say(path)
 

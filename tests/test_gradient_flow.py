@@ -1,4 +1,4 @@
-"""Gradient flow along training, and the dead networks that it gives away."""
+"""Gradient flow along training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from training_samples import CLASSES, DEVICES, Keeper, Steps, copied, data_set, 
 
 import landscape as ls
 from landscape.errors import InputError, MismatchError
-from landscape.probes.health import judge_health, typical_gradient
 from landscape.training import TrainingConfig
 
 PLAIN = TrainingConfig(epochs=2, batch_size=20, seed=5)
@@ -180,56 +179,3 @@ def test_a_gradient_that_is_not_finite_is_kept() -> None:
         module[0].weight.fill_(math.inf)
     found = flow_of(module, epochs=1, batch_size=20)
     assert not np.isfinite(found["gradient_norm"]).all()
-
-
-def test_the_plain_deep_network_is_dead_and_batch_norm_keeps_it_alive() -> None:
-    images = torch.randn(12, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    config = TrainingConfig(epochs=1, batch_size=12)
-    verdicts = {}
-    for norm in ("none", "batch"):
-        module, flow = ls.build_model("vgg38", seed=0, norm=norm, classes=CLASSES, filters=3), ls.GradientFlow()
-        with torch.no_grad():
-            module[-1].bias.zero_()  # at the loss of guessing from the start
-        result = ls.fit(module, (images, torch.arange(12) % CLASSES), config, observers=[flow], device="cpu")
-        loss, gradient = result.history[-1]["train_loss"], typical_gradient(flow.dataset())
-        verdicts[norm] = judge_health(loss, classes=CLASSES, loss_name=result.loss_name, gradient=gradient)
-    assert verdicts["none"].dead
-    assert "ln 3" in verdicts["none"].reason
-    assert not verdicts["batch"].dead
-    assert verdicts["none"].gradient < 1e-12 < 1e-4 < verdicts["batch"].gradient
-
-
-@pytest.mark.parametrize(
-    ("changed", "dead"),
-    [
-        ({}, True),
-        ({"loss": math.log(100) * 1.009}, True),
-        ({"loss": math.log(100) * 1.011}, False),
-        ({"loss": math.nan}, False),
-        ({"gradient": 1e-7}, False),
-        ({"gradient": math.nan}, False),
-        ({"loss_name": "mse"}, False),
-        ({"loss_name": "CrossEntropyLoss"}, True),
-        ({"classes": None}, False),
-        ({"classes": 10}, False),
-    ],
-)
-def test_dead_means_the_loss_of_guessing_and_no_gradient_both(changed: dict[str, Any], dead: bool) -> None:
-    facts: dict[str, Any] = {
-        "loss": math.log(100),
-        "classes": 100,
-        "loss_name": "cross_entropy",
-        "gradient": 1e-20,
-        **changed,
-    }
-    found = judge_health(facts.pop("loss"), **facts)
-    assert found.dead == dead
-    assert bool(found.reason) == dead
-
-
-def test_the_typical_gradient_is_the_median_over_weights_of_the_last_record() -> None:
-    found = flow_of(network(), epochs=2, batch_size=20)
-    means = found["mean_abs_gradient"].isel(record=-1).values[found["role"].values == "weight"]
-    assert typical_gradient(found) == float(np.sort(means)[1])
-    assert len(means) == 3
-    assert math.isnan(typical_gradient(flow_of(network())))

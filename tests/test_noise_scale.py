@@ -21,6 +21,7 @@ from landscape.probes.noise_scale.measure import (
     noise_from_pair,
     noise_scale,
 )
+from landscape.probes.noise_scale.words import words
 from landscape.probes.progress import Progress
 
 
@@ -105,8 +106,10 @@ def test_a_gradient_lost_in_noise_is_said_to_be_unresolved() -> None:
     x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     centred = x - x.mean(0)
     zero = torch.zeros(4, dtype=torch.float64)
-    assert int(noise_scale(points(centred, zero), NoiseScaleConfig(3, 10))["resolved"]) == 0
-    assert int(noise_scale(points(centred + 5.0, zero), NoiseScaleConfig(3, 10))["resolved"]) == 1
+    lost, plain = (noise_scale(points(x, zero), NoiseScaleConfig(3, 10)) for x in (centred, centred + 5.0))
+    assert (int(lost["resolved"]), int(plain["resolved"])) == (0, 1)
+    assert words(lost)[0] == "gradient noise scale not resolved, from batches of 3 and 60"
+    assert words(plain)[0].startswith(f"gradient noise scale {float(plain['noise_scale']):.4g} ± ")
 
 
 def test_the_big_batch_under_batch_statistics_is_the_mean_of_small_ones_normalised_by_themselves() -> None:

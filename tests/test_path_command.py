@@ -17,6 +17,7 @@ from landscape.errors import InputError
 from landscape.models import build_model
 from landscape.places import Places
 from landscape.probes.interactive import interactive
+from landscape.probes.path import words as path_words
 from landscape.probes.path.alignment import permute_units
 from landscape.probes.path.settings import PathSettings
 from landscape.probes.path.symmetries import exchangeable_units
@@ -24,7 +25,7 @@ from landscape.probes.plot import plot
 from landscape.probes.probing import probe_checkpoint
 from landscape.probes.settings import probe_settings
 from landscape.probes.subjects import Subject
-from landscape.results import load_checkpoint, load_result
+from landscape.results import load_checkpoint, load_result, save_result
 from landscape.studies.path_ends import far_end
 from landscape.studies.run_settings import run_settings
 from landscape.studies.runs import RunOutcome, train_run
@@ -92,7 +93,10 @@ def test_a_permuted_copy_aligns_back_to_a_barrier_of_exactly_zero(
     assert float(result["end_distance"].sel(path="aligned")) == 0.0
     assert float(result["barrier"].sel(path="linear")) > 0.01
     assert int(result["moved_units"]) == 6
-    assert "aligned: barrier 0 ± 0 nat at t = 0; length 0" in finished.out
+    assert (
+        "aligned: no barrier: the largest loss is at an end (t = 0), 0 ± 0 nat above the ends' mean; length 0"
+        in finished.out
+    )
     assert "6 hidden units moved" in finished.out
 
 
@@ -230,7 +234,18 @@ def measured(workplace: Path) -> xr.Dataset:
         return probe_checkpoint(subject(), probe_settings(table), Places(device="cpu"), out=workplace / "m.h5").dataset
 
 
-def test_the_picture_shows_every_path_with_its_band_and_its_barrier(measured: xr.Dataset) -> None:
+@pytest.fixture
+def hilly(measured: xr.Dataset) -> xr.Dataset:
+    """The same with a hill in the middle of every path."""
+    made = measured.copy(deep=True)
+    made["loss"][:, 4] = made["loss"].max("t") + 1
+    made["barrier"][:] = made["loss"][:, 4] - (made["loss"][:, 0] + made["loss"][:, -1]) / 2
+    made["barrier_at"][:] = float(made["t"][4])
+    return made
+
+
+def test_the_picture_shows_every_path_with_its_band_and_its_barrier(hilly: xr.Dataset) -> None:
+    measured = hilly
     loss, accuracy = plot(measured).axes
     for number, kind in enumerate(measured["path"].values):
         one = measured.sel(path=kind)
@@ -249,10 +264,24 @@ def test_the_picture_shows_every_path_with_its_band_and_its_barrier(measured: xr
     assert set(linear.get_xdata()) == {float(measured["barrier_at"].sel(path="linear"))}
 
 
-def test_words_under_the_picture_say_barriers_lengths_and_policy(measured: xr.Dataset) -> None:
-    figure = plot(measured)
+def test_a_path_whose_largest_loss_is_at_an_end_has_no_barrier_and_says_so(hilly: xr.Dataset) -> None:
+    falling = hilly.copy(deep=True)
+    falling["loss"][0] = np.linspace(2.0, 1.0, 9)
+    falling["barrier"][0], falling["barrier_at"][0] = 0.5, 0.0
+    told = "linear: no barrier: the largest loss is at an end (t = 0), 0.5"
+    assert any(line.startswith(told) for line in path_words.words(falling))
+    figure = plot(falling.sel(path=["linear"]))
+    assert any(words.replace("\u00a0", " ").startswith(told) for words in legend_words(figure.axes[0]))
+    assert not [line for line in figure.axes[0].lines if line.get_marker() == "_"]
+    sentence = "A path whose largest loss is at an end has no barrier"
+    assert sentence in caption_of(figure)
+    assert sentence not in caption_of(plot(hilly))
+
+
+def test_words_under_the_picture_say_barriers_lengths_and_policy(hilly: xr.Dataset) -> None:
+    figure = plot(hilly)
     words = " ".join(legend_words(figure.axes[0]))
-    for kind in measured["path"].values:
+    for kind in hilly["path"].values:
         assert f"{kind}: barrier" in words
     caption = caption_of(figure)
     assert "BN policy: reestimated, 1 BN layer" in caption
@@ -275,23 +304,26 @@ def test_an_unfinished_path_is_drawn_with_what_is_there_and_says_so(measured: xr
 
 
 def test_text_stays_text_and_the_page_takes_several_data_sets(
-    measured: xr.Dataset, here: Path, capsys: pytest.CaptureFixture[str]
+    measured: xr.Dataset, hilly: xr.Dataset, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(capsys, "plot", "m.h5", "--out", "path.svg").status == 0
     assert (here / "path.svg").read_text().count("barrier") >= 3
-    page = interactive([measured, measured.assign_attrs(norm="none", model="other")])
+    page = interactive([hilly, hilly.assign_attrs(norm="none", model="other")])
     assert "no BatchNorm, bezier: barrier" in page
     with pytest.raises(InputError, match="quantity"):
         plot(measured, quantity="beta")
 
 
 def test_info_says_where_a_path_leads_and_its_barriers(
-    measured: xr.Dataset, here: Path, capsys: pytest.CaptureFixture[str]
+    measured: xr.Dataset, hilly: xr.Dataset, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = run(capsys, "info", "m.h5").out
     assert "paths between two checkpoints, complete" in said
     assert "from a-last to b-last: 9 points a path" in said
-    assert f"linear: barrier {float(measured['barrier'][0]):.5g} ± " in said
+    assert f"linear: no barrier: the largest loss is at an end (t = 1), {float(measured['barrier'][0]):.5g} ± " in said
+    save_result(hilly, Path("hilly.h5"))
+    said = run(capsys, "info", "hilly.h5").out
+    assert f"linear: barrier {float(hilly['barrier'][0]):.5g} ± " in said
 
 
 def test_the_front_door_leads_to_paths_and_alignment() -> None:

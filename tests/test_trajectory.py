@@ -21,6 +21,7 @@ from landscape.places import Places
 from landscape.probes.progress import Progress
 from landscape.probes.trajectory.components import principal_components
 from landscape.probes.trajectory.measure import fitted_axes, trajectory
+from landscape.probes.trajectory.picture import Route
 from landscape.results import load_result
 from landscape.studies.run_settings import run_settings
 from landscape.studies.runs import train_run
@@ -118,6 +119,26 @@ def test_statistics_and_residual_are_told_apart() -> None:
     first.load_state_dict({**nets[-1].state_dict(), **dict(nets[0].named_parameters())})
     assert float(result["path_weights_loss"][0]) == pytest.approx(plain_loss(first), rel=1e-9)
     assert float(result["path_weights_loss"][0]) != pytest.approx(plain_loss(nets[0]), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("policy", "of_itself", "of_plane"),
+    [
+        ("frozen", "with its own running statistics", "with the last checkpoint's running statistics"),
+        ("reestimated", "with re-estimated statistics", "with re-estimated statistics"),
+        ("batch", "with each batch's own statistics", "with each batch's own statistics"),
+    ],
+)
+def test_labels_say_which_statistics_a_loss_was_taken_with(policy: str, of_itself: str, of_plane: str) -> None:
+    nets = trained(2)
+    objective = Objective(nets[-1], "cross_entropy", images(), batch_norm=policy)
+    result = trajectory(objective, nets[:-1], x=(-1, 1, 2), y=(-1, 1, 2))
+    said = {name: result[name].attrs["long_name"] for name in ("path_loss", "path_weights_loss", "path_plane_loss")}
+    assert said["path_loss"] == f"mean loss of the checkpoint, {of_itself}"
+    assert said["path_weights_loss"] == f"mean loss of the checkpoint's weights, {of_plane}"
+    assert said["path_plane_loss"].endswith(f"projection, {of_plane}")
+    entries = [words for name, words, _ in Route(result).shown_losses() if name != "path_weights_loss"]
+    assert entries == [f"the checkpoint itself, {of_itself}", f"on the plane, at its projection, {of_plane}"]
 
 
 def test_the_axes_cover_the_path_with_a_margin_and_hold_zero_exactly() -> None:

@@ -263,7 +263,7 @@ def _unmoved(objective: Objective) -> list[Tensor]:
 
 def _numbers(objective: Objective) -> dict[str, Numbers]:
     theta = objective.theta
-    run, away = _reference(objective), elsewhere(theta.vector, theta.layout, step=BESIDE)
+    run, away = reference_of(objective), elsewhere(theta.vector, theta.layout, step=BESIDE)
     found = _values(run, theta.vector, "at the checkpoint", None)
     try:
         return found | _values(run, away, "beside it", away - theta.vector)
@@ -271,7 +271,7 @@ def _numbers(objective: Objective) -> dict[str, Numbers]:
         return found | {"loss beside it": Numbers((math.nan,), 0.0)}
 
 
-def _reference(objective: Objective) -> Objective:
+def reference_of(objective: Objective) -> Objective:
     """The same in fp32 where it is in bf16, whose rounding would hide small changes; as it is where it runs in bf16 alone."""
     reference = objective.reference()
     if objective.precision == "bf16":

@@ -1,59 +1,109 @@
-"""Whether a network is dead: no gradient reaches its weights and it predicts the same for every input."""
+"""Whether a network is dead: whatever it is given, it gives the same, and no gradient that knows the input reaches its weights."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
+from torch import nn
 
+from landscape.data import subset
+from landscape.errors import LandscapeError
+from landscape.objective.batches import evenly
+from landscape.objective.dependence import FEW, best_constant_loss, dependence, reach
 from landscape.objective.objective import Objective
 from landscape.training import TrainingResult
 
-DEAD_GRADIENT = 1e-8
-CHANCE_TOLERANCE = 0.01
+UNREACHED = 1e-8  # of the largest gradient: less than fp32 can add to it
+NAMED = 3  # tensors that a sentence lists
+FIXED = ("frozen", "interpolated")  # BN policies under which a young network may be as if it had no BatchNorm
+CLOSE = 1e-3  # of the best constant prediction's loss
 
 
 @dataclass(frozen=True)
 class Health:
-    """``dead`` and, in words, why; ``gradient`` is the median over weight tensors of mean |∂L/∂w|."""
+    """What is known of a network's health at a checkpoint.
+
+    Attributes:
+        dead: whether it is dead as a whole.
+        reason: in words, why; empty for a living network.
+        gradient: the median over weight tensors of mean |∂L/∂w|.
+        part: of a living network, which of its weight tensors no gradient reaches, or that it was dead at the start of its
+            training; empty where there is nothing to say.
+    """
 
     dead: bool
     reason: str
     gradient: float
+    part: str = ""
+
+    def attributes(self) -> dict[str, Any]:
+        """What results say of it: ``dead`` (0 or 1), ``dead_reason`` and ``dead_part``."""
+        return {"dead": int(self.dead), "dead_reason": self.reason, "dead_part": self.part}
 
 
 def network_health(objective: Objective, loss: float) -> Health:
     """Recognise a dead network, whose landscape looks perfectly smooth because nothing in it does anything.
 
-    ``loss`` is the checkpoint's; for what counts as dead see :func:`judge_health`.
+    Dead means that at the checkpoint neither the outputs nor the gradient depend on the input, see
+    :class:`landscape.objective.dependence.Dependence`, so that the loss is at best that of the best constant prediction,
+    whichever loss and targets. Near-chance loss, tiny gradients and a last layer that is still zero make no dead network. Where
+    it cannot be told (inputs that are all equal, outputs that are not one row a sample, a loss that is not finite), nothing is
+    called dead. ``loss`` is the checkpoint's.
     """
-    gradient = objective.gradient().vector
-    means = [float(g.abs().mean(dtype=torch.float64)) for g in gradient.views().values() if g.ndim > 1]
-    return judge_health(loss, classes=objective.data.classes, loss_name=objective.loss_name, gradient=typical(means))
-
-
-def judge_health(loss: float, *, classes: int | None, loss_name: str, gradient: float) -> Health:
-    """Whether a network is dead, from its mean loss and ``gradient``, the median over weight tensors of mean |∂L/∂w|.
-
-    Dead means both: the loss is within 1 % of ln(classes), the cross-entropy of guessing; and half of the weight tensors (more
-    than one dimension) have a mean |∂L/∂w| below 1e-8. A network at its initialisation meets the first alone. Where the loss
-    is no cross-entropy, or the classes are not known, nothing is called dead.
-    """
-    if loss_name.rsplit(".")[-1] not in ("cross_entropy", "CrossEntropyLoss") or not classes or classes < 2:
-        return Health(False, "", gradient)
-    chance = math.log(classes)
-    dead = abs(loss - chance) <= CHANCE_TOLERANCE * chance and gradient < DEAD_GRADIENT
-    if not dead:
-        return Health(False, "", gradient)
+    gradients = {name: g for name, g in objective.gradient().vector.views().items() if g.ndim > 1}
+    means = {name: float(g.abs().mean(dtype=torch.float64)) for name, g in gradients.items()}
+    middle = typical(list(means.values()))
+    found = dependence(objective) if math.isfinite(loss) else None
+    if found is None or not found.absent:
+        theta = objective.theta.views()
+        sizes = {name: float(g.norm()) * reach(theta[name]) for name, g in gradients.items()}
+        return Health(False, "", middle, unreached(sizes))
+    policy = " under its running statistics" if objective.bn_layers and objective.batch_norm in FIXED else ""
     reason = (
-        f"loss {loss:.5g} is that of guessing, ln {classes} = {chance:.5g}, "
-        f"and the median weight tensor has mean |gradient| {gradient:.0e}"
+        f"its outputs{policy} do not depend on the input (over {found.samples} samples they differ by {found.outputs:.0e} of "
+        f"their size); {_compared(loss, best_constant_loss(objective))}; {_profile(means)}"
     )
-    return Health(True, reason, gradient)
+    return Health(True, reason, middle)
+
+
+def _compared(loss: float, best: float) -> str:
+    """The loss beside that of the best constant prediction, where that is known."""
+    if math.isnan(best):
+        return f"loss {loss:.5g}"
+    lies = "is that" if abs(loss - best) <= CLOSE * abs(best) else "is not below that"
+    return f"loss {loss:.5g} {lies} of the best constant prediction, {best:.5g}"
+
+
+def _profile(means: Mapping[str, float]) -> str:
+    """The size of the gradient over depth."""
+    sizes = list(means.values())
+    if not sizes:
+        return "no weight tensor has a gradient"
+    return (
+        f"no gradient tells inputs apart: mean |gradient| {sizes[0]:.0e} in the first of {len(sizes)} weight tensors, "
+        f"{typical(sizes):.0e} in the median, {sizes[-1]:.0e} in the last"
+    )
+
+
+def unreached(sizes: Mapping[str, float]) -> str:
+    """Which tensors no gradient reaches while it reaches others: their gradient is below 1e-8 of the largest; else empty.
+
+    ``sizes`` of the gradient are in the order of depth.
+    """
+    largest = max(sizes.values(), default=math.nan)
+    names = [name for name, size in sizes.items() if size <= UNREACHED * largest]
+    if not names or not math.isfinite(largest) or largest == 0:
+        return ""
+    leading = names == list(sizes)[: len(names)]
+    where = "first " if leading else ""
+    named = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    return f"no gradient reaches the {where}{len(names)} of {len(sizes)} weight tensors ({named})"
 
 
 def typical(means: Sequence[float]) -> float:
@@ -61,16 +111,33 @@ def typical(means: Sequence[float]) -> float:
     return float(torch.tensor(means, dtype=torch.float64).median()) if len(means) else math.nan
 
 
-def typical_gradient(flow: xr.Dataset) -> float:
-    """The median over weight tensors of mean |∂L/∂w| in the last record of a ``gradient_flow``; NaN where there is none.
+def health_of(
+    module: nn.Module, loss: Any, data: Any, result: TrainingResult, flow: xr.Dataset, device: str | torch.device
+) -> Health:
+    """Of a network whose training is over, by what it does, with batch statistics, with some of the images of its training.
 
-    What :func:`landscape.probes.health.judge_health` asks for.
+    ``part`` says, of one that lives, if no gradient reached half of its weights in the first record of the ``flow``. A network
+    that diverged, or that can be trained and not measured, is not called dead.
     """
-    weights = np.flatnonzero(flow["role"].values == "weight")
-    return typical(flow["mean_abs_gradient"].values[-1:, weights].ravel().tolist())
+    trained_on = subset(data, result.config.train_images)
+    some = trained_on[evenly(len(trained_on), FEW)]
+    try:
+        objective = Objective(
+            module, loss, data, samples=some, batch_norm="batch", engine="plain", parameters="trainable", device=device
+        )
+        health = network_health(objective, objective.evaluate().loss)
+    except LandscapeError:
+        return Health(False, "", math.nan)
+    if health.dead:
+        return health
+    return replace(health, part="; ".join(filter(None, (health.part, _at_the_start(flow)))))
 
 
-def health_of(result: TrainingResult, flow: xr.Dataset, classes: int | None) -> Health:
-    """Judged by the last epoch's mean training loss and the last record of the gradient flow."""
-    loss = result.history[-1]["train_loss"] if result.history else math.nan
-    return judge_health(loss, classes=classes, loss_name=result.loss_name, gradient=typical_gradient(flow))
+def _at_the_start(flow: xr.Dataset) -> str:
+    """That the first record of a gradient flow shows weights that no gradient reached."""
+    if not flow.sizes["record"]:
+        return ""
+    weights = flow.isel(record=0, tensor=np.flatnonzero(flow["role"].values == "weight"))
+    sizes = dict(zip(map(str, weights["tensor"].values), weights["gradient_norm"].values.tolist(), strict=True))
+    found = unreached(sizes)
+    return found and f"in epoch {int(weights['epoch'])} of its training {found.replace('reaches', 'reached')}"

@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 
 from landscape.objective.objective import Objective
-from landscape.probes.health import Health, network_health
+from landscape.probes.health import network_health
 from landscape.results.attributes import LOSS, VERSION, labels
 
 VERSIONS = {**VERSION, "torch_version": str(torch.__version__)}
@@ -31,14 +31,9 @@ def provenance(kind: str, title: str, objective: Objective, loss: float, own: Ma
         "title": title,
         **objective.provenance(),
         **own,
-        **told(network_health(objective, loss)),
+        **network_health(objective, loss).attributes(),
         **VERSIONS,
     }
-
-
-def told(health: Health) -> dict[str, Any]:
-    """Whether the network is dead, as attributes."""
-    return {"dead": int(health.dead), "dead_reason": health.reason}
 
 
 def checkpoint_variables(unit: str, values: Mapping[str, float | None]) -> dict[str, xr.Variable]:

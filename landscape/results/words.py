@@ -88,9 +88,10 @@ def notes(dataset: xr.Dataset, beginning: str) -> list[str]:
 
 
 def dead(dataset: xr.Dataset) -> list[str]:
-    """That a network is dead, and what follows."""
+    """That a network is dead, and what follows, or that it is in part."""
     if not dataset.attrs.get("dead"):
-        return []
+        part = dataset.attrs.get("dead_part")
+        return [f"Dead in part: {part}."] if part else []
     why = f": {dataset.attrs['dead_reason']}" if dataset.attrs.get("dead_reason") else ""
     return [f"Dead network{why}. Its flat surface says nothing about smoothness."]
 

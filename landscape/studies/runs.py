@@ -15,7 +15,7 @@ from landscape.errors import MismatchError
 from landscape.models import build_model
 from landscape.places import Places, short_hash
 from landscape.probes.gradient_flow.measure import GradientFlow
-from landscape.probes.health import health_of
+from landscape.probes.health import Health, health_of
 from landscape.probes.stability.measure import StabilityProbe
 from landscape.probes.steps.observer import StepProbe
 from landscape.probes.subjects import with_data
@@ -96,7 +96,8 @@ def train_run(settings: RunSettings, places: Places, *, folder: Path | None = No
                 observers=(*watch.observers, writer, *places.reporter.training_observers(folder.name)),
                 resume=state,
             )
-            return RunOutcome(folder, writer.finish(result), len(result.history) - done)
+            health = health_of(module, settings.loss, dataset.train, result, watch.flow(), places.device)
+            return RunOutcome(folder, writer.finish(result, health), len(result.history) - done)
 
 
 def _check_made(
@@ -213,10 +214,9 @@ class _Writer(Observer):
         self._file.save(history_dataset(state["history"], now))
         self._save("last.pt", {**state, **self._watch.state()})
 
-    def finish(self, result: TrainingResult) -> xr.Dataset:
+    def finish(self, result: TrainingResult, health: Health) -> xr.Dataset:
         """Save everything as it ended, the dead labelled, and give the history."""
-        health = health_of(result, self._watch.flow(), self._dataset.classes)
-        ended: dict[str, Any] = {"dead": int(health.dead), "dead_reason": health.reason, "updates": result.updates}
+        ended = {**health.attributes(), "updates": result.updates}
         self._watch.save({**self.attributes, **ended, "status": result.status})
         history = history_dataset(result, {**self.attributes, **ended})
         self._file.save(history)

@@ -59,9 +59,9 @@ def alive(case: Case) -> Iterator[Finding]:
         sentence = f"dead network: {health.reason}. Its flat picture says nothing about smoothness."
         yield Finding("alive", False, sentence, numbers)
     else:
-        yield Finding(
-            "alive", True, f"not dead: the median weight tensor has mean |gradient| {health.gradient:.1e}.", numbers
-        )
+        part = f"; {health.part}" if health.part else ""
+        sentence = f"not dead: the median weight tensor has mean |gradient| {health.gradient:.1e}{part}."
+        yield Finding("alive", True, sentence, numbers)
 
 
 def _not_finite(case: Case, bad: int) -> str:

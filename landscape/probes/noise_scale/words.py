@@ -22,9 +22,11 @@ def words(dataset: xr.Dataset) -> list[str]:
         if "group" in dataset.sizes
         else ""
     )
+    resolved = float(dataset["resolved"]) == 1
+    scale = f"{quantity(dataset, 'noise_scale')} images" if resolved else "not resolved"
     return [
-        f"gradient noise scale {quantity(dataset, 'noise_scale')} images{batches}{groups}",
+        f"gradient noise scale {scale}{batches}{groups}",
         f"tr Σ {quantity(dataset, 'noise_trace')}, ‖G‖² {quantity(dataset, 'gradient_norm_squared')}",
-        *([] if float(dataset["resolved"]) == 1 else [_NOT_RESOLVED]),
+        *([] if resolved else [_NOT_RESOLVED]),
         *dead(dataset),
     ]

@@ -22,6 +22,7 @@ from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
 from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, line_colours, number, width_of
 from landscape.pictures.value_axis import mark_at_edge, set_value_axis
+from landscape.probes.path.words import ends_highest, no_barrier
 
 RATIO = 0.72
 ERROR_ALPHA = 0.22
@@ -82,10 +83,10 @@ class Way:
 
     @property
     def foot(self) -> tuple[float, float] | None:
-        """The mean of the ends' losses and the largest one, between which the barrier lies; None where it cannot be drawn."""
+        """The mean of the ends' losses and the largest one, between which the barrier lies; None where there is none to draw."""
         losses = self.values("loss")
         height, _, at = self.barrier
-        if height <= 0 or not np.isfinite([height, at, losses[0], losses[-1]]).all():
+        if height <= 0 or ends_highest(self.dataset) or not np.isfinite([height, at, losses[0], losses[-1]]).all():
             return None
         return float(losses[0] + losses[-1]) / 2, float(losses[0] + losses[-1]) / 2 + height
 
@@ -95,7 +96,10 @@ class Way:
         if np.isnan(at):
             return "not finished"
         spread = f"\u00a0±\u00a0{number(error, 2)}" if np.isfinite(error) else ""
-        return f"barrier {number(height)}{spread} at\u00a0t\u00a0=\u00a0{number(at)}"
+        place = f"t\u00a0=\u00a0{number(at)}"
+        if ends_highest(self.dataset):
+            return no_barrier(place, f"{number(height)}{spread}")
+        return f"barrier {number(height)}{spread} at\u00a0{place}"
 
 
 def path_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
@@ -256,6 +260,7 @@ def path_caption(datasets: Sequence[xr.Dataset], ways: Sequence[Way], options: O
         f"Paths from one checkpoint to another; {'; '.join(kinds)}",
         "Barrier: the largest loss on the path minus the mean of its ends (upright stroke), over the measured points; "
         "bands and ±: one standard error over the samples",
+        "A path whose largest loss is at an end has no barrier" if any(ends_highest(w.dataset) for w in ways) else "",
         note,
         once(labels, [_lengths(dataset) for dataset in datasets], "Length: "),
         once(labels, [_moved(dataset) for dataset in datasets], ""),

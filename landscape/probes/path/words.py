@@ -32,7 +32,8 @@ def _ends(dataset: xr.Dataset) -> list[str]:
 
 def _path(one: xr.Dataset, kind: str) -> str:
     barrier = with_error(one["barrier"], one["barrier_standard_error"]) + unit_of(one["loss"])
-    at = f"barrier {barrier} at t = {float(one['barrier_at']):.3g}"
+    place = f"t = {float(one['barrier_at']):.3g}"
+    at = no_barrier(place, barrier) if ends_highest(one) else f"barrier {barrier} at {place}"
     if not np.isfinite(one["barrier_at"]):
         at = "barrier not known yet"
     apart = f", ends {float(one['end_distance']):.4g} apart" if "end_distance" in one else ""
@@ -47,3 +48,14 @@ def _moved(dataset: xr.Dataset) -> list[str]:
         before, after = similarity.values
         said += f"; inner product of the weights {before:.4g} → {after:.4g}"
     return [said]
+
+
+def ends_highest(path: xr.Dataset) -> bool:
+    """Whether the largest loss of one path is at an end, over which no barrier stands."""
+    ends = (float(path["t"][0]), float(path["t"][-1]))
+    return bool(np.isfinite(path["barrier"])) and float(path["barrier_at"]) in ends
+
+
+def no_barrier(at: str, height: str) -> str:
+    """What is said then of the value that is stored as the barrier."""
+    return f"no barrier: the largest loss is at an end ({at}), {height} above the ends' mean"

@@ -30,7 +30,7 @@ from landscape.probes.plane.held import held_points
 from landscape.probes.plane.points import GridPoints, known_attributes
 from landscape.probes.plane.spans import Span, along_span, automatic_range, checkpoint_span, random_span, span_numbers
 from landscape.probes.progress import Progress, ProgressObserver
-from landscape.probes.provenance import samples_variable, told
+from landscape.probes.provenance import samples_variable
 
 POINTS_A_REQUEST = 4
 
@@ -339,5 +339,5 @@ def _attributes(objective: Objective, span: Span, checkpoint: Evaluation) -> dic
         "normalization": span.normalization,
         "direction_origins": [[dict(d.provenance) for d in subspace.directions] for subspace in span.subspaces],
         "checkpoint_gradient": health.gradient,
-        **told(health),
+        **health.attributes(),
     }

@@ -84,8 +84,8 @@ def _measured(
         observers=(probe, flow, told),
         resume=state,
     )
-    health = health_of(result, flow.dataset(), opened.dataset.classes)
-    return probe.dataset({**attributes, "dead": int(health.dead), "dead_reason": health.reason})
+    health = health_of(opened.module, opened.loss, opened.dataset.train, result, flow.dataset(), device)
+    return probe.dataset({**attributes, **health.attributes()})
 
 
 def _continued(

@@ -28,6 +28,7 @@ from landscape.probes.plane.measure import AxisLike, measured_surface
 from landscape.probes.plane.spans import Span, span_numbers
 from landscape.probes.progress import Progress, ProgressObserver
 from landscape.probes.trajectory.components import Components, principal_components
+from landscape.probes.trajectory.words import statistics_words
 from landscape.results.attributes import LOSS, labels
 
 POINTS = 51
@@ -99,10 +100,10 @@ def trajectory(
     Returns:
         A data set of kind ``trajectory``: all that :func:`landscape.probes.plane.measure.surface` gives, and by ``checkpoint``:
         ``path_x``, ``path_y``; ``path_residual`` and ``path_distance`` (from the plane, from θₙ); ``path_loss`` with its standard
-        error and ``path_accuracy``, of the checkpoint with its own running statistics; ``path_weights_loss``, of its weights under
-        the objective's BN policy; ``path_plane_loss`` with its standard error, at its projection, so that ``path_plane_loss −
-        path_weights_loss`` is what the residual alone changes. By ``component``: ``explained_variance``, its fraction of
-        Σ‖θᵢ − θₙ‖² (of the variance around the mean if ``centred``).
+        error and ``path_accuracy``, of the checkpoint, under ``frozen`` with its own running statistics; ``path_weights_loss``, of
+        its weights under the objective's BN policy; ``path_plane_loss`` with its standard error, at its projection, so that
+        ``path_plane_loss − path_weights_loss`` is what the residual alone changes. By ``component``: ``explained_variance``, its
+        fraction of Σ‖θᵢ − θₙ‖² (of the variance around the mean if ``centred``).
 
     Raises:
         InputError: for fewer than two earlier checkpoints, another architecture, checkpoints that lie on one line,
@@ -130,7 +131,9 @@ def trajectory(
     }
 
     def with_path(plane: xr.Dataset) -> xr.Dataset:
-        return plane.assign(_variables(path, values, plane["loss"].attrs["units"])).assign_attrs(attributes)
+        return plane.assign(
+            _variables(path, values, plane["loss"].attrs["units"], plane.attrs["bn_policy"])
+        ).assign_attrs(attributes)
 
     points = 0  # that the plane will have, at most
 
@@ -287,16 +290,16 @@ def _named(name: str, evaluation: Evaluation) -> dict[str, float]:
 
 
 _MEASURED = {
-    "path_loss": (LOSS, "mean loss of the checkpoint, with its own running statistics"),
+    "path_loss": (LOSS, "mean loss of the checkpoint"),
     "path_loss_standard_error": (LOSS, "standard error of the checkpoint's mean loss"),
-    "path_accuracy": ("1", "accuracy of the checkpoint, with its own running statistics"),
-    "path_weights_loss": (LOSS, "mean loss of the checkpoint's weights under the BN policy of the plane"),
+    "path_accuracy": ("1", "accuracy of the checkpoint"),
+    "path_weights_loss": (LOSS, "mean loss of the checkpoint's weights"),
     "path_plane_loss": (LOSS, "mean loss on the plane at the checkpoint's projection"),
     "path_plane_loss_standard_error": (LOSS, "standard error of the mean loss at the projection"),
 }
 
 
-def _variables(path: TrainingPath, values: _Values, unit: str) -> dict[str, Any]:
+def _variables(path: TrainingPath, values: _Values, unit: str, policy: str) -> dict[str, Any]:
     """The variables and coordinates by checkpoint and by component, labelled."""
 
     def by_checkpoint(array: Any, units: str, words: str) -> tuple[str, Any, dict[str, Any]]:
@@ -315,9 +318,13 @@ def _variables(path: TrainingPath, values: _Values, unit: str) -> dict[str, Any]
             values.measured.astype(np.int8), "1", "whether the checkpoint's loss is measured"
         ),
     }
+    of_itself, of_plane = statistics_words(policy)
     for name, (units, words) in _MEASURED.items():
         if name != "path_accuracy" or not np.isnan(values.arrays[name]).all():
-            made[name] = by_checkpoint(values.arrays[name].copy(), units, words)
+            statistics = of_itself if name in ("path_loss", "path_accuracy") else of_plane
+            made[name] = by_checkpoint(
+                values.arrays[name].copy(), units, words + ("" if "error" in words else statistics)
+            )
     explained = path.components.explained
     numbers = np.arange(1, len(explained) + 1)
     made["component"] = ("component", numbers, labels("principal component"))

@@ -26,6 +26,7 @@ from landscape.probes.plane.caption import plane_caption
 from landscape.probes.plane.contour import draw_panel, label_levels
 from landscape.probes.plane.panels import Panel, colour_bar, panels_of, ratio_of, scales_of, value_words
 from landscape.probes.plane.reading import read_planes
+from landscape.probes.trajectory.words import statistics_words
 
 SMALLEST, LARGEST = 2.2, 8.0  # points: diameters of the markers of the smallest and the largest residual
 ROUTE: dict[str, Any] = {"color": "white", "linewidth": 1.1, "solid_joinstyle": "round"}
@@ -35,7 +36,7 @@ LOSSES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("path_loss", "the checkpoint itself", {"color": COLOURS[0], "linestyle": "-", "marker": "o"}),
     (
         "path_weights_loss",
-        "its weights under the plane's BN policy",
+        "its weights",
         {"color": COLOURS[2], "linestyle": (0, (4, 1.6)), "marker": "s"},
     ),
     (
@@ -77,7 +78,12 @@ class Route:
         """Those that are there; the weights' own only where they differ from the checkpoint's."""
         own, weights = self.values("path_loss"), self.values("path_weights_loss")
         same = bool(np.allclose(own, weights, rtol=1e-6, equal_nan=True))
-        return [each for each in LOSSES if not (same and each[0] == "path_weights_loss")]
+        of_itself, of_plane = statistics_words(str(self.dataset.attrs.get("bn_policy", "")))
+        return [
+            (name, words + (of_itself if name == "path_loss" else of_plane), look)
+            for name, words, look in LOSSES
+            if not (same and name == "path_weights_loss")
+        ]
 
 
 def trajectory_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:

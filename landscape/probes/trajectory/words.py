@@ -11,6 +11,15 @@ from landscape.results.words import count, unit_of
 SAME = 1e-6  # of losses: rounding
 
 
+def statistics_words(policy: str) -> tuple[str, str]:
+    """Which BN statistics the loss of a checkpoint itself was taken with, and which its weights' on the plane; empty without BN."""
+    return {
+        "frozen": (", with its own running statistics", ", with the last checkpoint's running statistics"),
+        "reestimated": (", with re-estimated statistics",) * 2,
+        "batch": (", with each batch's own statistics",) * 2,
+    }.get(policy, ("", ""))
+
+
 def words(dataset: xr.Dataset) -> list[str]:
     """How much of the path its plane holds, and what that does to the loss; then the plane itself."""
     if "status" not in dataset:
