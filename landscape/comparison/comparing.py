@@ -64,7 +64,7 @@ def compare(
     made_alike = _variants(found, groups)
     rows = [
         row_of(measure, readings, settings, pairs)
-        for measure, readings in _readings(found, made_alike, groups, Options(steps))
+        for measure, readings in _readings(found, made_alike, groups, Options(steps), by)
     ]
     if not rows:
         raise InputError(_nothing("runs: no measure was made alike in two settings.", found))
@@ -155,7 +155,11 @@ def _leave_out(
 
 
 def _readings(
-    found: Collected, made_alike: Sequence[tuple[Variant, Stratum]], groups: Sequence[Stratum], options: Options
+    found: Collected,
+    made_alike: Sequence[tuple[Variant, Stratum]],
+    groups: Sequence[Stratum],
+    options: Options,
+    by: str,
 ) -> list[tuple[Measure, dict[Run, Reading]]]:
     """Every measure with what each run says of it."""
     collected: dict[str, tuple[Measure, dict[Run, Reading]]] = {}
@@ -173,16 +177,10 @@ def _readings(
                 else:
                     readings[run] = replace(reading, measure=measure)
     return [
-        (_without_claim(measure, readings), readings)
+        (replace(measure, smoother="neither") if measure.moved_by(by) else measure, readings)
         for measure, readings in collected.values()
         if any(_enough(readings, group) for group in groups)
     ]
-
-
-def _without_claim(measure: Measure, readings: Mapping[Run, Reading]) -> Measure:
-    """The measure; one that depends on the scale of the weights says nothing of smoothness where that scale is free."""
-    certain = measure.scale_free or all(run.settings.get("norm") == "none" for run in readings)
-    return measure if certain else replace(measure, smoother="neither")
 
 
 def _enough(readings: Mapping[Run, Reading], group: Stratum) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from landscape.comparison.collecting import Run
@@ -21,8 +22,8 @@ def notes(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
         *_failures(by, settings),
         *_updates(by, settings),
         *_one_seed(groups, rows),
-        *_learning_rates(groups, rows),
-        *_scale_free(by, groups, rows),
+        *_no_smoother(by, rows),
+        *_parameter_norms(by, groups, rows),
         *_windows(groups, rows),
         _method(rows),
     ]
@@ -83,28 +84,26 @@ def _one_seed(groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
     return found
 
 
-def _learning_rates(groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
-    varying = any(len(in_order(run.settings.get("learning_rate") for run in group.runs)) > 1 for group in groups)
-    if not varying or not _has(rows, "steps"):
-        return []
+def _no_smoother(by: str, rows: Sequence[Row]) -> list[str]:
+    """Which measures name no smoother network, and why: one sentence for each reason."""
+    found: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for row in rows:
+        if reasons := row.measure.moved_by(by):
+            found[reasons].append(row.measure.name.partition(":")[0].partition(" [")[0])
     return [
-        "The step probe looks at multiples of the learning rate, so settings of different learning rates are seen over segments of "
-        "different lengths."
+        f"No network is called the smoother one by {', '.join(dict.fromkeys(names))}. Networks that are one and the same function "
+        f"may differ in these as they differ in: {'; '.join(reasons)}. Any network may be so rescaled."
+        for reasons, names in found.items()
     ]
 
 
-def _scale_free(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
-    """The free scale of weights before a BatchNorm, and how large the weights are."""
-    if all(row.measure.scale_free or row.measure.smoother != "neither" for row in rows):
-        return []
+def _parameter_norms(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
+    """How large the weights are, where a measure depends on it."""
     norms = {setting.label: _parameter_norm(setting) for group in groups for setting in group.settings}
     listed = "; ".join(f"{label}: {number(norm)}" for label, norm in norms.items() if norm is not None)
-    return [
-        "BatchNorm leaves the scale of the weights before it free: β-smoothness, Lipschitz estimates, gradient distances, "
-        "sharpness within a fixed radius and eigenvalues of the Hessian change with it while the function does not. Where there "
-        "may be BatchNorm they therefore name no smoother network; the loss variation, adaptive sharpness and the measures with "
-        f"‖θ‖ or the gradient's norm in them do. Mean ‖θ‖ over the steps, else at the checkpoint, by {by}: {listed}."
-    ]
+    if not listed or all(not row.measure.moved_by(by) for row in rows):
+        return []
+    return [f"Mean ‖θ‖ over the steps, else at the checkpoint, by {by}: {listed}."]
 
 
 def _parameter_norm(setting: Setting) -> float | None:

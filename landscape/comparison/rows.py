@@ -13,6 +13,9 @@ PERCENT = f"{100 * CONFIDENCE:g} %"
 
 
 HIGHER, LOWER, CANNOT_TELL, NOT_TESTED = "higher", "lower", "cannot tell", "no difference tested"
+THESE_RUNS = "in these runs only"
+# A difference below this part of the values is none: single precision and BatchNorm's ε make as much between equal functions.
+RESOLUTION = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +47,8 @@ class Pair:
         comparisons: how many p-values that family has.
         n: pairs, or replicates on either side.
         reason: why nothing was tested, or could be; empty where there is a p-value.
-        verdict: whether a is ``higher`` or ``lower`` than b, ``cannot tell`` or ``no difference tested``.
+        verdict: whether a is ``higher`` or ``lower`` than b, ``cannot tell``, ``no difference tested``, or that the two differ
+            ``in these runs only``, one of each setting, which says nothing about the settings.
     """
 
     a: str

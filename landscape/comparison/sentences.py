@@ -7,15 +7,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from landscape.comparison.rows import CANNOT_TELL, HIGHER, LOWER, NOT_TESTED, PERCENT, Pair, Row
+from landscape.comparison.rows import CANNOT_TELL, HIGHER, LOWER, NOT_TESTED, PERCENT, RESOLUTION, THESE_RUNS, Pair, Row
 from landscape.numerics.inference import CONFIDENCE, SHORTEST_SERIES, holm
 from landscape.probes.comparable import DIRECTION_SEEDS, STEPS, TRAINING_SEEDS
 
 ALPHA = 1 - CONFIDENCE
-_WITHIN = {
-    STEPS: "within one run of each, which is no evidence about other training seeds",
-    DIRECTION_SEEDS: "of one network of each, which is no evidence about other training seeds",
-}
+_WITHIN = {STEPS: "within one run of each", DIRECTION_SEEDS: "of one network of each"}
 
 
 def judged(rows: Sequence[Row], by: str) -> tuple[Row, ...]:
@@ -48,25 +45,43 @@ def _judged(row: Row, pair: Pair, p_holm: float, comparisons: int, by: str) -> P
     elif math.isnan(pair.p):
         pair = replace(pair, reason=_no_spread(row, pair))
         verdict, words = CANNOT_TELL, f"cannot tell: {pair.reason}"
+    elif _equal(row, pair):
+        verdict = CANNOT_TELL
+        words = f"cannot tell: the values are equal within {100 * RESOLUTION:g} %, which rounding can make of one value"
+    elif p_holm < ALPHA and row.replication != TRAINING_SEEDS:
+        verdict = THESE_RUNS
+        words = (
+            f"{_size(row, pair)}; one run of each says nothing about {by}, as other training seeds may differ as much"
+        )
     elif p_holm < ALPHA:
         verdict = HIGHER if pair.difference > _same(row) else LOWER
-        words = _found(row, pair)
+        words = _size(row, pair) + _smoother(row, pair)
     else:
         verdict, words = CANNOT_TELL, f"cannot tell: {_open(row, pair)}"
     named = f"{row.measure.long_name}, {by} {pair.a} against {pair.b}"
     return replace(pair, verdict=verdict, sentence=f"{named}: {words}.")
 
 
-def _found(row: Row, pair: Pair) -> str:
-    more = pair.difference > _same(row)
+def _equal(row: Row, pair: Pair) -> bool:
+    """Whether the difference is one that rounding makes."""
+    if row.measure.scale == "log":
+        return abs(pair.difference - 1) < RESOLUTION
+    return abs(pair.difference) < RESOLUTION * max(abs(row.cells[setting].mean) for setting in (pair.a, pair.b))
+
+
+def _size(row: Row, pair: Pair) -> str:
     if row.measure.scale == "log":
         size = f"{pair.a} has {number(pair.difference)} times the value of {pair.b}"
     else:
-        size = f"{pair.a} is {HIGHER if more else LOWER} by {_amount(abs(pair.difference), row)}"
-    smoother = ""
-    if row.measure.smoother != "neither" and _one_sided(row, pair):
-        smoother = f"; {pair.a if (row.measure.smoother == HIGHER) == more else pair.b} is the smoother one"
-    return f"{size} ({_interval(row, pair)}; {_evidence(row, pair)}){smoother}"
+        size = f"{pair.a} is {HIGHER if pair.difference > 0 else LOWER} by {_amount(abs(pair.difference), row)}"
+    return f"{size} ({_interval(row, pair)}; {_evidence(row, pair)})"
+
+
+def _smoother(row: Row, pair: Pair) -> str:
+    if row.measure.smoother == "neither" or not _one_sided(row, pair):
+        return ""
+    more = pair.difference > _same(row)
+    return f"; {pair.a if (row.measure.smoother == HIGHER) == more else pair.b} is the smoother one"
 
 
 def _one_sided(row: Row, pair: Pair) -> bool:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from landscape.comparison.rows import HIGHER, LOWER, PERCENT, Cell, Compared, Pair, Row
+from landscape.comparison.rows import PERCENT, Cell, Compared, Row
 from landscape.comparison.sentences import number, p_value
 from landscape.numerics.notation import value_with_uncertainty
-from landscape.probes.comparable import TRAINING_SEEDS
 
 READING = (
     "0.479(4) means 0.479 ± 0.004; SEM is the standard error of the mean, SD the standard deviation (N − 1) of the "
@@ -58,7 +57,7 @@ def differences(made: Compared) -> Table:
             _known(pair.effect_size, number(pair.effect_size)),
             _p(pair.p),
             _p(pair.p_holm),
-            _verdict(row, pair),
+            pair.verdict,
         )
         for row, pair in made.each_pair()
     )
@@ -95,12 +94,6 @@ def _known(value: float, text: str) -> str:
 
 def _p(p: float) -> str:
     return _known(p, p_value(p).removeprefix("= "))
-
-
-def _verdict(row: Row, pair: Pair) -> str:
-    """The verdict, with a word of warning where it holds for these very runs and not for others of their settings."""
-    only_these = row.replication != TRAINING_SEEDS and pair.verdict in (HIGHER, LOWER)
-    return f"{pair.verdict} (in these runs)" if only_these else pair.verdict
 
 
 def _kind_of_failure(made: Compared, setting: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import xarray as xr
 
 from landscape.errors import InputError
-from landscape.probes.comparable import DIRECTION_SEEDS, NOT_SAID, Kind, Measure, Options, Reading
+from landscape.probes.comparable import DIRECTION_SEEDS, FILTERS, LAYERS, NOT_SAID, Kind, Measure, Options, Reading
 from landscape.probes.conditions import sampled_conditions
 from landscape.probes.plane.smoothness import lattice_stride, plane_smoothness
 
@@ -50,13 +50,23 @@ def _read(plane: xr.Dataset, options: Options) -> list[Reading]:
         raise InputError(
             f"only {fewest} points of this adaptive plane have all their neighbours measured; measure it with --full."
         )
-    return [_reading(made, name) for name in _QUANTITIES]
+    invariant = invariant_planes(plane)
+    return [_reading(made, name, invariant) for name in _QUANTITIES]
 
 
-def _reading(made: xr.Dataset, name: str) -> Reading:
+def invariant_planes(plane: xr.Dataset) -> frozenset[str]:
+    """What leaves a plane as it is: its directions are rescaled as the filters, or the layers, are that they belong to.
+
+    Rescaled unit by unit, a filter's weights change in proportion to each other, and a direction drawn anew does not.
+    """
+    by_normalisation = {"filter": frozenset((FILTERS, LAYERS)), "layer": frozenset((LAYERS,))}
+    return by_normalisation.get(str(plane.attrs.get("normalization")), frozenset())
+
+
+def _reading(made: xr.Dataset, name: str, invariant: frozenset[str]) -> Reading:
     scale, smoother = _QUANTITIES[name]
     variable = made[name]
-    measure = Measure(name, variable.attrs["long_name"], variable.attrs["units"], FAMILY, scale, smoother)
+    measure = Measure(name, variable.attrs["long_name"], variable.attrs["units"], FAMILY, scale, smoother, invariant)
     values = zip(made["seed"].values.tolist(), variable.values.tolist(), strict=True)
     return Reading(measure, {int(seed): float(value) for seed, value in values}, DIRECTION_SEEDS)
 
