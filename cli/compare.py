@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     help="Only this measure or family (training, steps, plane, sharpness, curvature, curvature_map); * fits any.",
 )
 @click.option(
+    "--equivalence",
+    multiple=True,
+    metavar="MEASURE=X",
+    help="Test that no difference is larger than X, in the measure's unit, or no ratio larger, where it is compared by ratios.",
+)
+@click.option(
     "--out",
     "outs",
     multiple=True,
@@ -45,6 +51,7 @@ def command(
     reference: str | None,
     steps: str,
     measures: tuple[str, ...],
+    equivalence: tuple[str, ...],
     outs: tuple[Path, ...],
 ) -> None:
     """Compare runs (folders, or result files) by one of their settings.
@@ -57,8 +64,11 @@ def command(
 
     chosen = None if reference is None else key_values([f"reference={reference}"], "--reference")["reference"]
     wanted = key_values(where, "--where")
+    margins = key_values(equivalence, "--equivalence")
     writable_files(outs, runs)
-    made = compare(runs, by, where=wanted, reference=chosen, steps=_steps(steps), measures=measures)
+    made = compare(
+        runs, by, where=wanted, reference=chosen, steps=_steps(steps), measures=measures, equivalence=margins
+    )
     written = made.write(*outs)
     _show(made)
     from .terminal import say
@@ -87,12 +97,12 @@ def _steps(text: str) -> tuple[int | None, int | None]:
 
 
 def _show(made: Comparison) -> None:
-    """Both tables, every sentence, and the notes."""
-    from landscape.comparison.tables import READING, differences, means
+    """The tables, every sentence, and the notes."""
+    from landscape.comparison.tables import READING, tables_of
 
     from .terminal import say, show_table
 
-    for table in (means(made), differences(made)):
+    for table in tables_of(made):
         show_table(f"{table.title}, {made.title}", table.columns, table.rows, width=160)
     click.echo(f"{READING}\n")
     for sentence in made.sentences:

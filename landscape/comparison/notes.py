@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -10,9 +11,13 @@ from landscape.comparison.grouping import Setting, Stratum
 from landscape.comparison.made_with import in_order, shown
 from landscape.comparison.rows import PERCENT, Row
 from landscape.comparison.sentences import number
+from landscape.numerics.contrasts import critical_t, power, units_needed
 from landscape.numerics.inference import CONFIDENCE
-from landscape.probes.comparable import DIRECTION_SEEDS, STEPS
+from landscape.probes.comparable import DIRECTION_SEEDS, STEPS, TRAINING_SEEDS
 from landscape.probes.history.compared import FINAL_EPOCHS
+
+LARGE = 2  # standard deviations: a difference that is plain to see in a plot of the seeds
+_HOPELESS = 0.2  # a test that finds it more rarely
 
 
 def notes(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
@@ -25,6 +30,7 @@ def notes(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
         *_no_smoother(by, rows),
         *_parameter_norms(by, groups, rows),
         *_windows(groups, rows),
+        *_hopeless(rows),
         _method(rows),
     ]
 
@@ -142,6 +148,33 @@ def _epochs(run: Run) -> float:
     return min(sizes, default=float("inf"))
 
 
+def _hopeless(rows: Sequence[Row]) -> list[str]:
+    """Families in which even a large difference would hardly be found, and how many seeds would do."""
+    found: dict[str, tuple[int, int, bool]] = {}
+    for row in rows:
+        for pair in row.pairs:
+            if row.replication == TRAINING_SEEDS and not math.isnan(pair.p):
+                best = (min(pair.n), pair.comparisons, pair.method.startswith("paired"))
+                found[row.measure.family] = max(best, found.get(row.measure.family, best))
+    return [_hopeless_words(family, *case) for family, case in found.items() if _power(*case) < _HOPELESS]
+
+
+def _power(n: int, comparisons: int, paired: bool) -> float:
+    return power(n, comparisons, LARGE, paired=paired)
+
+
+def _hopeless_words(family: str, n: int, comparisons: int, paired: bool) -> str:
+    units = "pairs of training seeds" if paired else "training seeds a setting"
+    tests = f"{comparisons} comparison{'s' * (comparisons != 1)} of {n} {units}"
+    least, chance = number(critical_t(n, comparisons, paired=paired)), 100 * _power(n, comparisons, paired)
+    needed = units_needed(comparisons, LARGE, paired=paired)
+    return (
+        f"{family}: {tests} can tell little. Holm's first must have |t| > {least}: a difference of {LARGE} standard deviations "
+        f"has it in {chance:.2g} % of such studies. {needed} {units} would find it in 80 %; fewer comparisons (--measure, "
+        "--reference), chosen before looking, need fewer."
+    )
+
+
 def _method(rows: Sequence[Row]) -> str:
     counts = {row.measure.family: pair.comparisons for row in rows for pair in row.pairs}
     families = ", ".join(f"{family} {count}" for family, count in counts.items())
@@ -149,7 +182,8 @@ def _method(rows: Sequence[Row]) -> str:
         f"Intervals are {PERCENT} each, of t, taken alone. p-values are two-sided and corrected by Holm within each family "
         f"of measures (number of comparisons: {families}); a verdict needs p < {1 - CONFIDENCE:.2g} after it. Pairs share their "
         "seeds or steps (paired t; effect size: Hedges' g of the differences); otherwise Welch's t (effect size: over the root "
-        "of the mean variance, with Hedges' correction)."
+        "of the mean variance, with Hedges' correction). Beside every t: p over all sign flips of the pairs, or all exchanges "
+        "between both sides, which needs no normal distribution."
     )
 
 
