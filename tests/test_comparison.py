@@ -220,6 +220,7 @@ def test_planes_of_one_network_each_vary_by_direction_and_of_several_by_training
         ({"loss_max": 5.0}, "clip 5 instead of none"),
         ({"checkpoint": "run-best"}, "checkpoint best instead of last"),
         ({"normalization": "layer"}, "normalisation layer instead of filter"),
+        ({"direction_origins": [[{"orthogonalized": 1}]]}, "directions orthogonalised instead of as drawn"),
         ({"complete": 0}, "not complete"),
         ({"directions": "file"}, "no random sample"),
     ],

@@ -92,7 +92,7 @@ def all_results(net: nn.Module) -> list[xr.Dataset]:
     spectrum = ls.CurvatureConfig(top=1, bottom=0, density_probes=0, trace_probes=2)
     return [
         sharpness(net, "sam", "gaussian", "adaptive", "adaptive_steps", "adaptive_average"),
-        ls.plane(objective, x=AXIS, y=AXIS, seeds=(0, 1)),
+        *(ls.plane(objective, x=AXIS, y=AXIS, seeds=(0, 1), normalization=n) for n in ("filter", "layer")),
         ls.curvature(objective, spectrum),
         probe.dataset(),
         history(objective.evaluate().loss),
@@ -130,10 +130,11 @@ def test_a_measure_does_not_see_the_rescalings_that_it_is_said_to_be_invariant_u
         if way in row.measure.invariant:
             assert two == pytest.approx(one, rel=1e-5), row.measure.name
         elif two != pytest.approx(one, rel=1e-2):
-            moved.add(row.measure.name.partition(":")[0])
+            moved.add(row.measure.name.replace(":gradient", "").partition(":0")[0])
     # Not said to be invariant, and seen to move.
     assert {"sam", "gaussian", "largest_eigenvalue", "trace", "loss_variation", "effective_beta_normalized"} <= moved
-    assert ("curvature_mean" in moved) == (way == UNITS)
+    assert ("curvature_mean [normalisation filter]" in moved) == (way == UNITS)
+    assert ("curvature_mean [normalisation layer]" in moved) == (way != LAYERS)
 
 
 def test_only_measures_that_see_no_rescaling_at_all_may_name_a_smoother_network() -> None:

@@ -72,7 +72,8 @@ def _judged(row: Row, pair: Pair, by: str) -> Pair:
         pair = replace(pair, reason=_no_spread(row, pair))
         verdict, words = CANNOT_TELL, f"cannot tell: {pair.reason}"
     elif pair.p_equivalent < ALPHA and not pair.p_holm < ALPHA:
-        verdict, words = EQUIVALENT, f"{_no_larger(row, pair)} ({_interval(row, pair)}; {_evidence(row, pair)})"
+        evidence = f"{_interval(row, pair)}; {_one_sided_tests(pair)}; {_evidence(row, pair)}"
+        verdict, words = EQUIVALENT, f"{_no_larger(row, pair)} ({evidence})"
     elif _equal(row, pair):
         verdict = CANNOT_TELL
         words = f"cannot tell: the values are equal within {100 * RESOLUTION:g} %, which rounding can make of one value"
@@ -83,7 +84,7 @@ def _judged(row: Row, pair: Pair, by: str) -> Pair:
         )
     elif pair.p_holm < ALPHA:
         verdict = HIGHER if pair.difference > _same(row) else LOWER
-        small = f"; {_no_larger(row, pair)}" if pair.p_equivalent < ALPHA else ""
+        small = f"; {_no_larger(row, pair)} ({_one_sided_tests(pair)})" if pair.p_equivalent < ALPHA else ""
         words = _size(row, pair) + _smoother(row, pair) + small
     else:
         verdict, words = CANNOT_TELL, f"cannot tell: {_open(row, pair)}"
@@ -107,12 +108,13 @@ def _size(row: Row, pair: Pair) -> str:
 
 
 def _no_larger(row: Row, pair: Pair) -> str:
-    """What two one-sided tests found."""
     if row.measure.scale == "log":
-        claim = f"no ratio beyond × {number(pair.margin)} or × {number(1 / pair.margin)}"
-    else:
-        claim = f"no difference larger than {_amount(pair.margin, row)}"
-    return f"{claim} (two one-sided tests, p {p_value(pair.p_equivalent)} after Holm)"
+        return f"no ratio above × {number(pair.margin)} or below × {number(1 / pair.margin)}"
+    return f"no difference larger than {_amount(pair.margin, row)}"
+
+
+def _one_sided_tests(pair: Pair) -> str:
+    return f"two one-sided tests, p {p_value(pair.p_equivalent)} after Holm"
 
 
 def _smoother(row: Row, pair: Pair) -> str:

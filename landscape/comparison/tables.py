@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from landscape.comparison.made_with import in_order, shown
 from landscape.comparison.rows import PERCENT, Cell, Compared, Pair, Row
 from landscape.comparison.sentences import number, p_value
 from landscape.numerics.notation import value_with_uncertainty
@@ -108,7 +109,9 @@ def tables_of(made: Compared) -> list[Table]:
 
 def each_value(row: Row, cell: Cell) -> str:
     """The value of each seed; of steps, which are too many, none."""
-    return "" if row.replication == STEPS else "; ".join(f"{key}: {number(v)}" for key, v in cell.values.items())
+    if row.replication == STEPS:
+        return ""
+    return "; ".join(f"{shown(key)}: {number(cell.values[key])}" for key in in_order(cell.values))
 
 
 def _free(pair: Pair) -> str:

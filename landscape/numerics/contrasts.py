@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -125,6 +126,7 @@ def power(n: int, comparisons: int, effect: float, *, paired: bool) -> float:
     return float(stats.nct.sf(critical_t(n, comparisons, paired=paired), _freedom(n, paired), shift))
 
 
+@cache
 def units_needed(comparisons: int, effect: float, *, paired: bool, wanted: float = 0.8, most: int = 1000) -> int:
     """The fewest pairs, or values a side, that find ``effect`` with a probability of ``wanted``; ``most`` where it takes more."""
     return next((n for n in range(2, most) if power(n, comparisons, effect, paired=paired) >= wanted), most)

@@ -37,6 +37,7 @@ def _conditions(plane: xr.Dataset) -> Mapping[str, Any]:
     return {
         **sampled_conditions(plane),
         "normalisation": attributes.get("normalization", NOT_SAID),
+        "directions": "orthogonalised" if _is_orthogonalised(plane) else "as drawn",
         "direction seeds": ", ".join(map(str, plane["seed"].values)),
         "grid": "; ".join(_axis(plane[name].values, name) for name in ("x", "y")),
         "mesh": _mesh(plane),
@@ -48,6 +49,10 @@ def _read(plane: xr.Dataset, options: Options) -> list[Reading]:
     made = scattered_smoothness(plane) if _is_adaptive(plane) else plane_smoothness(plane)
     invariant = invariant_planes(plane)
     return [_reading(made, name, invariant) for name in _QUANTITIES if name in made]
+
+
+def _is_orthogonalised(plane: xr.Dataset) -> bool:
+    return "orthogonalized" in str(plane.attrs.get("direction_origins", ""))
 
 
 def _is_adaptive(plane: xr.Dataset) -> bool:
@@ -65,8 +70,11 @@ def _mesh(plane: xr.Dataset) -> str:
 def invariant_planes(plane: xr.Dataset) -> frozenset[str]:
     """What leaves a plane as it is: its directions are rescaled as the filters, or the layers, are that they belong to.
 
-    Rescaled unit by unit, a filter's weights change in proportion to each other, and a direction drawn anew does not.
+    Rescaled unit by unit, a filter's weights change in proportion to each other, and a direction drawn anew does not. What is
+    orthogonal does not stay so under any of them.
     """
+    if _is_orthogonalised(plane):
+        return frozenset()
     by_normalisation = {"filter": frozenset((FILTERS, LAYERS)), "layer": frozenset((LAYERS,))}
     return by_normalisation.get(str(plane.attrs.get("normalization")), frozenset())
 
