@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     help="Only this measure or family (training, steps, plane, sharpness, curvature, curvature_map); * fits any.",
 )
 @click.option(
+    "--equivalence",
+    multiple=True,
+    metavar="MEASURE=X",
+    help="Test that no difference is larger than X, in the measure's unit, or no ratio larger, where it is compared by ratios.",
+)
+@click.option(
     "--out",
     "-o",
     "outs",
@@ -48,6 +54,7 @@ def command(
     reference: str | None,
     steps: str,
     measures: tuple[str, ...],
+    equivalence: tuple[str, ...],
     outs: tuple[Path, ...],
     as_json: bool,
 ) -> None:
@@ -61,8 +68,17 @@ def command(
 
     chosen = None if reference is None else key_values([f"reference={reference}"], "--reference")["reference"]
     wanted = {key.replace("-", "_"): value for key, value in key_values(where, "--where").items()}
+    margins = key_values(equivalence, "--equivalence")
     writable_files(outs, runs)
-    made = compare(runs, by.replace("-", "_"), where=wanted, reference=chosen, steps=_steps(steps), measures=measures)
+    made = compare(
+        runs,
+        by.replace("-", "_"),
+        where=wanted,
+        reference=chosen,
+        steps=_steps(steps),
+        measures=measures,
+        equivalence=margins,
+    )
     written = made.write(*outs)
     from .terminal import say, show_json, verbosity
 
@@ -106,12 +122,12 @@ def _steps(text: str) -> tuple[int | None, int | None]:
 
 
 def _show(made: Comparison) -> None:
-    """Both tables, every sentence, and the notes."""
-    from landscape.comparison.tables import READING, differences, means
+    """The tables, every sentence, and the notes."""
+    from landscape.comparison.tables import READING, tables_of
 
     from .terminal import say, show_table
 
-    for table in (means(made), differences(made)):
+    for table in tables_of(made):
         show_table(f"{table.title}, {made.title}", table.columns, table.rows)
     click.echo(f"{READING}\n")
     for sentence in made.sentences:

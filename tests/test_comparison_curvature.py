@@ -42,14 +42,32 @@ def test_each_measure_of_sharpness_is_compared_at_the_middle_of_its_radii() -> N
     assert row(found, "sam:0.05").measure.scale == "log"
     # An average over draws may be negative, which has no logarithm.
     assert pair(found, "gaussian:0.05").difference == pytest.approx(1.0, rel=0.1)
-    assert any("smoother" in sentence and "SAM" in sentence for sentence in found.sentences)
 
 
-def test_sharpness_within_a_fixed_radius_names_no_smoother_network_where_there_may_be_batchnorm() -> None:
-    found = ls.compare(sharpnesses(norm="batch"), by="batch_size")
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_sharpness_within_a_fixed_radius_names_no_smoother_network(norm: str) -> None:
+    found = ls.compare(sharpnesses(norm=norm), by="batch_size")
+    assert pair(found, "sam:0.05").verdict == "lower"
+    assert not any("smoother" in sentence for sentence in found.sentences)
     assert row(found, "sam:0.05").measure.smoother == "neither"
     assert row(found, "adaptive:0.5").measure.smoother == "lower"
-    assert any("sharpness within a fixed radius" in note and "50: 5" in note for note in found.notes)
+    assert any("smoother one by sam, gaussian" in note for note in found.notes)
+    assert any("Mean ‖θ‖" in note and "50: 5" in note for note in found.notes)
+
+
+def test_adaptive_sharpness_names_the_smoother_network_unless_it_is_negative() -> None:
+    def sentence(sign: float) -> str:
+        data = [
+            sharpness(1.0, f * (1 + s / 50), batch_size=b, seed=s) for b, f in ((50, 1.0), (400, 2.0)) for s in range(4)
+        ]
+        for one in data:
+            one["lower_bound"][1] = 0  # as an average over draws, which may be negative
+            one["sharpness"][1] *= sign
+        return pair(ls.compare(data, by="batch_size"), "adaptive:0.5").sentence
+
+    assert "50 is the smoother one" in sentence(1)
+    assert "400 is lower by" in sentence(-1) or "50 is higher by" in sentence(-1)
+    assert "smoother" not in sentence(-1)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +89,7 @@ def test_curvature_maps_compare_the_checkpoints_and_their_planes() -> None:
     found = ls.compare(data, by="batch_size")
     over = pair(found, "curvature_ratio_mean")
     assert over.difference == pytest.approx(0.3)
-    assert over.verdict == "higher"
+    assert over.verdict == "in these runs only"
     assert "direction seeds" in row(found, "curvature_ratio_mean").replication
     assert row(found, "eigenvalue_largest").cells["400"].mean == pytest.approx(30.0)
     # One number of one training each: no evidence.

@@ -196,7 +196,7 @@ def test_every_form_of_a_comparison_shows_a_setting_and_runs_nothing(hostile_com
     np.testing.assert_array_equal(numbers, wanted)  # no apostrophe before them
     assert not {"b"} & set(_Tags(made.html()).seen)
     tables = [line for line in made.markdown().splitlines() if line.startswith("|")]
-    assert {len(re.findall(r"(?<!\\)\|", line)) for line in tables} == {9}
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in tables} == {10}
     for text in (made.csv(), made.html(), made.markdown(), made.latex()):
         assert not ACTS.search(text)
         assert "2+5" in text

@@ -242,14 +242,15 @@ def test_a_study_writes_its_comparisons_in_every_format_and_draws_them(
     study = here / "mine.toml"
     study.write_text(
         "[[runs]]\nmodel='tiny.py:net'\ndata='tiny.py:data'\nbatch_size=[20, 30]\nseed=[0, 1]\nepochs=2\n"
-        "[[comparisons]]\nname='sizes'\nby='batch_size'\n"
+        "[[comparisons]]\nname='sizes'\nby='batch_size'\nequivalence={train_loss=50.0}\n"
     )
     finished = run(capsys, "study", str(study), "--scale", "0.5", "--device", "cpu")
     assert finished.status == 0, finished.err
     written = {path.suffix for path in here.glob("outputs/*/sizes.*")}
     assert written == {".csv", ".md", ".tex", ".html", ".h5", ".png"}
     for suffix in (".md", ".html", ".tex"):
-        assert "Scaled to 0.5" in next(here.glob(f"outputs/*/sizes{suffix}")).read_text()
+        text = next(here.glob(f"outputs/*/sizes{suffix}")).read_text()
+        assert "Scaled to 0.5" in text and "p, equivalent" in text
 
 
 def test_runs_of_equal_settings_belong_to_every_group_that_names_them() -> None:

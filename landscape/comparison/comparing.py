@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -17,6 +18,7 @@ from landscape.comparison.notes import notes
 from landscape.comparison.result import Comparison
 from landscape.comparison.rows import Row
 from landscape.comparison.sentences import judged
+from landscape.comparison.trends import trends_of
 from landscape.errors import InputError, unknown_choice
 from landscape.probes.comparable import Measure, Options, Reading
 
@@ -33,6 +35,7 @@ def compare(
     reference: Any = None,
     steps: tuple[int | None, int | None] = (None, None),
     measures: Sequence[str] = (),
+    equivalence: Mapping[str, float] | None = None,
     note: str = "",
 ) -> Comparison:
     """Compare trainings that differ in one setting, with the uncertainty of every difference.
@@ -47,6 +50,8 @@ def compare(
         steps: first and last step of the step probe that count, both included.
         measures: only these, by name, family or shell pattern: ``validation_*``, ``plane``. Fewer comparisons leave Holm's
             correction more to find; choose before looking.
+        equivalence: measure, as in ``measures`` -> the largest difference that counts as none: in the measure's unit, or the
+            ratio, above 1, where it is compared by ratios. Two one-sided tests then say whether the true one is smaller.
         note: a sentence that stands before the other notes.
 
     Returns:
@@ -70,12 +75,15 @@ def compare(
     settings = [setting for group in groups for setting in group.settings]
     pairs = [pair for group in groups for pair in _pairs(group, by, reference)]
     made_alike = _variants(found, groups)
-    rows = [
-        row_of(measure, readings, settings, pairs)
-        for measure, readings in _readings(found, made_alike, groups, Options(steps))
-    ]
-    if not rows:
+    read = _readings(found, made_alike, groups, Options(steps), by)
+    if not read:
         raise InputError(_nothing("runs: no measure was made alike in two settings.", found))
+    margins = _margins(equivalence or {}, [measure for measure, _ in read])
+    rows = [row_of(measure, readings, settings, pairs, margins[measure.name]) for measure, readings in read]
+    rows = [
+        replace(row, trends=trends_of(row.measure, readings, groups, row.replication))
+        for row, (_, readings) in zip(rows, read, strict=True)
+    ]
     final = judged(_chosen(rows, measures, found), by)
     return Comparison(
         by,
@@ -163,7 +171,11 @@ def _leave_out(
 
 
 def _readings(
-    found: Collected, made_alike: Sequence[tuple[Variant, Stratum]], groups: Sequence[Stratum], options: Options
+    found: Collected,
+    made_alike: Sequence[tuple[Variant, Stratum]],
+    groups: Sequence[Stratum],
+    options: Options,
+    by: str,
 ) -> list[tuple[Measure, dict[Run, Reading]]]:
     """Every measure with what each run says of it."""
     collected: dict[str, tuple[Measure, dict[Run, Reading]]] = {}
@@ -181,16 +193,10 @@ def _readings(
                 else:
                     readings[run] = replace(reading, measure=measure)
     return [
-        (_without_claim(measure, readings), readings)
+        (replace(measure, smoother="neither") if measure.moved_by(by) else measure, readings)
         for measure, readings in collected.values()
         if any(_enough(readings, group) for group in groups)
     ]
-
-
-def _without_claim(measure: Measure, readings: Mapping[Run, Reading]) -> Measure:
-    """The measure; one that depends on the scale of the weights says nothing of smoothness where that scale is free."""
-    certain = measure.scale_free or all(run.settings.get("norm") == "none" for run in readings)
-    return measure if certain else replace(measure, smoother="neither")
 
 
 def _enough(readings: Mapping[Run, Reading], group: Stratum) -> bool:
@@ -218,17 +224,35 @@ def _attempt(found: Collected, result: Result, work: Callable[..., T], *argument
 
 def _chosen(rows: Sequence[Row], patterns: Sequence[str], found: Collected) -> list[Row]:
     for pattern in patterns:
-        if not any(_matches(row, pattern) for row in rows):
+        if not any(_fits(row.measure, pattern) for row in rows):
             if any(fnmatchcase(entry.family, pattern) for entry in compared_kinds().values()):
                 raise InputError(_nothing(f"measure: nothing of {pattern!r} was made alike in two settings.", found))
             known = {row.measure.name for row in rows} | {row.measure.family for row in rows}
             raise unknown_choice("measure", pattern, known)
-    return [row for row in rows if not patterns or any(_matches(row, pattern) for pattern in patterns)]
+    return [row for row in rows if not patterns or any(_fits(row.measure, pattern) for pattern in patterns)]
 
 
-def _matches(row: Row, pattern: str) -> bool:
-    names = (row.measure.name, row.measure.name.partition(" [")[0], row.measure.family)
-    return any(fnmatchcase(name, pattern) for name in names)
+def _margins(equivalence: Mapping[str, float], measures: Sequence[Measure]) -> dict[str, float]:
+    """Name -> the margin of each measure, of the first pattern that fits it; NaN where none does.
+
+    Raises:
+        InputError: for a pattern that fits no measure, or a margin that is no difference or no ratio above 1.
+    """
+    margins = dict.fromkeys((measure.name for measure in measures), math.nan)
+    for pattern, margin in reversed(list(equivalence.items())):
+        fitting = [measure for measure in measures if _fits(measure, pattern)]
+        if not fitting:
+            raise unknown_choice("equivalence", pattern, margins)
+        for measure in fitting:
+            least, what = (1, "a ratio above 1") if measure.scale == "log" else (0, "a difference above 0")
+            if not (isinstance(margin, int | float) and math.isfinite(margin) and margin > least):
+                raise InputError(f"equivalence: expected {what} for {measure.name}, got {margin!r}.")
+            margins[measure.name] = float(margin)
+    return margins
+
+
+def _fits(measure: Measure, pattern: str) -> bool:
+    return any(fnmatchcase(name, pattern) for name in (measure.name, measure.name.partition(" [")[0], measure.family))
 
 
 def _nothing(message: str, found: Collected) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -29,6 +30,10 @@ _PAIR = {
     "effect_size": "difference in standard deviations of the logarithms or values",
     "p": "p-value, two-sided",
     "p_holm": "p-value after Holm's correction over the family",
+    "free_p": "p-value without a distribution's form",
+    "free_least": "smallest such p-value that so many units could give",
+    "margin": "difference, or ratio, that counts as none",
+    "p_equivalent": "p-value of a smaller difference than that, after Holm's correction",
 }
 
 
@@ -39,6 +44,16 @@ _TEXTS = {
     "sentence": "the comparison in words",
     "verdict": "whether the first setting is higher or lower than the second",
     "method": "how the difference was tested",
+}
+
+
+_TREND = {
+    "slope": "change with every doubling of the setting, or unit where it is not positive; a ratio where the scale is log",
+    "low": f"lower end of the {PERCENT} interval of the change",
+    "high": f"upper end of the {PERCENT} interval of the change",
+    "p": "p-value of the trend, two-sided",
+    "p_holm": "p-value after Holm's correction over the trends of the family",
+    "free_p": "p-value of Page's test",
 }
 
 
@@ -77,6 +92,7 @@ def comparison_dataset(made: Compared) -> xr.Dataset:
                 for name, words in _PAIR.items()
             },
             **{name: (("measure", "pair"), _pairs(made, name, object), labels(w)) for name, w in _TEXTS.items()},
+            **_trends(made),
         },
         coords={
             "measure": ("measure", _texts(row.measure.name for row in made.rows), labels("measure")),
@@ -94,6 +110,25 @@ def comparison_dataset(made: Compared) -> xr.Dataset:
         **VERSION,
     }
     return dataset
+
+
+def _trends(made: Compared) -> dict[str, Any]:
+    """Of each measure and group of settings in order; nothing where there is none. Measures within single runs have NaN."""
+    ranges = list(dict.fromkeys(trend.label for row in made.rows for trend in row.trends))
+    if not ranges:
+        return {}
+    found = [{trend.label: trend for trend in row.trends} for row in made.rows]
+    both = ("measure", "trend")
+
+    def of(name: str, missing: Any, dtype: type) -> np.ndarray:
+        return np.array([[getattr(one.get(k), name, missing) for k in ranges] for one in found], dtype=dtype)
+
+    return {
+        **{f"trend_{name}": (both, of(name, math.nan, float), labels(words)) for name, words in _TREND.items()},
+        "trend_sentence": (both, of("sentence", "", object), labels("the trend in words")),
+        "trend_verdict": (both, of("verdict", "", object), labels("whether the measure rises or falls")),
+        "trend": ("trend", _texts(ranges), labels("first and last setting")),
+    }
 
 
 def _values(made: Compared) -> np.ndarray:

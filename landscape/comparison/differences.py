@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from landscape.comparison.collecting import Run
 from landscape.comparison.grouping import Setting
 from landscape.comparison.rows import Cell, Pair, Row
+from landscape.numerics.contrasts import distribution_free_p, equivalence_p
 from landscape.numerics.inference import (
     Difference,
     Interval,
@@ -30,12 +30,16 @@ def row_of(
     readings: Mapping[Run, Reading],
     settings: Sequence[Setting],
     pairs: Sequence[tuple[Setting, Setting]],
+    margin: float = math.nan,
 ) -> Row:
-    """The measure's means and differences; p-values are not yet corrected, and there are no verdicts."""
+    """The measure's means and differences; p-values are not yet corrected, and there are no verdicts.
+
+    ``margin``: the difference, or ratio, that counts as none.
+    """
     replication = _replication(readings, settings)
-    values = {setting.label: _values(setting, readings, replication) for setting in settings}
+    values = {setting.label: values_of(setting, readings, replication) for setting in settings}
     cells = {label: _cell(measure, found, replication) for label, found in values.items()}
-    tested = [_pair(measure, a, b, values[a.label], values[b.label], replication) for a, b in pairs]
+    tested = [_pair(measure, a, b, values[a.label], values[b.label], replication, margin) for a, b in pairs]
     return Row(measure, replication, cells, tuple(tested))
 
 
@@ -46,7 +50,8 @@ def _replication(readings: Mapping[Run, Reading], settings: Sequence[Setting]) -
     return TRAINING_SEEDS if several or within == {""} else next(iter(within - {""}))
 
 
-def _values(setting: Setting, readings: Mapping[Run, Reading], replication: str) -> Values:
+def values_of(setting: Setting, readings: Mapping[Run, Reading], replication: str) -> Values:
+    """The value of every independent unit: of training seeds, or of the parts of a setting's only run."""
     there = [run for run in setting.runs if run in readings]
     if replication == TRAINING_SEEDS:
         return {run.seed: readings[run].value for run in there}
@@ -65,14 +70,21 @@ def _cell_of(measure: Measure, values: Values, made: Interval) -> Cell:
     return Cell(values, mean, low, high, factor * made.standard_deviation, factor * made.standard_error, made.n)
 
 
-def _pair(measure: Measure, a: Setting, b: Setting, one: Values, other: Values, replication: str) -> Pair:
+def _pair(
+    measure: Measure, a: Setting, b: Setting, one: Values, other: Values, replication: str, margin: float
+) -> Pair:
     x, y, paired = _sides(measure, one, other, replication)
     found = _tested(x, y, paired, replication)
-    reason = _not_tested(a, b, one, other, measure)
+    reason = hindrance(a, one, measure) or hindrance(b, other, measure)
+    free = (math.nan, math.nan)
     if reason:
-        found = replace(
-            found, difference=math.nan, low=math.nan, high=math.nan, effect_size=math.nan, p=math.nan, method=""
-        )
+        nothing = math.nan
+        found = Difference(nothing, nothing, nothing, nothing, nothing, found.n, "", found.block)
+    elif replication != STEPS:
+        free = distribution_free_p(x, y, paired=paired)
+    equivalent = math.nan
+    if replication == TRAINING_SEEDS and not math.isnan(margin):
+        equivalent = equivalence_p(found, float(measure.forward(margin)))
     return Pair(
         a.label,
         b.label,
@@ -85,6 +97,10 @@ def _pair(measure: Measure, a: Setting, b: Setting, one: Values, other: Values, 
         found.method,
         found.block,
         reason,
+        free_p=free[0],
+        free_least=free[1],
+        margin=margin,
+        p_equivalent=equivalent,
     )
 
 
@@ -108,17 +124,16 @@ def _sides(measure: Measure, one: Values, other: Values, replication: str) -> tu
     return measure.forward(list(one.values())), measure.forward(list(other.values())), False
 
 
-def _not_tested(a: Setting, b: Setting, one: Values, other: Values, measure: Measure) -> str:
-    """Why no difference may be tested; empty where one may."""
-    for setting, values in ((a, one), (b, other)):
-        if setting.failures:
-            names = "; ".join(f"{run} {why}" for run, why in setting.failures.items())
-            return f"{names}, so {setting.label} is listed and not ranked"
-        if not values:
-            return f"{setting.label} has no such measurement"
-        bad = int((~np.isfinite(measure.forward(list(values.values())))).sum())
-        if bad:
-            what = "not finite" if measure.scale == "linear" else "not finite or not above 0"
-            survivors = "a mean of the others would be one of survivors"
-            return f"{bad} of {len(values)} values of {setting.label} are {what}, and {survivors}"
+def hindrance(setting: Setting, values: Values, measure: Measure) -> str:
+    """Why no difference to a setting may be tested; empty where one may."""
+    if setting.failures:
+        names = "; ".join(f"{run} {why}" for run, why in setting.failures.items())
+        return f"{names}, so {setting.label} is listed and not ranked"
+    if not values:
+        return f"{setting.label} has no such measurement"
+    bad = int((~np.isfinite(measure.forward(list(values.values())))).sum())
+    if bad:
+        what = "not finite" if measure.scale == "linear" else "not finite or not above 0"
+        survivors = "a mean of the others would be one of survivors"
+        return f"{bad} of {len(values)} values of {setting.label} are {what}, and {survivors}"
     return ""

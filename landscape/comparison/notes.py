@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Sequence
 
 from landscape.comparison.collecting import Run
@@ -9,9 +11,13 @@ from landscape.comparison.grouping import Setting, Stratum
 from landscape.comparison.made_with import in_order, shown
 from landscape.comparison.rows import PERCENT, Row
 from landscape.comparison.sentences import number
+from landscape.numerics.contrasts import critical_t, power, units_needed
 from landscape.numerics.inference import CONFIDENCE
-from landscape.probes.comparable import DIRECTION_SEEDS, STEPS
+from landscape.probes.comparable import DIRECTION_SEEDS, STEPS, TRAINING_SEEDS
 from landscape.probes.history.compared import FINAL_EPOCHS
+
+LARGE = 2  # standard deviations: a difference that is plain to see in a plot of the seeds
+_HOPELESS = 0.2  # a test that finds it more rarely
 
 
 def notes(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
@@ -21,9 +27,10 @@ def notes(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
         *_failures(by, settings),
         *_updates(by, settings),
         *_one_seed(groups, rows),
-        *_learning_rates(groups, rows),
-        *_scale_free(by, groups, rows),
+        *_no_smoother(by, rows),
+        *_parameter_norms(by, groups, rows),
         *_windows(groups, rows),
+        *_hopeless(rows),
         _method(rows),
     ]
 
@@ -83,28 +90,26 @@ def _one_seed(groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
     return found
 
 
-def _learning_rates(groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
-    varying = any(len(in_order(run.settings.get("learning_rate") for run in group.runs)) > 1 for group in groups)
-    if not varying or not _has(rows, "steps"):
-        return []
+def _no_smoother(by: str, rows: Sequence[Row]) -> list[str]:
+    """Which measures name no smoother network, and why: one sentence for each reason."""
+    found: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for row in rows:
+        if reasons := row.measure.moved_by(by):
+            found[reasons].append(row.measure.name.partition(":")[0].partition(" [")[0])
     return [
-        "The step probe looks at multiples of the learning rate, so settings of different learning rates are seen over segments of "
-        "different lengths."
+        f"No network is called the smoother one by {', '.join(dict.fromkeys(names))}. Networks that are one and the same function "
+        f"may differ in these as they differ in: {'; '.join(reasons)}. Any network may be so rescaled."
+        for reasons, names in found.items()
     ]
 
 
-def _scale_free(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
-    """The free scale of weights before a BatchNorm, and how large the weights are."""
-    if all(row.measure.scale_free or row.measure.smoother != "neither" for row in rows):
-        return []
+def _parameter_norms(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
+    """How large the weights are, where a measure depends on it."""
     norms = {setting.label: _parameter_norm(setting) for group in groups for setting in group.settings}
     listed = "; ".join(f"{label}: {number(norm)}" for label, norm in norms.items() if norm is not None)
-    return [
-        "BatchNorm leaves the scale of the weights before it free: β-smoothness, Lipschitz estimates, gradient distances, "
-        "sharpness within a fixed radius and eigenvalues of the Hessian change with it while the function does not. Where there "
-        "may be BatchNorm they therefore name no smoother network; the loss variation, adaptive sharpness and the measures with "
-        f"‖θ‖ or the gradient's norm in them do. Mean ‖θ‖ over the steps, else at the checkpoint, by {by}: {listed}."
-    ]
+    if not listed or all(not row.measure.moved_by(by) for row in rows):
+        return []
+    return [f"Mean ‖θ‖ over the steps, else at the checkpoint, by {by}: {listed}."]
 
 
 def _parameter_norm(setting: Setting) -> float | None:
@@ -143,6 +148,33 @@ def _epochs(run: Run) -> float:
     return min(sizes, default=float("inf"))
 
 
+def _hopeless(rows: Sequence[Row]) -> list[str]:
+    """Families in which even a large difference would hardly be found, and how many seeds would do."""
+    found: dict[str, tuple[int, int, bool]] = {}
+    for row in rows:
+        for pair in row.pairs:
+            if row.replication == TRAINING_SEEDS and not math.isnan(pair.p):
+                best = (min(pair.n), pair.comparisons, pair.method.startswith("paired"))
+                found[row.measure.family] = max(best, found.get(row.measure.family, best))
+    return [_hopeless_words(family, *case) for family, case in found.items() if _power(*case) < _HOPELESS]
+
+
+def _power(n: int, comparisons: int, paired: bool) -> float:
+    return power(n, comparisons, LARGE, paired=paired)
+
+
+def _hopeless_words(family: str, n: int, comparisons: int, paired: bool) -> str:
+    units = "pairs of training seeds" if paired else "training seeds a setting"
+    tests = f"{comparisons} comparison{'s' * (comparisons != 1)} of {n} {units}"
+    least, chance = number(critical_t(n, comparisons, paired=paired)), 100 * _power(n, comparisons, paired)
+    needed = units_needed(comparisons, LARGE, paired=paired)
+    return (
+        f"{family}: {tests} can tell little. Holm's first must have |t| > {least}: a difference of {LARGE} standard deviations "
+        f"has it in {chance:.2g} % of such studies. {needed} {units} would find it in 80 %; fewer comparisons (--measure, "
+        "--reference), chosen before looking, need fewer."
+    )
+
+
 def _method(rows: Sequence[Row]) -> str:
     counts = {row.measure.family: pair.comparisons for row in rows for pair in row.pairs}
     families = ", ".join(f"{family} {count}" for family, count in counts.items())
@@ -150,7 +182,8 @@ def _method(rows: Sequence[Row]) -> str:
         f"Intervals are {PERCENT} each, of t, taken alone. p-values are two-sided and corrected by Holm within each family "
         f"of measures (number of comparisons: {families}); a verdict needs p < {1 - CONFIDENCE:.2g} after it. Pairs share their "
         "seeds or steps (paired t; effect size: Hedges' g of the differences); otherwise Welch's t (effect size: over the root "
-        "of the mean variance, with Hedges' correction)."
+        "of the mean variance, with Hedges' correction). Beside every t: p over all sign flips of the pairs, or all exchanges "
+        "between both sides, which needs no normal distribution."
     )
 
 

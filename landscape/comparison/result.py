@@ -44,7 +44,7 @@ class Comparison(Compared):
         return writing.html(self)
 
     def csv(self) -> str:
-        """One line for each measure and pair."""
+        """One line for each measure and pair, then for each trend."""
         return writing.csv_text(self)
 
     def records(self) -> list[dict[str, object]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from landscape.comparison.rows import HIGHER, LOWER, PERCENT, Cell, Compared, Pair, Row
+from landscape.comparison.made_with import in_order, shown
+from landscape.comparison.rows import PERCENT, Cell, Compared, Pair, Row
 from landscape.comparison.sentences import number, p_value
 from landscape.numerics.notation import value_with_uncertainty
-from landscape.probes.comparable import TRAINING_SEEDS
+from landscape.probes.comparable import STEPS
 
 READING = (
     "0.479(4) means 0.479 ± 0.004; SEM is the standard error of the mean, SD the standard deviation (N − 1) of the "
@@ -38,17 +39,19 @@ def means(made: Compared) -> Table:
             _interval(row.cells[setting].low, row.cells[setting].high),
             str(row.cells[setting].n),
             row.replication,
+            each_value(row, row.cells[setting]),
         )
         for row in made.rows
         for setting, failure in made.settings.items()
         if row.cells[setting].values
     )
-    columns = ("measure", "unit", made.by, "mean(SEM)", "SD", f"{PERCENT} interval", "n", "of what")
+    columns = ("measure", "unit", made.by, "mean(SEM)", "SD", f"{PERCENT} interval", "n", "of what", "each")
     return Table("Means", columns, rows)
 
 
 def differences(made: Compared) -> Table:
     """One row for each measure and pair."""
+    asked = any(not math.isnan(pair.margin) for _, pair in made.each_pair())
     rows = tuple(
         (
             row.measure.long_name,
@@ -58,7 +61,9 @@ def differences(made: Compared) -> Table:
             _known(pair.effect_size, number(pair.effect_size)),
             _p(pair.p),
             _p(pair.p_holm),
-            _verdict(row, pair),
+            _free(pair),
+            *([_equivalent(pair)] if asked else []),
+            pair.verdict,
         )
         for row, pair in made.each_pair()
     )
@@ -70,9 +75,53 @@ def differences(made: Compared) -> Table:
         "effect size",
         "p",
         "p (Holm)",
+        "p, distribution-free",
+        *(["p, equivalent (Holm)"] if asked else []),
         "verdict",
     )
     return Table("Differences", columns, rows)
+
+
+def trends(made: Compared) -> Table:
+    """One row for each measure and ordered group of settings."""
+    rows = tuple(
+        (
+            row.measure.long_name,
+            trend.label,
+            _known(trend.slope, f"{'× ' if row.measure.scale == 'log' else ''}{number(trend.slope)} per {trend.per}"),
+            _interval(trend.low, trend.high),
+            _p(trend.p),
+            _p(trend.p_holm),
+            _p(trend.free_p),
+            trend.verdict,
+        )
+        for row in made.rows
+        for trend in row.trends
+    )
+    columns = ("measure", made.by, "change", f"{PERCENT} interval", "p", "p (Holm)", "p, Page", "verdict")
+    return Table("Trends", columns, rows)
+
+
+def tables_of(made: Compared) -> list[Table]:
+    """The means, the trends where settings are numbers in order, and the differences."""
+    return [table for table in (means(made), trends(made), differences(made)) if table.rows]
+
+
+def each_value(row: Row, cell: Cell) -> str:
+    """The value of each seed; of steps, which are too many, none."""
+    if row.replication == STEPS:
+        return ""
+    return "; ".join(f"{shown(key)}: {number(cell.values[key])}" for key in in_order(cell.values))
+
+
+def _free(pair: Pair) -> str:
+    if math.isnan(pair.free_p):
+        return _known(pair.free_least, f"n too small ({number(pair.free_least)} at least)")
+    return _p(pair.free_p)
+
+
+def _equivalent(pair: Pair) -> str:
+    return _known(pair.p_equivalent, f"{_p(pair.p_equivalent)} (within {number(pair.margin)})")
 
 
 def _unit(row: Row) -> str:
@@ -95,12 +144,6 @@ def _known(value: float, text: str) -> str:
 
 def _p(p: float) -> str:
     return _known(p, p_value(p).removeprefix("= "))
-
-
-def _verdict(row: Row, pair: Pair) -> str:
-    """The verdict, with a word of warning where it holds for these very runs and not for others of their settings."""
-    only_these = row.replication != TRAINING_SEEDS and pair.verdict in (HIGHER, LOWER)
-    return f"{pair.verdict} (in these runs)" if only_these else pair.verdict
 
 
 def _kind_of_failure(made: Compared, setting: str) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from landscape.comparison.dataset import comparison_dataset
-from landscape.comparison.rows import Compared, Pair, Row
-from landscape.comparison.tables import READING, Table, differences, means
+from landscape.comparison.rows import Compared, Pair, Row, Trend
+from landscape.comparison.tables import READING, Table, each_value, tables_of
 from landscape.errors import unknown_choice
 from landscape.pictures.templates import page
 from landscape.printable import csv_cell, printable
@@ -52,9 +52,9 @@ def writable_files(paths: Sequence[Path], inputs: Sequence[Path] = ()) -> list[P
 
 
 def csv_text(made: Compared) -> str:
-    """One line for each measure and pair, numbers in full; the first line names the columns."""
+    """One line for each measure and pair, then for each trend, numbers in full; the first line names the columns."""
     stream = io.StringIO()
-    lines = records(made)
+    lines = [*records(made), *(_csv_trend(made, row, trend) for row in made.rows for trend in row.trends)]
     writer = csv.DictWriter(stream, list(lines[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: csv_cell(value) for name, value in line.items()} for line in lines)
@@ -68,7 +68,7 @@ def records(made: Compared) -> list[dict[str, object]]:
 
 def markdown(made: Compared) -> str:
     parts = [f"# {marked_down(_capital(made.title))}", READING]
-    for table in (means(made), differences(made)):
+    for table in tables_of(made):
         rows = [table.columns, ("---",) * len(table.columns), *table.rows]
         lines = ["| " + " | ".join(map(marked_down, row)) + " |" for row in rows]
         parts += [f"## {table.title}", "\n".join(lines)]
@@ -79,7 +79,7 @@ def markdown(made: Compared) -> str:
 
 def latex(made: Compared) -> str:
     parts = [f"% {_ascii(printable(_capital(made.title)))}. Read it with \\input; it needs no package."]
-    for table in (means(made), differences(made)):
+    for table in tables_of(made):
         parts.append(_tabular(table))
     parts.append(_tex(READING))
     for title, sentences in _lists(made):
@@ -89,8 +89,8 @@ def latex(made: Compared) -> str:
 
 
 def html(made: Compared) -> str:
-    tables = [means(made), differences(made)]
-    return page("comparison.html", title=_capital(made.title), reading=READING, tables=tables, lists=_lists(made))
+    lists = _lists(made)
+    return page("comparison.html", title=_capital(made.title), reading=READING, tables=tables_of(made), lists=lists)
 
 
 _TEXTS: dict[str, Callable[[Compared], str]] = {".csv": csv_text, ".md": markdown, ".tex": latex, ".html": html}
@@ -114,8 +114,28 @@ def _capital(text: str) -> str:
 
 
 def _csv_line(made: Compared, row: Row, pair: Pair) -> dict[str, object]:
+    line = _csv_measure(made, row)
+    for side, setting in (("a", pair.a), ("b", pair.b)):
+        cell = row.cells[setting]
+        line |= {side: setting, f"mean_{side}": cell.mean, f"sem_{side}": cell.standard_error}
+        line |= {f"sd_{side}": cell.standard_deviation, f"low_{side}": cell.low, f"high_{side}": cell.high}
+        line |= {f"n_{side}": cell.n, f"dead_{side}": int(setting in made.dead)}
+        line |= {f"each_{side}": each_value(row, cell)}
+    names = ("difference", "low", "high", "effect_size", "p", "p_holm", "comparisons", "method", "verdict", "sentence")
+    more = ("free_p", "free_least", "margin", "p_equivalent")
+    return {**line, **{name: getattr(pair, name) for name in (*names, *more)}}
+
+
+def _csv_trend(made: Compared, row: Row, trend: Trend) -> dict[str, object]:
+    """A trend under the heads of the pairs: ``a`` is its settings, ``difference`` the change with every doubling."""
+    names = ("low", "high", "p", "p_holm", "comparisons", "method", "verdict", "sentence", "free_p")
+    line = {**_csv_measure(made, row), "a": trend.label, "difference": trend.slope}
+    return {**line, **{name: getattr(trend, name) for name in names}}
+
+
+def _csv_measure(made: Compared, row: Row) -> dict[str, object]:
     measure = row.measure
-    line: dict[str, object] = {
+    return {
         "measure": measure.name,
         "long_name": measure.long_name,
         "units": measure.units,
@@ -124,13 +144,6 @@ def _csv_line(made: Compared, row: Row, pair: Pair) -> dict[str, object]:
         "replication": row.replication,
         "by": made.by,
     }
-    for side, setting in (("a", pair.a), ("b", pair.b)):
-        cell = row.cells[setting]
-        line |= {side: setting, f"mean_{side}": cell.mean, f"sem_{side}": cell.standard_error}
-        line |= {f"sd_{side}": cell.standard_deviation, f"low_{side}": cell.low, f"high_{side}": cell.high}
-        line |= {f"n_{side}": cell.n, f"dead_{side}": int(setting in made.dead)}
-    names = ("difference", "low", "high", "effect_size", "p", "p_holm", "comparisons", "method", "verdict", "sentence")
-    return {**line, **{name: getattr(pair, name) for name in names}}
 
 
 def _tabular(table: Table) -> str:

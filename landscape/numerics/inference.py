@@ -53,6 +53,7 @@ class Difference:
         n: number of pairs, or of values on either side.
         method: ``paired t``, ``Welch t``, ``paired blocks`` or ``independent blocks``.
         block: lengths of the blocks, for series.
+        standard_error, freedom: of the difference, and the degrees of freedom of its t.
     """
 
     difference: float
@@ -63,6 +64,8 @@ class Difference:
     n: tuple[int, ...]
     method: str
     block: tuple[int, ...] = (1,)
+    standard_error: float = math.nan
+    freedom: float = math.nan
 
 
 def t_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
@@ -103,9 +106,18 @@ def welch_t(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> Diffe
         return _untested(difference, sizes, "Welch t", (1,))
     found = stats.ttest_ind(x, y, equal_var=False)
     interval = found.confidence_interval(confidence)
-    effect = hedges_correction(float(found.df)) * difference / math.hypot(*spreads) * math.sqrt(2)
+    freedom = float(found.df)
+    effect = hedges_correction(freedom) * difference / math.hypot(*spreads) * math.sqrt(2)
     return Difference(
-        difference, float(interval.low), float(interval.high), effect, float(found.pvalue), sizes, "Welch t"
+        difference,
+        float(interval.low),
+        float(interval.high),
+        effect,
+        float(found.pvalue),
+        sizes,
+        "Welch t",
+        standard_error=math.hypot(*(s / math.sqrt(n) for s, n in zip(spreads, sizes, strict=True))),
+        freedom=freedom,
     )
 
 
@@ -241,7 +253,8 @@ def block_difference(a: ArrayLike, b: ArrayLike, *, paired: bool, confidence: fl
     half = float(stats.t.ppf(0.5 + confidence / 2, freedom)) * error
     effect = math.sqrt(2) * difference / math.hypot(x.standard_deviation, y.standard_deviation)
     p = float(2 * stats.t.sf(abs(difference) / error, freedom))
-    return Difference(difference, difference - half, difference + half, effect, p, sizes, "independent blocks", blocks)
+    ends = (difference - half, difference + half)
+    return Difference(difference, *ends, effect, p, sizes, "independent blocks", blocks, error, freedom)
 
 
 def _interval(x: Floats, error: float, freedom: float, block: int, confidence: float) -> Interval:
@@ -262,7 +275,8 @@ def _of_interval(made: Interval, freedom: float, method: str, correction: float)
         return _untested(made.mean, (made.n,), method, (made.block,))
     p = float(2 * stats.t.sf(abs(made.mean) / made.standard_error, freedom))
     effect = correction * made.mean / made.standard_deviation
-    return Difference(made.mean, made.low, made.high, effect, p, (made.n,), method, (made.block,))
+    ends = (made.low, made.high)
+    return Difference(made.mean, *ends, effect, p, (made.n,), method, (made.block,), made.standard_error, freedom)
 
 
 def _block_error(x: Floats, length: int) -> float:

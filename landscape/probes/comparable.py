@@ -18,6 +18,12 @@ DIRECTION_SEEDS = "direction seeds"
 STEPS = "steps within one run (block bootstrap)"
 # The value of a condition that a result is silent about.
 NOT_SAID = "not said"
+# What may be done to the weights and leaves the network's function as it is. Where the factors are one for a whole layer
+# these are symmetries of a layer; a symmetry of single filters or units holds for whole layers too.
+FILTERS = "weights before a BatchNorm, each filter by a factor of its own"
+LAYERS = "weights around a ReLU, LeakyReLU or linear layer by (c, 1/c), one c for a layer"
+UNITS = "weights around a ReLU, LeakyReLU or linear layer by (c, 1/c), a c for each unit"
+RESCALINGS = frozenset((FILTERS, LAYERS, UNITS))
 
 
 @dataclass(frozen=True)
@@ -28,8 +34,8 @@ class Measure:
         family: the measures that Holm's correction takes together.
         scale: ``log`` for positive quantities that span decades (means are geometric, differences are ratios), else ``linear``.
         smoother: which direction is the smoother one: ``lower``, ``higher`` or ``neither``.
-        scale_free: whether it stays the same when weights before a BatchNorm are rescaled, which leaves the function as it is.
-            One that does not names no smoother network where there may be BatchNorm.
+        invariant: those of :data:`RESCALINGS` that leave it as it is.
+        looks_by: the settings of a training that decide where it looks, such as the learning rate for a segment along a step.
     """
 
     name: str
@@ -38,7 +44,17 @@ class Measure:
     family: str
     scale: Literal["linear", "log"] = "linear"
     smoother: Literal["lower", "higher", "neither"] = "neither"
-    scale_free: bool = True
+    invariant: frozenset[str] = frozenset()
+    looks_by: frozenset[str] = frozenset()
+
+    def moved_by(self, by: str) -> tuple[str, ...]:
+        """What changes it between networks that are one function, or that are seen elsewhere as they differ in ``by``.
+
+        Where there is anything it names no smoother network. Any network may have been rescaled: no result says which
+        activations it has, and training with another setting can rescale as well as a hand can.
+        """
+        places = (f"{by}, which decides where it looks",) if by in self.looks_by else ()
+        return (*(way for way in (FILTERS, LAYERS, UNITS) if way not in self.invariant), *places)
 
     def forward(self, values: ArrayLike) -> Floats:
         """Onto the scale that is averaged over; what has no logarithm is not finite."""

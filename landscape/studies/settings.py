@@ -65,6 +65,7 @@ class ComparisonSettings(Settings):
     name: str
     by: str
     runs: tuple[str, ...] = ()
+    equivalence: dict[str, float] = Field(default_factory=dict)
 
 
 class StudySettings(Settings):

@@ -180,7 +180,9 @@ class _Study:
         runs = self._of(comparison.runs)
         folders = [outcome.folder for _, outcome in runs]
         probed = [made[f][0] for made in self._probed.values() for f in folders if f in made]
-        found = compare([*folders, *probed], by=comparison.by, note=self._study.note)
+        found = compare(
+            [*folders, *probed], by=comparison.by, equivalence=comparison.equivalence, note=self._study.note
+        )
         paths = found.write(*self._comparison_files(name))
         figure = self._folder / f"{name}.png"
         return [*paths, *draw([found.dataset()], [figure], Drawing(kind="comparison"))]

@@ -44,7 +44,7 @@ class Measure:
         values: ``(setting, replicate)``, NaN where there is none.
         mean, low, high: ``(setting,)``; the ends are NaN where no interval exists.
         count: ``(setting,)``, of independent units.
-        sentences: of each pair that was compared, in words.
+        sentences: of each trend, then each pair that was compared, in words.
     """
 
     name: str
@@ -121,7 +121,7 @@ def _read(one: xr.Dataset, head: str) -> Measure:
     name = str(one["measure"].item())
     words = str(one["long_name"].item()) if "long_name" in one else name
     unit = str(one["measure_units"].item()) if "measure_units" in one else "1"
-    sentences: list[Any] = one["sentence"].values.tolist() if "sentence" in one else []
+    said = [one[name].values.tolist() for name in ("trend_sentence", "sentence") if name in one]
     return Measure(
         name=name,
         title=f"{head}: {words}" if head else words,
@@ -136,7 +136,7 @@ def _read(one: xr.Dataset, head: str) -> Measure:
         settings=tuple(str(setting) for setting in one["setting"].values),
         dead=one["dead"].values.astype(bool),
         by=str(one.attrs.get("by", "setting")).replace("_", " "),
-        sentences=tuple(str(sentence) for sentence in sentences if str(sentence)),
+        sentences=tuple(str(sentence) for sentences in said for sentence in sentences if str(sentence)),
     )
 
 

@@ -1,4 +1,7 @@
-"""What the spectrum at a checkpoint says (:mod:`landscape.probes.curvature.measure`): λ_max, the trace and the Frobenius norm."""
+"""What the spectrum at a checkpoint says (:mod:`landscape.probes.curvature.measure`): λ_max, the trace and the Frobenius norm.
+
+All change with the scale of the weights, whichever of the ways of :data:`landscape.probes.comparable.RESCALINGS` they take.
+"""
 
 from __future__ import annotations
 
@@ -36,15 +39,13 @@ def _read(found: xr.Dataset, options: Options) -> list[Reading]:
     if "eigenvalues" in found and 1 in found["rank"].values:
         first = found.sel(rank=1)
         units = str(found["eigenvalues"].attrs.get("units", "1"))
-        largest = Measure(
-            "largest_eigenvalue", f"λ_max of the {matrix}", units, _FAMILY, "log", "lower", scale_free=False
-        )
+        largest = Measure("largest_eigenvalue", f"λ_max of the {matrix}", units, _FAMILY, "log", "lower")
         # What did not converge is a lower bound, and no value to compare.
         readings.append(Reading(largest, {"run": float(first["eigenvalues"]) if first["converged"] else np.nan}))
     for name, words, scale in _SUMS:
         if name in found:
             units = str(found[name].attrs.get("units", "1"))
-            measure = Measure(name, words.format(matrix), units, _FAMILY, scale, scale_free=False)  # type: ignore[arg-type]
+            measure = Measure(name, words.format(matrix), units, _FAMILY, scale)  # type: ignore[arg-type]
             readings.append(Reading(measure, {"run": float(found[name])}))
     return readings
 

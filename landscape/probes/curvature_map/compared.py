@@ -31,15 +31,14 @@ def _conditions(found: xr.Dataset) -> Mapping[str, Any]:
 
 def _read(found: xr.Dataset, options: Options) -> list[Reading]:
     units = str(found["eigenvalue_largest"].attrs.get("units", "1"))
-    largest = Measure(
-        "eigenvalue_largest", "λ_max of the Hessian at the checkpoint", units, _FAMILY, "log", "lower", scale_free=False
-    )
+    at = "λ_max of the Hessian at the checkpoint"
+    largest = Measure("eigenvalue_largest", at, units, _FAMILY, "log", "lower")
     here, over = (
         "λ_min/λ_max of the Hessian at the checkpoint",
         "λ_min/λ_max of the Hessian from −1 to 1, mean over the plane",
     )
-    ratio = Measure("checkpoint_curvature_ratio", here, "1", _FAMILY, scale_free=False)
-    mean = Measure("curvature_ratio_mean", over, "1", _FAMILY, scale_free=False)
+    ratio = Measure("checkpoint_curvature_ratio", here, "1", _FAMILY)
+    mean = Measure("curvature_ratio_mean", over, "1", _FAMILY)
     shown = np.clip(found["curvature_ratio"].transpose("seed", "y", "x").values, -1, 1).mean(axis=(1, 2))
     parts = dict(zip(found["seed"].values.tolist(), shown.tolist(), strict=True))
     return [

@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from landscape.probes.comparable import NOT_SAID, Kind, Measure, Options, Reading
+from landscape.probes.comparable import NOT_SAID, RESCALINGS, Kind, Measure, Options, Reading
 
 FINAL_EPOCHS = 5
 _FAMILY = "training"
@@ -30,7 +30,9 @@ def _read(history: xr.Dataset, options: Options) -> list[Reading]:
         if name not in history:
             continue
         final = f", mean over the final {FINAL_EPOCHS} epochs" if name in _CURVES else ""
-        measure = Measure(name, f"{words}{final}", str(history[name].attrs.get("units", "1")), _FAMILY)
+        units = str(history[name].attrs.get("units", "1"))
+        # The function's own values, so that no rescaling that leaves the function changes them.
+        measure = Measure(name, f"{words}{final}", units, _FAMILY, invariant=RESCALINGS)
         curve = history[name].values.reshape(-1)
         readings.append(Reading(measure, {"run": float(curve[-FINAL_EPOCHS:].mean())}))
     return readings

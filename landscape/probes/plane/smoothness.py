@@ -22,13 +22,13 @@ Mask = NDArray[np.bool_]
 
 # As in landscape.probes.plane.dataset, which needs torch: of all samples, or of enough to tell that it lies above the clip.
 _MEASURED, _ABOVE = 1, 3
-_SINGLE = 2.0**-23  # the losses come from sums of single precision
+SINGLE = 2.0**-23  # the losses come from sums of single precision
 _WINDOW = 5  # points on a side: with 3, a ripple along one axis would be fitted exactly
 _TERMS = 6  # of a quadratic in two variables
-_PERCENTILE = 95
+PERCENTILE = 95
 
 # name -> (long name, unit in terms of the loss's): what there is for each direction seed
-_QUANTITIES = {
+QUANTITIES = {
     "curvature_mean": ("mean over the plane of the larger |curvature|", "loss"),
     "curvature_percentile": ("95th percentile over the plane of the larger |curvature|", "loss"),
     "centre_laplacian": ("Laplacian at the centre", "loss"),
@@ -183,7 +183,7 @@ class _Lattice:
         some = size.size > 0
         return {
             "curvature_mean": float(size.mean()) if some else math.nan,
-            "curvature_percentile": float(np.percentile(size, _PERCENTILE)) if some else math.nan,
+            "curvature_percentile": float(np.percentile(size, PERCENTILE)) if some else math.nan,
             "centre_laplacian": here[0] + here[1],
             "centre_curvature_largest": here[0],
             "centre_curvature_smallest": here[1],
@@ -220,7 +220,7 @@ class _Lattice:
         return middle + radius, middle - radius
 
     def _tolerance(self) -> float:
-        return 4 * _SINGLE * float(np.abs(self.values[self.known]).max()) / min(self.x, self.y) ** 2
+        return 4 * SINGLE * float(np.abs(self.values[self.known]).max()) / min(self.x, self.y) ** 2
 
     def _squares(self) -> Floats:
         """The mean squared residual of the quadratic in each window of the lattice; NaN where not all of it is known."""
@@ -289,7 +289,7 @@ def _result(dataset: xr.Dataset, planes: list[_Lattice], stride: int, clip: floa
     found = [plane.quantities() for plane in planes]
     unit = str(dataset["loss"].attrs.get("units", "1"))
     variables: dict[str, Any] = {}
-    for name, (long_name, of) in _QUANTITIES.items():
+    for name, (long_name, of) in QUANTITIES.items():
         values = np.array([one[name] for one in found], dtype=np.float64)
         units = unit if of == "loss" else "1"
         variables[name] = (("seed",), values, labels(long_name, units))

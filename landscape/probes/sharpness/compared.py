@@ -8,12 +8,12 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from landscape.probes.comparable import Kind, Measure, Options, Reading
+from landscape.probes.comparable import RESCALINGS, Kind, Measure, Options, Reading
 from landscape.probes.conditions import sampled_conditions
 
 _FAMILY = "sharpness"
-# Perturbations in proportion to the weights: these measures stay as they are where weights before a BatchNorm are rescaled.
-_SCALE_FREE = ("adaptive", "adaptive_steps", "adaptive_average")
+# Every weight is perturbed in proportion to itself, so that rescaled weights see the perturbation of the function unchanged.
+_INVARIANT = ("adaptive", "adaptive_steps", "adaptive_average")
 _EFFORT = ("draw_seed", "draws", "ascent_steps", "restarts", "ascent_tolerance", "m")
 
 
@@ -37,7 +37,8 @@ def _reading(row: xr.Dataset, name: str) -> Reading:
     # An average over random perturbations may be negative; what an ascent finds is a rise.
     scale: Literal["linear", "log"] = "log" if int(point["lower_bound"]) else "linear"
     units = str(point["measure_units"].item())
-    measure = Measure(f"{name}:{rho:g}", long_name, units, _FAMILY, scale, "lower", name in _SCALE_FREE)
+    invariant = RESCALINGS if name in _INVARIANT else frozenset()
+    measure = Measure(f"{name}:{rho:g}", long_name, units, _FAMILY, scale, "lower", invariant)
     return Reading(measure, {"run": value if np.isfinite(value) else np.nan})
 
 

@@ -12,7 +12,9 @@ from landscape.errors import InputError
 from landscape.probes.comparable import NOT_SAID, STEPS, Kind, Measure, Options, Reading
 
 _FAMILY = "steps"
-# All are the smaller the smoother the loss is along the step; the estimates are lower bounds of the true constants.
+# All are the smaller the smoother the loss is along the step; the estimates are lower bounds of the true constants. None is
+# invariant: rescaled by c, a layer's gradient is 1/c of what it was, so that a step of equal η is c⁻² times as long beside the
+# weights; what ‖θ‖ or ‖g‖ make up for is one c for all of θ, with η scaled by c².
 _QUANTITIES = {
     "loss_variation": "loss variation",
     "gradient_predictiveness": "gradient predictiveness",
@@ -24,6 +26,10 @@ _QUANTITIES = {
     "lipschitz_gradient": "Lipschitz estimate from gradients (lower bound)",
     "lipschitz_gradient_normalized": "Lipschitz estimate from gradients (lower bound) times ‖θ‖",
 }
+# What makes the segment η × learning rate × direction as long as it is, at a step or from then on.
+_LOOKS_BY = frozenset(
+    ("learning_rate", "min_learning_rate", "schedule", "optimizer", "momentum", "weight_decay", "epochs", "updates")
+)
 
 
 def _conditions(steps: xr.Dataset) -> Mapping[str, Any]:
@@ -51,8 +57,7 @@ def _reading(steps: xr.Dataset, name: str, along: str) -> Reading:
     variable = steps[name].sel(along=along)
     long_name = f"{_QUANTITIES[name]}, along the {along}"
     units = str(variable.attrs.get("units", "1"))
-    scale_free = name == "loss_variation" or name.endswith("_normalized")
-    measure = Measure(f"{name}:{along}", long_name, units, _FAMILY, "log", "lower", scale_free)
+    measure = Measure(f"{name}:{along}", long_name, units, _FAMILY, "log", "lower", looks_by=_LOOKS_BY)
     values = zip(steps["step"].values.tolist(), variable.values.tolist(), strict=True)
     return Reading(measure, {int(step): float(value) for step, value in values}, STEPS)
 

@@ -32,10 +32,8 @@ def _reading(row: xr.Dataset, name: str) -> Reading:
     point = row.isel(level=row.sizes["level"] // 2)
     sigma, rise = float(point["sigma"]), float(point["rise"])
     long_name = f"rise of the loss under {name} weight noise at σ = {sigma:g}"
-    # Not free of scale, relative noise neither: it knows the size of a tensor, and a BatchNorm lets each channel have its own.
-    measure = Measure(
-        f"{name}_noise:{sigma:g}", long_name, row["rise"].attrs["units"], _FAMILY, "linear", "lower", scale_free=False
-    )
+    # Invariant under no rescaling, relative noise neither: it knows a tensor's size, and each channel may have its own.
+    measure = Measure(f"{name}_noise:{sigma:g}", long_name, row["rise"].attrs["units"], _FAMILY, "linear", "lower")
     return Reading(measure, {"run": rise if np.isfinite(rise) else np.nan})
 
 
