@@ -209,5 +209,5 @@ def test_an_adaptive_plane_says_how_well_it_is_known_and_how_sure_its_centre(
         assert set(np.unique(result["status"].values)) <= {1, 2, 3}
         assert result.attrs["measured_points"] < 289
     described = run(capsys, "info", "adaptive.h5").out
-    assert "for losses up to 10: 95 % of the picture is known to" in described
+    assert "for losses up to 10: 95 % of the picture within" in described and "points drawn at random" in described
     assert "loss surface, complete" in described

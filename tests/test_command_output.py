@@ -89,8 +89,9 @@ def names(entries: list[dict[str, Any]]) -> list[str]:
 
 
 def test_a_list_has_every_run_and_result_the_newest_first_and_says_what_is_damaged(
-    place: Path, capsys: pytest.CaptureFixture[str]
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     entries = listed(capsys)
     assert names(entries) == ["plane.h5", "c", "b", "a", "bad.h5"]
     assert [entry["kind"] for entry in entries] == ["plane", "run", "run", "run", None]

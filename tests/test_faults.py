@@ -48,6 +48,12 @@ SAVES: dict[str, Callable[[Path, float], None]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _one_instant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file says when it was written: here, always the same."""
+    monkeypatch.setattr("landscape.results.results.creation", lambda: {"created_at": "2026-01-01T00:00:00+00:00"})
+
+
 @dataclass
 class Faults:
     """Counts system calls, and lets the ``at``-th of them go wrong by ``how``."""

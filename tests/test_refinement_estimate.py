@@ -13,7 +13,16 @@ from scipy.interpolate import RBFInterpolator
 from test_refinement import SURFACES, rough_surface
 
 from landscape.errors import InputError
-from landscape.numerics.refinement import Refined, Refinement, default_budget, interpolate, refine
+from landscape.numerics.refinement import (
+    COARSE,
+    Known,
+    Refinement,
+    _State,
+    audits_for,
+    default_budget,
+    interpolate,
+    refine,
+)
 
 Floats = NDArray[np.float64]
 N = 26
@@ -21,14 +30,38 @@ PLACES = np.stack(np.meshgrid(*2 * [np.linspace(0, 1, N)], indexing="ij"), axis=
 WALLS, NEGATIVE, ROUGH = SURFACES["walls"][::2, ::2], SURFACES["negative"][::2, ::2], rough_surface()[::2, ::2]
 
 
-def asked_of(surface: Floats, settings: Refinement, **options: object) -> tuple[Refined, list[list[int]]]:
+@dataclass
+class Asked:
+    """A refinement before its sample is drawn."""
+
+    values: Floats
+    measured: NDArray[np.bool_]
+    predicted: Floats
+    error: float  # as it is guessed, to stop by
+    scale: str
+
+
+def asked_of(
+    surface: Floats, settings: Refinement, *, seed: int = 0, scale: str = "auto", coarse: int = COARSE
+) -> tuple[Asked, list[list[int]]]:
     questions: list[list[int]] = []
 
     def measure(points: NDArray[np.int64]) -> Floats:
         questions.append(points.tolist())
-        return surface.ravel()[points]
+        found: Floats = surface.ravel()[points]
+        return found
 
-    return refine(surface.shape, settings, measure, **options), questions  # type: ignore[arg-type]
+    state = _State((surface.shape[0], surface.shape[1]), settings, seed, scale, coarse, None)
+    state.tell(state.coarse_mesh(), measure)
+    while not state.is_done():
+        state.tell(state.next_points(), measure)
+    made = state.outcome(Known(0.0, 0.0, 0))
+    return Asked(made.values, made.measured, made.predicted, state.supposed_error(), made.scale), questions
+
+
+def with_sample(points: int, size: int = N * N) -> int:
+    """The budget that leaves so many points to refinement."""
+    return next(total for total in range(points, size) if total - audits_for(size, size - points) >= points)
 
 
 @dataclass
@@ -92,7 +125,9 @@ def test_the_error_is_the_percentile_of_what_the_audits_say(
     surface: Floats, scale: str, top: float, points: int
 ) -> None:
     for tolerance in (1e-9, 0.02, 0.3):  # the floor of disagreements is the typical one, in between, or the tolerance's
-        refined, questions = asked_of(surface, Refinement(tolerance, top, points if tolerance < 0.01 else 137))
+        refined, questions = asked_of(
+            surface, Refinement(tolerance, top, with_sample(points if tolerance < 0.01 else 137))
+        )
         z = (np.log10(surface) if scale == "log" else surface).ravel()
         clip = math.log10(top) if scale == "log" else top
         assert refined.scale == scale
@@ -103,11 +138,13 @@ def test_the_error_is_the_percentile_of_what_the_audits_say(
 
 
 def test_each_round_asks_where_the_interpolants_disagree_most_apart_from_each_other() -> None:
-    refined, questions = asked_of(WALLS, Refinement(1e-9, 10.0, 249))
+    refined, questions = asked_of(WALLS, Refinement(1e-9, 10.0, with_sample(249)))
     z, known = np.log10(WALLS).ravel(), list(questions[0])
     corners = np.round(np.linspace(0, N - 1, 11)).astype(int)
     assert sorted(questions[0]) == sorted(int(row * N + column) for row in corners for column in corners)
-    for question in questions[1:]:
+    whole = [question for question in questions[1:] if len(question) == 16]
+    assert len(whole) >= 7
+    for question in whole:
         before = drawn(z, known, 1.0)
         np.testing.assert_allclose(refined.predicted[question], 10 ** before.fine[question], rtol=1e-9)
         chosen, random = question[:-4], question[-4:]
@@ -124,11 +161,14 @@ def test_each_round_asks_where_the_interpolants_disagree_most_apart_from_each_ot
 
 
 def test_without_a_clip_of_its_own_a_plane_is_clipped_at_ten() -> None:
-    assert asked_of(WALLS, Refinement(1e-9, None, 153))[1] == asked_of(WALLS, Refinement(1e-9, 10.0, 153))[1]
+    assert (
+        asked_of(WALLS, Refinement(1e-9, None, with_sample(153)))[1]
+        == asked_of(WALLS, Refinement(1e-9, 10.0, with_sample(153)))[1]
+    )
 
 
 def test_the_points_at_random_follow_from_the_seed() -> None:
-    settings = Refinement(1e-9, 10.0, 137)
+    settings = Refinement(1e-9, 10.0, with_sample(137))
     first, again, other = (asked_of(WALLS, settings, seed=seed)[1][1] for seed in (1, 1, 2))
     assert first == again
     assert first[:-4] != other[:-4] or first[-4:] != other[-4:]
@@ -164,7 +204,8 @@ def test_minutes_end_a_refinement(monkeypatch: pytest.MonkeyPatch) -> None:
         return WALLS.ravel()[points]
 
     refine(WALLS.shape, Refinement(1e-9, minutes=1.5), measure)  # type: ignore[arg-type]
-    assert len(lengths) == 4  # after three the time is just up, and not yet over
+    assert lengths[:-1] == [121, 16, 16]  # then no time is left but for the sample
+    assert lengths[-1] == audits_for(N * N, N * N - sum(lengths[:-1]))
 
 
 def test_a_budget_counts_points_and_passes_whichever_ends_first() -> None:
@@ -172,13 +213,13 @@ def test_a_budget_counts_points_and_passes_whichever_ends_first() -> None:
     assert Refinement(max_points=30).most(100) == 30
     assert Refinement(max_points=30, max_passes=20.9).most(100) == 20
     assert Refinement(max_points=300).most(100) == 100
-    assert default_budget((51, 51)) == 2601 // 6
-    assert default_budget((25, 25)) == 181
-    assert default_budget((25, 25), coarse=4) == 625 // 6
-    assert default_budget((3, 25)) == 3 * 33 // 2
-    refined, _ = asked_of(WALLS, Refinement(1e-9, max_passes=150.0))
+    assert default_budget((51, 51)) == 2601 // 6 + audits_for(2601, 2601 - 2601 // 6)
+    assert default_budget((25, 25)) == 181 + audits_for(625, 625 - 181)
+    assert default_budget((25, 25), coarse=4) == 625 // 6 + audits_for(625, 625 - 625 // 6)
+    assert default_budget((3, 25)) == 3 * 33 // 2 + audits_for(75, 75 - 3 * 33 // 2)
+    refined, _ = asked_of(WALLS, Refinement(1e-9, max_passes=float(with_sample(150))))
     assert int(refined.measured.sum()) == 150
-    refined, questions = asked_of(WALLS, Refinement(1e-9, max_points=124))
+    refined, questions = asked_of(WALLS, Refinement(1e-9, max_points=with_sample(124)))
     assert [len(question) for question in questions] == [121, 3]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from landscape.errors import InputError
+from landscape.numerics.refinement import default_budget
 from landscape.probes.settings import probe_settings
 from landscape.studies.run_settings import run_settings
 from landscape.studies.settings import expand, load_study
@@ -87,11 +88,11 @@ def test_a_budget_makes_a_small_plane_adaptive_and_belongs_to_no_other() -> None
     refinement = small.refinement(["-1:1:9", "-1:1:9"])
     assert refinement is not None and (refinement.max_points, refinement.max_passes) == (30, None)
     usual = probe_settings({}).refinement(["-1:1:51", "-1:1:51"])
-    assert usual is not None and (usual.max_points, usual.max_passes) == (None, 51 * 51 // 6)
+    assert usual is not None and (usual.max_points, usual.max_passes) == (None, default_budget((51, 51)))
     mapped = probe_settings({"kind": "curvature_map"}).refinement(["-1:1:21", "-1:1:21"])
     assert mapped is not None and mapped.max_points is not None and mapped.max_passes is None
     # What was measured before there were budgets of passes is found again by what decided it then.
-    assert "max_passes" not in mapped.settings() and usual.settings()["max_passes"] == 51 * 51 // 6
+    assert "max_passes" not in mapped.settings() and usual.settings()["max_passes"] == default_budget((51, 51))
     assert probe_settings({"x": "-1:1:9", "y": "-1:1:9"}).refinement(["-1:1:9", "-1:1:9"]) is None
     with pytest.raises(InputError, match="budgets of an adaptive plane"):
         probe_settings({"adaptive": False, "minutes": 1.0})

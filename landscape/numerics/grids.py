@@ -21,8 +21,8 @@ class Axis:
     Example:
         >>> ls.Axis(-1, 1, 5).coordinates
         array([-1. , -0.5,  0. ,  0.5,  1. ])
-        >>> ls.Axis.parse("0:1:3").to_list()
-        [0.0, 1.0, 3]
+        >>> ls.Axis.parse("0:1:3").coordinates.tolist()
+        [0.0, 0.5, 1.0]
     """
 
     start: float
