@@ -262,7 +262,11 @@ def test_a_file_on_which_hdf5_spins_is_given_up_and_ctrl_c_reaches_the_wait(
     monkeypatch.setattr(hdf5, "_SECONDS", 1)
     with pytest.raises(ResultFileError, match=r"did not come to an end within 1 s"):
         load_result(tmp_path / "a.h5")
-    program = "import sys; print(1, flush=True); from landscape.results import load_result; load_result(sys.argv[1])"
+    # a shell that runs this in the background has it ignore Ctrl-C
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); print(1, flush=True); "
+        "from landscape.results import load_result; load_result(sys.argv[1])"
+    )
     command = [sys.executable, "-c", program, str(tmp_path / "a.h5")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
         assert waiting.stdout is not None

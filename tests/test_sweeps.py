@@ -11,6 +11,9 @@ from commands import fails, run
 
 from landscape.errors import InputError
 from landscape.places import Places
+from landscape.probes.probing import probe_checkpoint
+from landscape.probes.settings import probe_settings
+from landscape.probes.subjects import Subject
 from landscape.results import load_checkpoint, load_result
 from landscape.studies.run_settings import run_settings
 from landscape.studies.runs import train_run
@@ -115,6 +118,15 @@ def test_looks_are_spread_evenly_over_the_training(here: Path) -> None:
     for batch_size, steps in ((10, [0, 4, 8]), (30, [0, 1, 2, 3])):
         outcome = train_run(run_settings(tiny(batch_size=batch_size, probe_count=3)), Places(device="cpu"))
         assert load_result(outcome.folder / "steps.h5")["step"].values.tolist() == steps
+
+
+def test_what_was_just_made_is_what_is_found_later(here: Path) -> None:
+    """Else a picture of runs, of which some were there already, would tell them apart by where they came from."""
+    made = train_run(run_settings(tiny()), Places(device="cpu"))
+    assert made.trained_epochs and made.history.identical(train_run(run_settings(tiny()), Places(device="cpu")).history)
+    settings, subject = probe_settings({"kind": "line", "x": "-1:1:3", "images": 20}), Subject(made.last, trust=True)
+    first, again = (probe_checkpoint(subject, settings, Places(device="cpu")) for _ in range(2))
+    assert (first.measured, again.measured) == (3, 0) and first.dataset.identical(again.dataset)
 
 
 def test_the_steps_probe_goes_on_from_a_checkpoint_and_leaves_its_file(

@@ -60,6 +60,5 @@ def probe_checkpoint(
             except BaseException:
                 saver.save_unfinished()
                 raise
-            result = result.assign_attrs(**prepared.attributes, complete=1)
-            file.save(result)
+            result = file.kept(result.assign_attrs(**prepared.attributes, complete=1))
         return ProbeOutcome(path, result, prepared.count(result) - already)

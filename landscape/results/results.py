@@ -177,6 +177,11 @@ class ResultFile:
         marked = dataset.assign_attrs(settings=canonical_json(self.settings), fingerprint=self.fingerprint)
         atomic_write(self.path, serialize(marked))
 
+    def kept(self, dataset: xr.Dataset) -> xr.Dataset:
+        """Save it, and give what the file holds then: the same as whoever reads it later, with every attribute."""
+        self.save(dataset)
+        return load_result(self.path)
+
     def _mismatch(self, dataset: xr.Dataset) -> str:
         advice = "Ask for the same settings to continue it, or write to another file."
         stored = dataset.attrs.get("settings")

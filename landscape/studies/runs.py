@@ -218,9 +218,7 @@ class _Writer(Observer):
         """Save everything as it ended, the dead labelled, and give the history."""
         ended = {**health.attributes(), "updates": result.updates}
         self._watch.save({**self.attributes, **ended, "status": result.status})
-        history = history_dataset(result, {**self.attributes, **ended})
-        self._file.save(history)
-        return history
+        return self._file.kept(history_dataset(result, {**self.attributes, **ended}))
 
     def _save(self, name: str, state: Mapping[str, Any]) -> None:
         save_checkpoint(
