@@ -23,7 +23,7 @@ def labels(long_name: str, units: str = "1", *, loss: str = "1") -> dict[str, An
     return {"long_name": long_name, "units": loss if units == LOSS else units}
 
 
-def flags(meanings: Mapping[int, str]) -> dict[str, Any]:
+def flags(meanings: Mapping[Any, str]) -> dict[str, Any]:
     """What the numbers of a variable of statuses mean, as the CF conventions have it."""
     return {"flag_values": np.array([*meanings], dtype=np.int8), "flag_meanings": " ".join(meanings.values())}
 

@@ -11,12 +11,10 @@ import torch
 import xarray as xr
 
 from landscape.probes.curvature.quadrature import MOMENTS, density, moments
+from landscape.probes.curvature.schema import MEASURED, MISSING, NOT_CONVERGED
 from landscape.probes.curvature.traces import Estimate, Traces
 from landscape.probes.curvature.values import (
     EIGENVALUES,
-    MEASURED,
-    MISSING,
-    NOT_CONVERGED,
     CurvatureTable,
     array_dims,
     quantities,

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import IntEnum
 
 import numpy as np
 import xarray as xr
 
 from landscape.results.schema import Schema
+
+
+class Status(IntEnum):
+    """How a quantity came to be."""
+
+    MISSING = 0
+    MEASURED = 1
+    NOT_CONVERGED = 2
+
+
+MISSING, MEASURED, NOT_CONVERGED = Status
 
 
 def plausible(dataset: xr.Dataset) -> Iterator[str]:

@@ -16,10 +16,10 @@ from landscape.numerics.eigenvalues import Extremes
 from landscape.numerics.lanczos import Floats, Krylov
 from landscape.numerics.parameters import Layout
 from landscape.probes.curvature.config import CurvatureConfig
+from landscape.probes.curvature.schema import MEASURED, MISSING
 from landscape.probes.curvature.traces import Deflation
 from landscape.results.attributes import labels
 
-MISSING, MEASURED, NOT_CONVERGED = 0, 1, 2
 EIGENVALUES, TRACE, DENSITY = "eigenvalues", "trace", "density"
 # variable -> its dimensions after block
 _ARRAYS = {

@@ -20,6 +20,7 @@ from landscape.pictures.style import INK, PaperFigure, number
 from landscape.probes.plane.contour import planes_figure
 from landscape.probes.plane.panels import Panel
 from landscape.probes.plane.reading import PlaneData, read_planes
+from landscape.probes.plane.schema import MEASURED
 
 QUANTITY = "curvature_ratio"
 UNSETTLED: dict[str, Any] = {
@@ -75,7 +76,7 @@ def unsettled(plane: PlaneData, seeds: Sequence[int]) -> Mask:
     """Where an eigenvalue of any of the seeds was measured and has not converged, ``(y, x)``."""
     part = plane.dataset.sel(seed=list(seeds)).transpose("seed", "y", "x", ...)
     converged = (part["eigenvalue_largest_converged"] == 1) & (part["eigenvalue_smallest_converged"] == 1)
-    measured = (part["status"] == 1) & np.isfinite(part[QUANTITY])
+    measured = (part["status"] == MEASURED) & np.isfinite(part[QUANTITY])
     return np.asarray((measured & ~converged).any("seed").values)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from landscape.probes.plane.schema import MEASURED
 from landscape.results.words import (
     at_checkpoint,
     count,
@@ -34,7 +35,7 @@ def words(dataset: xr.Dataset) -> list[str]:
         f"at the checkpoint {ends} (± residual){here}",
         *_ratios(plane),
         grid_words(plane, "curvature_ratio"),
-        measured_words(plane, plane["status"] == 1),
+        measured_words(plane, plane["status"] == MEASURED),
         *_rough(plane),
         *dead(plane),
     ]

@@ -19,7 +19,8 @@ from landscape.pictures.markers import (
     handle,
 )
 from landscape.pictures.style import number
-from landscape.probes.plane.reading import INTERPOLATED, Field, PlaneData
+from landscape.probes.plane.reading import Field, PlaneData
+from landscape.probes.plane.schema import INTERPOLATED
 
 
 def origin_entry(plane: PlaneData) -> Entry:

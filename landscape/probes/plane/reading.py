@@ -14,6 +14,7 @@ from landscape.errors import InputError, unknown_choice
 from landscape.numerics.grids import Axis
 from landscape.pictures.arrays import Floats, Mask, grid_dims
 from landscape.pictures.labels import labels_of
+from landscape.probes.plane.schema import ABOVE, INTERPOLATED, MEASURED, MISSING
 
 Status = NDArray[np.int8]
 
@@ -23,7 +24,6 @@ QUANTITIES = {
     "loss_standard_error": "standard error of the loss",
     "curvature_ratio": "ratio λ_min/λ_max of the Hessian",
 }
-MISSING, MEASURED, INTERPOLATED, ABOVE = 0, 1, 2, 3  # what a plane's ``status`` says of a point
 # A measurement that was stopped, rather than one with a few holes: its coarsest complete mesh says more than its points.
 STOPPED_EARLY = 0.1
 

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import IntEnum
 
 import xarray as xr
 
 from landscape.results.schema import Schema
 
+
+class Status(IntEnum):
+    """How the value at a point of a plane came to be: the variables ``status`` and ``loss_status``."""
+
+    MISSING = 0
+    MEASURED = 1  # over all samples
+    INTERPOLATED = 2
+    ABOVE = 3  # over enough samples to tell that it lies above what an adaptive plane shows
+
+
+MISSING, MEASURED, INTERPOLATED, ABOVE = Status
 POINTS = "loss(grid) status(grid)? loss_standard_error(grid)? accuracy(grid)? predicted_loss(grid)? samples(grid)?"
 # What every result over the directions of a plane has besides.
 FRAME = """
@@ -20,7 +32,7 @@ FRAME = """
 def plausible(dataset: xr.Dataset) -> Iterator[str]:
     """A status is missing, measured, interpolated or above the clip."""
     for name in ("status", "loss_status"):
-        if name in dataset and not dataset[name].isin((0, 1, 2, 3)).all():
+        if name in dataset and not dataset[name].isin([*Status]).all():
             yield f"{name!r} holds values that stand for nothing"
 
 

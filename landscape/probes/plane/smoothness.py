@@ -15,13 +15,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from landscape.errors import InputError
+from landscape.probes.plane.schema import ABOVE, MEASURED
 from landscape.results.attributes import inherited, labels
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# As in landscape.probes.plane.dataset, which needs torch: of all samples, or of enough to tell that it lies above the clip.
-_MEASURED, _ABOVE = 1, 3
 SINGLE = 2.0**-23  # the losses come from sums of single precision
 _WINDOW = 5  # points on a side: with 3, a ripple along one axis would be fitted exactly
 _TERMS = 6  # of a quadratic in two variables
@@ -130,7 +129,7 @@ def known_lattice(
     """What derivatives are taken of; arguments and errors are those of :func:`plane_smoothness`, for results of ``kinds``."""
     loss, status = _checked(dataset, kinds)
     clip = float(dataset.attrs.get("loss_max", math.inf)) if loss_max is None else loss_max
-    known = (status == _MEASURED) & np.isfinite(loss) & (loss <= clip)
+    known = (status == MEASURED) & np.isfinite(loss) & (loss <= clip)
     step = lattice_stride(dataset) if stride is None else stride
     if not 1 <= step <= (min(loss.shape[1:]) - 1) // 2:
         raise InputError(f"stride: expected 1 to {(min(loss.shape[1:]) - 1) // 2} for this grid, got {stride!r}.")
@@ -153,7 +152,7 @@ def lattice_stride(dataset: xr.Dataset) -> int:
 
     Where there is none that leaves 3 × 3 points it is 1: the derivatives are then those of the points that happen to be known.
     """
-    looked_at = np.isin(dataset["status"].values, (_MEASURED, _ABOVE))
+    looked_at = np.isin(dataset["status"].values, (MEASURED, ABOVE))
     largest = (min(looked_at.shape[1:]) - 1) // 2
     return next((s for s in range(1, largest + 1) if looked_at[:, ::s, ::s].all()), 1)
 

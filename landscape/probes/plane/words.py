@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from landscape.probes.plane.schema import ABOVE, MEASURED
 from landscape.results.words import (
     at_checkpoint,
     dead,
@@ -26,8 +27,7 @@ def words(dataset: xr.Dataset) -> list[str]:
     if not {"loss", "status"} <= {*dataset}:
         return []
     plane = over_seeds(dataset)
-    # 1: over all samples; 3: over enough of them to tell that the loss lies above the clip
-    measured = plane["status"].isin([1, 3])
+    measured = plane["status"].isin([MEASURED, ABOVE])
     finite = measured & np.isfinite(plane["loss"].values)
     return [
         *at_checkpoint(plane),

@@ -33,8 +33,7 @@ from landscape.objective.spread import Spread
 from landscape.objective.values import Gradient
 from landscape.probes.sharpness.ascent import Region, ascend
 from landscape.probes.sharpness.config import SharpnessConfig
-
-MISSING, MEASURED, NOT_CONVERGED, ZERO_GRADIENT, NOT_FINITE = 0, 1, 2, 3, 4
+from landscape.probes.sharpness.schema import MEASURED, NOT_CONVERGED, NOT_FINITE, ZERO_GRADIENT
 
 
 @dataclass(frozen=True)

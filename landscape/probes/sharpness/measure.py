@@ -18,7 +18,8 @@ from landscape.probes.progress import Progress, ProgressObserver
 from landscape.probes.provenance import checkpoint_variables, provenance, samples_variable
 from landscape.probes.sharpness.config import SharpnessConfig
 from landscape.probes.sharpness.dataset import SharpnessTable
-from landscape.probes.sharpness.formulas import MEASURED, ONE_STEP, Origin, estimate, one_step
+from landscape.probes.sharpness.formulas import ONE_STEP, Origin, estimate, one_step
+from landscape.probes.sharpness.schema import MEASURED
 
 
 def sharpness(

@@ -21,13 +21,13 @@ from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
 from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, line_colours, number, setting_number, width_of
 from landscape.pictures.value_axis import mark_at_edge, set_value_axis
+from landscape.probes.sharpness.schema import MISSING, NOT_CONVERGED, ZERO_GRADIENT
 
 RATIO = 0.8
 ABREAST = 3
 DASHES: Any = (0, (2, 1.2))  # of a dead network
 DOT: dict[str, Any] = {"marker": "o", "markersize": 3, "markeredgewidth": 0.8}
 OPEN: dict[str, Any] = {**DOT, "markerfacecolor": "white"}
-MISSING, NOT_CONVERGED, ZERO_GRADIENT = 0, 2, 3  # of the variable status
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 from landscape.results.schema import Schema
+
+
+class Status(IntEnum):
+    """How a value came to be."""
+
+    MISSING = 0
+    MEASURED = 1
+    NOT_CONVERGED = 2
+    ZERO_GRADIENT = 3
+    NOT_FINITE = 4
+
+
+MISSING, MEASURED, NOT_CONVERGED, ZERO_GRADIENT, NOT_FINITE = Status
 
 SCHEMA = Schema(
     variables="""

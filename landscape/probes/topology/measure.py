@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from landscape.errors import InputError
+from landscape.probes.plane.schema import INTERPOLATED, MEASURED
 from landscape.probes.topology.merge_tree import SADDLE, MergeTree, merge_tree
 from landscape.probes.topology.persistence import DIMENSIONS, Feature, sublevel_features
 from landscape.results.attributes import inherited, labels
@@ -24,7 +25,6 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 # The flags of landscape.probes.plane.dataset, which needs torch.
-_MEASURED, _INTERPOLATED = 1, 2
 COMPLEX = (
     "vertices: points; edges: neighbours along the axes; squares: four such points; each enters at its highest corner"
 )
@@ -124,7 +124,7 @@ def _planes(plane: xr.Dataset, loss_max: float | None) -> list[_Plane]:
             f"plane: expected a loss over (seed, y, x), got a result of kind {plane.attrs.get('kind')!r} over {dims!r}."
         )
     loss = plane["loss"].transpose("seed", "y", "x").values.astype(np.float64)
-    status = plane["status"].transpose("seed", "y", "x").values if "status" in plane else np.full(loss.shape, _MEASURED)
+    status = plane["status"].transpose("seed", "y", "x").values if "status" in plane else np.full(loss.shape, MEASURED)
     if plane.attrs.get("complete", 1) != 1:
         missing = int((status == 0).sum())
         raise InputError(
@@ -132,14 +132,14 @@ def _planes(plane: xr.Dataset, loss_max: float | None) -> list[_Plane]:
             "neighbours have no topology. Finish it first, by the command that made it."
         )
     clip = float(plane.attrs.get("loss_max", math.inf)) if loss_max is None else loss_max
-    known = np.isin(status, (_MEASURED, _INTERPOLATED)) & np.isfinite(loss) & (loss <= clip)
+    known = np.isin(status, (MEASURED, INTERPOLATED)) & np.isfinite(loss) & (loss <= clip)
     if not known.any(axis=(1, 2)).all():
         raise InputError(f"plane: no point of some direction seed is a finite number of at most {clip:g}.")
     errors = np.full(loss.shape, math.nan)
     if "loss_standard_error" in plane:
         errors = plane["loss_standard_error"].transpose("seed", "y", "x").values.astype(np.float64)
     return [
-        _Plane(f, k, int((k & (s == _INTERPOLATED)).sum()), _median(e[k]), clip)
+        _Plane(f, k, int((k & (s == INTERPOLATED)).sum()), _median(e[k]), clip)
         for f, k, s, e in zip(loss, known, status, errors, strict=True)
     ]
 

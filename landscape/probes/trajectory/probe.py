@@ -16,8 +16,8 @@ from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
 from landscape.places import Places
 from landscape.probes.costs import EVALUATION, grid_points
-from landscape.probes.plane.dataset import ABOVE, MEASURED
 from landscape.probes.plane.held import held_points
+from landscape.probes.plane.schema import ABOVE, MEASURED
 from landscape.probes.saving import Prepared, Saver
 from landscape.probes.subjects import Subject, open_subject, stem
 from landscape.probes.trajectory.measure import path_of, path_span, trajectory
