@@ -10,8 +10,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from landscape.errors import InputError
-from landscape.probes.plane import dataset as surface
-from landscape.probes.plane import smoothness
 from landscape.probes.plane.smoothness import lattice_stride, plane_smoothness
 
 Floats = NDArray[np.float64]
@@ -174,10 +172,6 @@ def test_every_quantity_says_what_it_is() -> None:
         assert variable.attrs["long_name"]
         assert variable.attrs["units"] in ("1", "nat")
     assert made["curvature_mean"].attrs["units"] == "nat"
-
-
-def test_the_flags_are_those_of_the_plane() -> None:
-    assert (smoothness._MEASURED, smoothness._ABOVE) == (surface.MEASURED, surface.ABOVE)
 
 
 def test_what_is_no_plane_is_refused() -> None:
