@@ -223,7 +223,7 @@ def test_a_folder_that_cannot_be_written_is_named(
     fails(capsys, *arguments, status=1, says="plane.h5/")
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143)])  # Ctrl-C: tests/test_stopping.py
 def test_an_interrupted_probe_keeps_its_points_and_says_how_to_go_on(
     here: Path, number: signal.Signals, status: int
 ) -> None:
