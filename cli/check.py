@@ -59,7 +59,8 @@ def command(
     """Say what is right and what is wrong, in words to act on: of results and checkpoints, or of a network with its data and loss.
 
     FILES are results (is one complete, does it agree with its checkpoint, how far can its picture be trusted?), checkpoints
-    (are weights and statistics those of a training?), or runs' folders. They are read, and nothing of them is run.
+    (are weights and statistics those of a training?), or runs' folders, which stand for their last checkpoint. They are read,
+    and nothing of them is run.
 
     --checkpoint takes what landscape probe takes and holds it against your own code: is the loss yours, are gradient and Hessian
     right, does the order of samples matter, do data and weights belong together?

@@ -18,8 +18,8 @@ import click
 def command(source: Path, target: Path, layout: str, seed: int | None, unchecked: bool) -> None:
     """Import a surface file of the original tool as a result, or export a result in its layout.
 
-    A result that was changed on purpose, with h5py for instance, no longer matches its digest and is refused everywhere.
-    --unchecked makes a new result of it, with a digest of its own.
+    A result that was changed on purpose, with h5py for instance, has lost its digest or does not match it, and is
+    refused everywhere. --unchecked makes a new result of it, with a digest of its own.
     """
     from landscape.results import check_writable, export_surface, import_surface, load_result, save_result
 

@@ -45,7 +45,12 @@ _COMMON = chain(
     click.option("--to-key", metavar="KEY", help="Which weights of --to, where they are others than --checkpoint-key."),
     click.option("--directions", type=_FILE, help="A file of the original loss-landscape tool, or a curvature result."),
     click.option("--out", "-o", type=_FILE, help="The result file.  [default: outputs/NAME-HASH.h5]"),
-    click.option("--save-every", type=float, default=10.0, help="Seconds between saves of the unfinished result."),
+    click.option(
+        "--save-every",
+        type=float,
+        default=10.0,
+        help="Seconds between saves of the unfinished result; more where one takes long.",
+    ),
     trust_option(),
     place_options(),
     json_option(),

@@ -43,7 +43,8 @@ def command(
     data_root: Path | None,
     download: bool,
 ) -> None:
-    """Run a study: a bundled one (quick, coursework) or a TOML file. Only what is missing is done.
+    """Run a study: a bundled one (quick, coursework) or a TOML file. Trainings and probes
+    that are complete are kept, pictures and tables are made anew.
 
     Prints a table of the runs and the paths of everything that was made.
     """

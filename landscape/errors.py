@@ -31,7 +31,7 @@ class ResultFileError(LandscapeError):
 
 
 class MismatchError(LandscapeError):
-    """A stored result or run was made with other settings than those asked for now."""
+    """A stored result or run was made with other settings than those asked for now, or by other code, weights or data."""
 
 
 class LockedError(LandscapeError):

@@ -44,7 +44,7 @@ class Places:
         data_root: where downloaded data sets lie; None for the default.
         download: whether a missing data set may be fetched.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        save_every: seconds between saves of an unfinished result.
+        save_every: seconds between saves of an unfinished result, more where one takes long.
     """
 
     checkpoints: Path = Path("checkpoints")

@@ -134,6 +134,7 @@ OTHERS: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "DeepSpeed": ("d", touch("zero_to_fp32.py", "latest"), r"zero_to_fp32\.py"),
     "adapter": ("d", touch("adapter_model.safetensors", "adapter_config.json"), "adapter.*merge_and_unload"),
     "TensorFlow": ("d", touch("saved_model.pb"), "TensorFlow"),
+    "a cache": ("models--a--b", touch("blobs", "snapshots"), "folders in its snapshots"),
     "a pipe": ("p", os.mkfifo, "is no file"),
 }
 

@@ -64,6 +64,10 @@ def test_identity_changes_with_every_setting_that_changes_the_weights() -> None:
         ("[[runs]]\nmodel='vgg08'\n[[probes]]\nx='1:2'", r"probes\[0\]: .*start:stop:count.*'1:2'"),
         ("[[runs]]\nmodel='vgg08'\n[[probes]]\nbatch_norm='frozn'", r"Did you mean 'frozen'"),
         ("[[runs]]\nmodel='vgg08'\n[[pictures]]\nkind='pie'", r"pictures\[0\]: kind: .*'pie'"),
+        (
+            "[[runs]]\nmodel='vgg08'\n[[probes]]\n[[pictures]]\nkind='contour'\nprobe='plain'",
+            r"mine.toml: pictures\[0\]: probe: .*'plain'.*Did you mean 'plane'",
+        ),
         ("[[runs]\nmodel='vgg08'", r"mine.toml: not a TOML file: .*line 1"),
         ("name='empty'", "expected at least one"),
         ("[study]\nname='x'", "key: unknown value 'study'"),

@@ -31,13 +31,15 @@ def probe_checkpoint(
 ) -> ProbeOutcome:
     """Measure a checkpoint as ``settings`` say, or continue an unfinished measurement of the same settings.
 
-    The result is saved every ``places.save_every`` seconds, at the end, and when anything stops it.
+    The result is saved every ``places.save_every`` seconds, or rarer where saving takes long, at the end, and when an error, a
+    signal or Ctrl-C stops it.
 
     Raises:
         ResultFileError: before anything is measured, if ``out`` cannot be written.
         MismatchError: if the file holds a result of other settings, naming them, or one that other code or data made.
         LockedError: if another process writes the same file.
-        CheckpointError: if the checkpoint does not fit the model.
+        CheckpointError: if the checkpoint cannot be read, or does not fit the model.
+        InputError: if only the checkpoint names a function that would have to be run; see :func:`landscape.probes.trust.settled`.
     """
     if out is None:
         check_writable(places.outputs / f"{settings.kind}-new.h5")

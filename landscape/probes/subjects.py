@@ -28,8 +28,8 @@ class Subject:
         model: a model's name and options, where the checkpoint does not say, or to overrule it.
         data: a data set's name and options, likewise.
         loss: a loss's name, likewise.
-        to: further checkpoints of the same model: one for a line, two for a plane.
-        directions: a file of directions in the original tool's layout.
+        to: further checkpoints of the same model: one for a line or a path, two for a plane, those of a training for a trajectory.
+        directions: a file of directions in the original tool's layout, or a curvature result with its eigenvectors.
         trust: whether functions may be run that only the checkpoint names; see :func:`landscape.probes.trust.settled`.
         key: which of a foreign file's weights, as in :func:`landscape.results.load_checkpoint`.
         to_key: the same for those of ``to``; by default as ``key``.

@@ -54,7 +54,7 @@ class Checkpoint:
         epoch: after how many epochs it was saved; None where the file does not say.
         foreign: whether something other than landscape wrote it.
         key: under which keys of a foreign file the weights were, with dots between; empty where it holds nothing else.
-        note: what the user should know about the weights that were taken, in a sentence; None where nothing was left out.
+        note: what the user should know about which weights were taken, and how their names are read; None where that is plain.
     """
 
     path: Path

@@ -65,6 +65,7 @@ _FOLDERS = (
         "adapter_model.*",
         "holds an adapter (LoRA), not a whole network. Merge it into its model, and save that: merge_and_unload().",
     ),
+    ("blobs", "is a model's folder in the cache of Hugging Face. Give one of the folders in its snapshots."),
     ("saved_model.pb", f"is a model of TensorFlow. {_TENSORS}"),
     ("*.ckpt.index", f"is a checkpoint of TensorFlow. {_TENSORS}"),
     ("events.out.tfevents*", "is a log of TensorBoard, without weights. Give the checkpoint of that run."),

@@ -43,7 +43,7 @@ def save_result(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
     Raises:
         InputError: for a data set without the attribute ``kind``, or with a value that netCDF cannot hold.
         LockedError: if another process is writing the file.
-        ResultFileError: if the file cannot be written, or is there already and is not a result.
+        ResultFileError: if the file cannot be written, or is there already and is no result, or one that is damaged.
 
     Example:
         >>> ls.save(ls.line(objective, x=(-1, 1, 5)), "line.h5")

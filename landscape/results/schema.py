@@ -1,7 +1,7 @@
 """What a result of each kind has: variables over which dimensions, numbers or text, and the attributes that are read.
 
 Everything downstream (information, pictures, pages, comparisons, topology, ``resume``) reads results that have passed here, and
-asks no further. Kinds that are not listed are other packages' own: of them only what every result has is asked.
+asks no further. The table of a kind stands in its room. Of a kind that nothing installed here knows, only its name is asked.
 
 One line of the table is ``name(dimensions)``, with ``[…]`` around a dimension that may be absent and ``grid`` for those of
 the loss; ``:text`` marks text, ``?`` what may be absent.
@@ -144,6 +144,8 @@ class Schema:
 
 def check(path: str | os.PathLike[str], dataset: xr.Dataset) -> None:
     """Hold a data set against what a result of its kind has.
+
+    A kind that no record is of is only asked for its name.
 
     Raises:
         ResultFileError: naming what is missing or of another form, and what was expected.

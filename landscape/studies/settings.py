@@ -163,7 +163,7 @@ def load_study(reference: str) -> StudySettings:
         ),
         f"{reference}: ",
     )
-    _check_groups(study, reference)
+    _check_references(study, reference)
     named = enumerate(_tables(table, "probes", reference))
     check_distinct(
         (f"{reference}: probes[{i}]: name", raw["name"]) for i, raw in named if isinstance(raw.get("name"), str)
@@ -192,7 +192,7 @@ def _plain(model: type[Settings], tables: Sequence[Mapping[str, Any]], where: st
     return tuple(made)
 
 
-def _check_groups(study: StudySettings, reference: str) -> None:
+def _check_references(study: StudySettings, reference: str) -> None:
     names = sorted({group for run in study.runs for group in run.groups})
     parts: tuple[Any, ...] = (*study.probes, *study.pictures, *study.tables, *study.comparisons)
     for part in parts:
@@ -200,6 +200,10 @@ def _check_groups(study: StudySettings, reference: str) -> None:
         for group in (*part.runs, *leads_to):
             if group not in names:
                 raise unknown_choice(f"{reference}: runs of {part.name or part.kind}", group, names)
+    probes = part_names(study.probes)
+    for i, picture in enumerate(study.pictures):
+        if picture.probe is not None and picture.probe not in probes:
+            raise unknown_choice(f"{reference}: pictures[{i}]: probe", picture.probe, probes)
 
 
 def _study_text(reference: str) -> tuple[str, str]:

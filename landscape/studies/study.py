@@ -1,4 +1,4 @@
-"""A whole study: its runs, its probes of them, its pictures, tables and comparisons. Only what is missing is done."""
+"""A whole study: its runs, its probes of them, its pictures, tables and comparisons. What is missing is trained and probed."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ def run_study(study: StudySettings, places: Places) -> StudyOutcome:
     A part that fails is reported and leaves the others to go on.
 
     Raises:
+        ResultFileError: before the first run, if a picture or table cannot be written.
         LandscapeError: if every run failed.
     """
     return _Study(study, places).run()
