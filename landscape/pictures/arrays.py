@@ -41,3 +41,9 @@ def grid_dims(dataset: xr.Dataset) -> list[str]:
             "Choose a slice first, such as dataset.isel(z=0)."
         )
     return dims
+
+
+def error_band(values: Floats, errors: Floats) -> tuple[Floats, Floats]:
+    """One standard error below and above; the value itself where no error is known."""
+    known = np.where(np.isfinite(errors), errors, 0.0)
+    return values - known, values + known

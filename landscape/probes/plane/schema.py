@@ -21,6 +21,8 @@ class Status(IntEnum):
 
 MISSING, MEASURED, INTERPOLATED, ABOVE = Status
 POINTS = "loss(grid) status(grid)? loss_standard_error(grid)? accuracy(grid)? predicted_loss(grid)? samples(grid)?"
+# What belongs together where a plane was measured adaptively.
+ADAPTIVE = ("@tolerance | @loss_max", "@picture_error | @tolerance @loss_max @measured_points")
 # What every result over the directions of a plane has besides.
 FRAME = """
     checkpoint_loss()? checkpoint_loss_standard_error()? checkpoint_accuracy()? parameter_norm()?
@@ -38,7 +40,7 @@ def plausible(dataset: xr.Dataset) -> Iterator[str]:
 
 SCHEMA = Schema(
     variables=f"{POINTS} {FRAME}",
-    together=("@tolerance | @loss_max", "@picture_error | @tolerance @loss_max @measured_points"),
+    together=ADAPTIVE,
     plausible=plausible,
 )
 SMOOTHNESS = Schema(

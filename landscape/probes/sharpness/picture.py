@@ -14,7 +14,7 @@ from matplotlib.ticker import NullLocator
 
 from landscape.errors import InputError, unknown_choice
 from landscape.pictures import layout, markers
-from landscape.pictures.arrays import Floats, Mask
+from landscape.pictures.arrays import Floats, Mask, error_band
 from landscape.pictures.caption import data_words, joined, once, policy_words
 from landscape.pictures.labels import labels_of, marked
 from landscape.pictures.options import Options
@@ -56,8 +56,7 @@ class Curve:
     @property
     def spread(self) -> tuple[Floats, Floats]:
         """One standard error below and above; the value itself where no error is known."""
-        errors = np.where(np.isfinite(self.errors), self.errors, 0.0)
-        return self.values - errors, self.values + errors
+        return error_band(self.values, self.errors)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
-from landscape.probes.plane.schema import FRAME, POINTS
+from landscape.probes.plane.schema import ADAPTIVE, FRAME, POINTS
 from landscape.probes.plane.schema import plausible as plausible_plane
 from landscape.results.schema import Schema
 
@@ -32,7 +32,7 @@ def plausible(dataset: xr.Dataset) -> Iterator[str]:
 
 SCHEMA = Schema(
     variables=f"{POINTS} {FRAME} {_PATH}",
-    together=("@tolerance | @loss_max", "@picture_error | @tolerance @loss_max @measured_points"),
+    together=ADAPTIVE,
     plausible=plausible,
     planar=True,
 )
