@@ -118,6 +118,8 @@ class Objective(PointMeasurement):
         metric: Callable[[Any, Any], Tensor | None] = per_sample_accuracy,
     ) -> None:
         check_choices(precision, engine, batch_size, data)
+        self._given = {"loss": loss, "batch_norm": batch_norm, "calibration": calibration, "batch_size": batch_size}
+        self._given |= {"engine": engine, "forward": forward, "metric": metric}
         self.device = resolve_device(device)
         self.precision = precision or own_precision(module)
         self.batch_norm = batch_norm = applicable_policy(batch_norm, module)
