@@ -33,7 +33,10 @@ class Status(IntEnum):
 
 
 MISSING, MEASURED, INTERPOLATED, ABOVE = Status
-POINTS = "loss(grid) status(grid)? loss_standard_error(grid)? accuracy(grid)? predicted_loss(grid)? samples(grid)?"
+POINTS = (
+    "loss(grid) status(grid)? loss_standard_error(grid)? accuracy(grid)? predicted_loss(grid)? "
+    "interpolation_bound(grid)? samples(grid)?"
+)
 # What belongs together where a plane was measured adaptively.
 ADAPTIVE = ("@tolerance | @loss_max", "@picture_error | @tolerance @loss_max @measured_points")
 # What every result over the directions of a plane has besides.
