@@ -8,7 +8,8 @@ The guess says when to stop, and nothing else.
 
 What a picture is known to is then asked of a sample: points drawn at random among all that were not measured, each as likely as any
 other, which had no part in the interpolant. The order statistics of their errors bound a percentile of the picture's error by the
-hypergeometric distribution, whatever the values are like: cliffs, strips and holes included.
+hypergeometric distribution, whatever the values are like: cliffs, strips and holes included. Single points get a bound of their
+own from the same sample: a multiple of the disagreement at the point, which a sampled point meets as often as any other.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
 from landscape.errors import InputError
-from landscape.numerics.audits import QUANTILE, Known, audits_for, known_by
+from landscape.numerics.audit import QUANTILE, Known, audits_for, bound_factor, known_by
 from landscape.numerics.seeds import derive_seed
 
 Floats = NDArray[np.float64]
@@ -109,6 +110,8 @@ class Refined:
         measured: which points were measured.
         predicted: what was predicted for a point before it was measured; NaN for the others and the coarse mesh.
         known: how well the others are known.
+        bounds: of each interpolated point, :func:`bound_factor` times the disagreement there, as a fraction of the displayed range;
+            NaN where measured.
         scale: ``log`` or ``linear``.
     """
 
@@ -116,6 +119,7 @@ class Refined:
     measured: NDArray[np.bool_]
     predicted: Floats
     known: Known
+    bounds: Floats
     scale: str
 
 
@@ -185,7 +189,8 @@ class Refiner:
 
     def ahead(self, count: int) -> Indices:
         """Up to so many points that are likely to be wanted in the next rounds: those of largest disagreement after this one's."""
-        return np.zeros(0, dtype=np.int64) if self._audit else self._state.further(self.wanted, count)
+        state, wanted = self._state, self.wanted
+        return wanted[:0] if self._audit else state.largest(count, state.random, np.setdiff1d(wanted, state.random))
 
 
 def interpolate(shape: tuple[int, int], values: Floats, known: NDArray[np.bool_]) -> Floats:
@@ -234,6 +239,7 @@ class _State:
         self.deadline = math.inf if settings.minutes is None else self.begun + 60 * settings.minutes
         self.random: Indices = np.zeros(0, dtype=np.int64)
         self.open = np.zeros(count, dtype=bool)
+        self.bounds = np.full(count, np.nan)
 
     def coarse_mesh(self) -> Indices:
         rows, columns = (_every(n, self.coarse) for n in self.shape)
@@ -281,7 +287,16 @@ class _State:
         off = np.abs(self._displayed(self.values[points]) - self.fine[points])
         off[self.lost[points]] = np.inf  # it may be off by anything
         extent = self._range()
+        self._bound(points, off, extent)
         return known_by(off / extent if extent else np.zeros(len(points)), len(self.measured), unmeasured)
+
+    def _bound(self, points: Indices, off: Floats, extent: float) -> None:
+        """The bound of each point that stays interpolated, by how far ``off`` the sampled ``points`` were."""
+        left = ~self.measured
+        self.bounds[left] = 0.0
+        if extent:
+            disagreement = np.maximum(self.disagreement, self._floor())
+            self.bounds[left] = bound_factor(off / disagreement[points]) * disagreement[left] / extent
 
     def next_points(self) -> Indices:
         """The points of largest disagreement, apart from each other, and a few at random."""
@@ -289,14 +304,10 @@ class _State:
         self.random = np.concatenate(
             [self._drawn(self.open, min(AUDITS, count)), self._drawn(~self.open & ~self.measured, CHECKS)]
         )[:count]
-        chosen = self._largest(self.random, np.zeros(0, dtype=np.int64), count - len(self.random))
+        chosen = self.largest(count - len(self.random), self.random)
         return np.concatenate([chosen, self.random])
 
-    def further(self, wanted: Indices, count: int) -> Indices:
-        """The points of largest disagreement after those that are wanted."""
-        return self._largest(self.random, np.setdiff1d(wanted, self.random), count)
-
-    def _largest(self, without: Indices, around: Indices, count: int) -> Indices:
+    def largest(self, count: int, without: Indices, around: Sequence[int] | Indices = ()) -> Indices:
         """Up to ``count`` points of largest disagreement, apart from each other and from ``around``."""
         score = self.disagreement.reshape(self.shape).copy()
         score.flat[without] = -1.0
@@ -346,7 +357,7 @@ class _State:
     def outcome(self, known: Known) -> Refined:
         # not clipped, so that a point above the clip is seen to lie above it
         values = np.where(self._known, self.values, self._unscaled(self.raw))
-        return Refined(values, self._known, self.predicted, known, "log" if self.log else "linear")
+        return Refined(values, self._known, self.predicted, known, self.bounds, "log" if self.log else "linear")
 
     @property
     def _known(self) -> NDArray[np.bool_]:
