@@ -41,13 +41,12 @@ def local_team(workers: int, threads: int, gpus: Sequence[int] = ()) -> Team:
     from distributed.security import Security
 
     security = Security.temporary()  # type: ignore[no-untyped-call]
-    settings = _settings()
+    settings = _settings(threads)
     with _configured(settings):
-        nanny = {"nthreads": 1, "host": LOOPBACK, "memory_limit": 0, "security": security, "config": settings}
-        spec = {
-            number: {"cls": distributed.Nanny, "options": {**nanny, "env": _environment(threads, gpus, number)}}
-            for number in range(workers)
-        }
+        nanny = {"nthreads": 1, "host": LOOPBACK, "memory_limit": 0, "security": security}
+        # Set before the worker's process imports torch, which looks for devices then.
+        of_gpu = [{"CUDA_VISIBLE_DEVICES": str(gpus[number % len(gpus)])} if gpus else {} for number in range(workers)]
+        spec = {k: {"cls": distributed.Nanny, "options": {**nanny, "env": env}} for k, env in enumerate(of_gpu)}
         scheduler = {
             "cls": distributed.Scheduler,
             "options": {"host": LOOPBACK, "port": 0, "protocol": "tls://", "security": security, "dashboard": False},
@@ -144,22 +143,17 @@ class _Asked:
         return self._known
 
 
-def _settings() -> dict[str, Any]:
+def _settings(threads: int = 1) -> dict[str, Any]:
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return {
         "distributed.scheduler.allowed-failures": KILLS - 1,  # which Dask counts after the first
-        "distributed.logging.distributed": "critical",
-        "distributed.worker.daemon": True,  # or they would outlive a process that is killed
-        "distributed.nanny.pre-spawn-environ": {},  # which would set one thread, whatever was asked for
         "distributed.admin.large-graph-warning-threshold": "1GB",  # a piece that is sent along
+        "distributed.nanny.pre-spawn-environ": {
+            **dict.fromkeys(names, threads),
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
+            "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical",
+        },
     }
-
-
-def _environment(threads: int, gpus: Sequence[int], number: int) -> dict[str, str]:
-    """What a worker's process finds before it imports torch."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    waiting = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}
-    chosen = {"CUDA_VISIBLE_DEVICES": str(gpus[number % len(gpus)])} if gpus else {}
-    return {**dict.fromkeys(names, str(threads)), **waiting, **chosen}
 
 
 def _configured(settings: dict[str, Any]) -> Any:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from landscape.execution.pickling import packed
 from landscape.execution.worker import Answer, Order, Piece, Recipe, carry_out, versions
 from landscape.stopping import look
 
-K = TypeVar("K", bound=Hashable)
+K = TypeVar("K")
 Split = Callable[[Any, tuple[Any, ...]], list[tuple[Any, tuple[Any, ...]]]]
 
 LOOK_EVERY = 0.2  # seconds between looks at whether a stop was asked for, or the engine is gone
@@ -267,22 +267,20 @@ class Work:
         function: of a module; called with the pieces, then with a part's arguments.
         pieces: what every part needs.
         team: who does it; None for this process.
-        split: as :class:`Flight` takes it.
     """
 
     function: Callable[..., Any]
     pieces: tuple[Any, ...]
     team: Team | None = None
-    split: Split | None = None
 
     def here(self, *arguments: Any) -> Any:
         """A part, done in this process."""
         return self.function(*self.pieces, *arguments)
 
-    def flight(self) -> Flight[Any]:
-        """For the parts that a team does."""
+    def flight(self, split: Split | None = None) -> Flight[Any]:
+        """For the parts that a team does; ``split`` as :class:`Flight` takes it."""
         assert self.team is not None
-        return Flight(self.team, self.function, self.pieces, self.split)
+        return Flight(self.team, self.function, self.pieces, split)
 
     def each(self, parts: Iterable[tuple[K, tuple[Any, ...]]]) -> Iterator[tuple[K, Any]]:
         """Every part's key and value: in this process one after the other, by a team as they come back.

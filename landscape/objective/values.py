@@ -66,6 +66,10 @@ class PointValues:
     accuracy: NDArray[np.float64]
     n_samples: NDArray[np.int64]
 
+    def __getitem__(self, places: slice) -> PointValues:
+        """Those of some of the points."""
+        return PointValues(*(values[places] for values in vars(self).values()))
+
     @classmethod
     def of(cls, found: Sequence[Evaluation]) -> PointValues:
         """From one evaluation a point."""
