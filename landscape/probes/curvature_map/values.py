@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from landscape.numerics.eigenvalues import Extremes
 from landscape.numerics.refinement import Refined
-from landscape.probes.plane.schema import INTERPOLATED, MEASURED, MISSING
+from landscape.probes.plane.result import INTERPOLATED, MEASURED, MISSING
 from landscape.results.attributes import LOSS, flags, labels
 
 RATIO_LIMIT = 1.0  # the ratio is displayed from −1 to 1

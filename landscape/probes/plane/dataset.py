@@ -14,7 +14,7 @@ from landscape.numerics.directions import cosine
 from landscape.numerics.grids import Grid
 from landscape.objective.losses import loss_unit
 from landscape.objective.values import Evaluation, PointValues
-from landscape.probes.plane.schema import ABOVE, INTERPOLATED, MEASURED, MISSING
+from landscape.probes.plane.result import ABOVE, INTERPOLATED, MEASURED, MISSING
 from landscape.probes.plane.spans import Span
 from landscape.probes.provenance import VERSIONS, checkpoint_variables
 from landscape.results.attributes import flags, labels

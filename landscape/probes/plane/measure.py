@@ -28,7 +28,7 @@ from landscape.probes.plane.dataset import Surface, surface_dataset
 from landscape.probes.plane.deviation import checked
 from landscape.probes.plane.held import held_points
 from landscape.probes.plane.points import GridPoints, known_attributes
-from landscape.probes.plane.schema import INTERPOLATED
+from landscape.probes.plane.result import INTERPOLATED
 from landscape.probes.plane.spans import Span, along_span, automatic_range, checkpoint_span, random_span, span_numbers
 from landscape.probes.progress import Progress, ProgressObserver
 from landscape.probes.provenance import samples_variable
