@@ -1,14 +1,15 @@
 """Critical sharpness λ_c = 2/η_c: η_c is the least η > 0 at which L(θ + ηd) > L(θ) (Kalra et al. 2026, arXiv 2601.16979).
 
-With a = ⟨∇L, d⟩ < 0 and b = dᵀHd a quadratic has η_c = −2a/b, so that λ_c = dᵀHd / −⟨∇L, d⟩; along d = −∇L that is the Rayleigh quotient of
-H at the gradient, and λ where the gradient is an eigenvector of eigenvalue λ. Forward passes are enough to find it: (L(θ + ηd) − L(θ)) / η is
-bracketed at 0, of which a quadratic makes a straight line.
+With a = ⟨∇L, d⟩ < 0 and b = dᵀHd a quadratic has η_c = −2a/b, so that λ_c = dᵀHd / −⟨∇L, d⟩. Along d = −∇L that is the Rayleigh
+quotient of H at the gradient, and λ where the gradient is an eigenvector of eigenvalue λ. Forward passes are enough to find it:
+(L(θ + ηd) − L(θ)) / η is bracketed at 0, of which a quadratic makes a straight line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+
 import numpy as np
 import torch
 import xarray as xr
@@ -44,25 +45,25 @@ def critical_sharpness(
 ) -> xr.Dataset:
     """The least step along each direction at which the mean loss is above the checkpoint's, and λ_c = 2/η_c.
 
-    A step has the direction's own unit: along ``gradient`` it is the learning rate of plain gradient descent. A random direction and an
-    eigenvector have no sign, and are followed the way in which the loss falls. Two places before the step are looked at, so that an earlier
-    rise is not overlooked where the loss rises and falls along the way; it may still be, between them.
+    A step has the direction's own unit: along ``gradient`` it is the learning rate of plain gradient descent. A random direction
+    and an eigenvector have no sign, and are followed the way in which the loss falls. Two places before the step are looked
+    at, so that an earlier rise is not overlooked where the loss rises and falls along the way; between them it still may be.
 
     Args:
         objective: whose loss; its own parameters are θ.
         config: names of directions, and how well; the defaults of :class:`CriticalSharpnessConfig` where None.
-        directions: these instead of the config's, by a name for each: a :class:`~landscape.numerics.directions.Direction`, a flat vector of
-            θ's layout, ``"gradient"``, ``"random"``, or another :class:`~landscape.objective.objective.Objective` of the same parameters,
-            whose −∇L at this θ it then is: how one task stands the step of another.
+        directions: these instead of the config's, by a name for each: a :class:`~landscape.numerics.directions.Direction`, a flat
+            vector of θ's layout, ``"gradient"``, ``"random"``, or another :class:`~landscape.objective.objective.Objective` of the
+            same parameters, whose −∇L at this θ it then is: how one task bears the step of another.
         resume: an earlier, partial result of the same call: its directions are not measured again.
         observer: told after every direction.
 
     Returns:
-        A data set of kind ``critical_sharpness`` with the dimension ``direction``: ``critical_step`` η_c between ``critical_step_low`` and
-        ``critical_step_high``, ``critical_sharpness`` 2/η_c, both with their standard errors over the samples (that of the rise at η_c, by the
-        slope there); ``direction_norm`` ‖d‖₂; ``passes``; ``status``: 0 missing, 1 measured, 2 bracketed only, 3 no rise within reach, 4 rises at
-        once. By ``trial`` every step that was looked at, ascending: ``trial_step``, ``rise`` with its ``rise_standard_error``. A loss
-        that is NaN counts as a rise.
+        A data set of kind ``critical_sharpness`` with the dimension ``direction``: ``critical_step`` η_c between
+        ``critical_step_low`` and ``critical_step_high``, and ``critical_sharpness`` 2/η_c, both with their standard errors over the
+        samples (that of the rise at η_c, by the slope there); ``direction_norm`` ‖d‖₂; ``passes``; ``status``: 0 missing, 1
+        measured, 2 bracketed only, 3 no rise within reach, 4 rises at once. By ``trial`` every step that was looked at,
+        ascending: ``trial_step``, and ``rise`` with its ``rise_standard_error``. A loss that is NaN counts as a rise.
 
     Raises:
         InputError: for a direction of another model, one that is zero or not finite, and the policy ``interpolated``.
@@ -180,7 +181,8 @@ def _way(objective: Objective, name: str, given: Along, config: CriticalSharpnes
         return given_direction(-objective.gradient().vector.vector, theta, kind="gradient")
     if isinstance(given, str) and given in config.along:
         raise InputError(
-            f"along: {given!r} is made of a checkpoint's file, by landscape probe. Give it as a vector: directions={{{given!r}: …}}."
+            f"along: {given!r} is made of a checkpoint's file, by landscape probe. Give it as a vector: "
+            f"directions={{{given!r}: …}}."
         )
     if isinstance(given, str):
         raise unknown_choice(f"directions[{name!r}]", given, ("gradient", "random"))
@@ -193,7 +195,8 @@ def _way(objective: Objective, name: str, given: Along, config: CriticalSharpnes
 def _check_same(objective: Objective, other: Objective) -> None:
     if other.theta.layout != objective.theta.layout:
         raise InputError(
-            "directions: the other objective moves other parameters than this one. Make both of one module, with the same parameters."
+            "directions: the other objective moves other parameters than this one. Make both of one module, with the same "
+            "parameters."
         )
 
 

@@ -44,7 +44,15 @@ def _chart(panel: StepPanel, order: dict[int, str], scale: str) -> dict[str, Any
         "range": axis_range(places, 0.06),
         "axis": own_axis(panel.scale(scale)),
         "ticks": {"values": ticks.tolist(), "words": [number(10.0**one) for one in ticks]},
-        "lines": [_zero(places, next(iter(order.values()))), *(_line(curve, order[curve.group]) for curve in panel.curves)],
+        "lines": [
+            _zero(places, next(iter(order.values()))),
+            *(
+                _upright(curve, panel, order[curve.group], scale)
+                for curve in panel.curves
+                if np.isfinite(curve.critical)
+            ),
+            *(_line(curve, order[curve.group]) for curve in panel.curves),
+        ],
         "gaps": [
             mark
             for curve in panel.curves
@@ -58,6 +66,16 @@ def _chart(panel: StepPanel, order: dict[int, str], scale: str) -> dict[str, Any
 def _zero(places: Any, group: str) -> dict[str, Any]:
     ends = [float(places.min()), float(places.max())]
     return {**LINE, "colour": INK, "group": group, "x": ends, "y": [0.0, 0.0], "width": 1, "opacity": 0.6}
+
+
+def _upright(curve: Curve, panel: StepPanel, group: str, scale: str) -> dict[str, Any]:
+    """The critical step, from one end of the axis to the other."""
+    chosen = panel.scale(scale)
+    ends = [0.0, 0.0] if chosen is None else [chosen.low, chosen.high]
+    place = float(np.log10(curve.critical))
+    said = f"{html.escape(curve.label, quote=False)}<br>critical step {number(curve.critical, 5)}"
+    look = {"colour": curve.colour, "group": group, "dash": "dot", "width": 1.2}
+    return {**LINE, **look, "x": [place, place], "y": grid(np.array(ends)), "texts": [said, said]}
 
 
 def _line(curve: Curve, group: str) -> dict[str, Any]:
@@ -80,4 +98,6 @@ def _line(curve: Curve, group: str) -> dict[str, Any]:
 def _spoken(curve: Curve, place: int) -> str:
     rise, error = float(curve.rise[place]), float(curve.errors[place])
     bar = f" ± {number(error, 2)}" if np.isfinite(error) else ""
-    return f"{html.escape(curve.label, quote=False)}<br>η = {number(float(curve.step[place]), 5)}: {number(rise, 4)}{bar}"
+    return (
+        f"{html.escape(curve.label, quote=False)}<br>η = {number(float(curve.step[place]), 5)}: {number(rise, 4)}{bar}"
+    )

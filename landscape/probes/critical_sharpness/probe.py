@@ -36,7 +36,9 @@ def prepare_critical_sharpness(subject: Subject, settings: Configured, places: P
     config = settings.config()
     wanted = config.along.count("difference")
     if len(subject.to) != wanted:
-        raise InputError(f"to: along {', '.join(config.along)} leads to {wanted} more checkpoint(s), got {len(subject.to)}.")
+        raise InputError(
+            f"to: along {', '.join(config.along)} leads to {wanted} more checkpoint(s), got {len(subject.to)}."
+        )
     opened = open_subject(subject, places)
     objective = opened.objective(settings, places)
     check_policy(objective)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from landscape.probes.comparable import Kind, Measure, Options, Reading
-from landscape.probes.conditions import sampled_conditions
+from landscape.probes.comparable import Kind, Measure, Options, Reading, sampled_conditions
 from landscape.probes.critical_sharpness.dataset import Status
 from landscape.results.schema import Schema
 from landscape.results.words import at_checkpoint, count, dead, with_error
