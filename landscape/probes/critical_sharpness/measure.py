@@ -25,9 +25,10 @@ from landscape.objective.objective import Objective
 from landscape.objective.signature import Signature, signature, vector_numbers
 from landscape.objective.subspace import Subspace
 from landscape.probes.critical_sharpness.config import CriticalSharpnessConfig
-from landscape.probes.critical_sharpness.dataset import CriticalTable, Found
+from landscape.probes.critical_sharpness.dataset import TRIALS, VALUES, found_along
 from landscape.probes.progress import Progress, ProgressObserver
 from landscape.probes.provenance import checkpoint_variables, provenance, samples_variable
+from landscape.probes.searches import Found, SearchTable
 
 START, SMALLEST = 0.02, 1e-7  # of ‖θ‖: the length of the first step, and of the least that is looked at
 _EITHER_WAY = ("random", "eigenvector")  # directions without a sign of their own
@@ -62,7 +63,7 @@ def critical_sharpness(
         A data set of kind ``critical_sharpness`` with the dimension ``direction``: ``critical_step`` η_c between
         ``critical_step_low`` and ``critical_step_high``, and ``critical_sharpness`` 2/η_c, both with their standard errors over the
         samples (that of the rise at η_c, by the slope there); ``direction_norm`` ‖d‖₂; ``passes``; ``status``: 0 missing, 1
-        measured, 2 bracketed only, 3 no rise within reach, 4 rises at once. By ``trial`` every step that was looked at,
+        measured, 2 bracketed only, 3 beyond reach, 4 rises at once. By ``trial`` every step that was looked at,
         ascending: ``trial_step``, and ``rise`` with its ``rise_standard_error``. A loss that is NaN counts as a rise.
 
     Raises:
@@ -83,10 +84,10 @@ def critical_sharpness(
     check_policy(objective)
     ways = _ways(objective, config, directions)
     made = made_by(objective, config, ways)
-    table = CriticalTable.empty(list(ways), config.max_passes)
+    table = SearchTable(list(ways), config.max_passes, VALUES, TRIALS)
     if resume is not None:
         made.check_resume(resume.attrs)
-        table = CriticalTable.of(resume, list(ways), config.max_passes)
+        table.take_up(resume)
         check_points(objective, _held(objective, ways, resume))
     unit, losses = loss_unit(objective.loss_name), objective.per_sample()
     loss, error = objective.spread.mean(losses)
@@ -108,7 +109,7 @@ def critical_sharpness(
         return table.dataset(unit).assign(checkpoint).assign_attrs(attributes)
 
     for place, name in table.missing():
-        table.fill(place, _found(objective, losses, ways[name], config))
+        table.found[place] = _found(objective, losses, ways[name], config)
         if observer is not None:
             observer(Progress(table.done, len(ways), dataset))
     return dataset()
@@ -228,4 +229,4 @@ def _found(objective: Objective, losses: Tensor, way: Direction, config: Critica
         known, most = {start: rises[sign < 0]}, most - 1
     reach = config.reach * length
     search = Crossing(start, SMALLEST * length, reach, tolerance=config.tolerance, most=most, values=known).run(along)
-    return Found.of(search, along.rises, sign, way.norm, passes=len(search.values) + config.max_passes - most)
+    return found_along(search, along.rises, sign, way.norm, passes=len(search.values) + config.max_passes - most)

@@ -21,7 +21,7 @@ from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
 from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, line_colours, number, setting_number, width_of
 from landscape.pictures.value_axis import mark_at_edge, padded, set_value_axis
-from landscape.probes.critical_sharpness.dataset import Status
+from landscape.probes.searches import Status
 
 RATIO = 0.8
 TICKS = 4  # at most, since the words of a small step are long
@@ -124,7 +124,7 @@ def _curve(label: str, colour: str, group: int, one: xr.Dataset) -> Curve:
     sharpness, error = float(one["critical_sharpness"]), float(one["critical_sharpness_standard_error"])
     bar = f" ± {number(error, 2)}" if np.isfinite(error) else ""
     said = {
-        Status.NO_RISE: f"no rise up to η = {number(float(step.max()))}" if step.size else "",
+        Status.BEYOND_REACH: f"no rise up to η = {number(float(step.max()))}" if step.size else "",
         Status.AT_ONCE: "rises at once",
     }.get(Status(int(one["status"])), f"critical sharpness {number(sharpness, 4)}{bar}")
     dead = bool(one.attrs.get("dead", 0))

@@ -16,10 +16,10 @@ from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
 from landscape.places import Places
 from landscape.probes.costs import EVALUATION
-from landscape.probes.critical_sharpness.dataset import Status
 from landscape.probes.critical_sharpness.measure import Along, check_policy, critical_sharpness, points_held
 from landscape.probes.plane.directions import named_directions
 from landscape.probes.saving import Prepared, Saver
+from landscape.probes.searches import Status
 from landscape.probes.settings import Configured
 from landscape.probes.subjects import Opened, Subject, open_subject
 from landscape.training import TrainingConfig, learning_rate

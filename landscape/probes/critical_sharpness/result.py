@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from landscape.probes.comparable import Kind, Measure, Options, Reading, sampled_conditions
-from landscape.probes.critical_sharpness.dataset import Status
+from landscape.probes.searches import Status
 from landscape.results.schema import Schema
 from landscape.results.words import at_checkpoint, count, dead, with_error
 
@@ -39,7 +39,7 @@ def spoken(one: xr.Dataset) -> str:
     if status == Status.MISSING:
         return "not measured"
     passes, steps = count(one["passes"], "pass", "passes"), one["trial_step"].values
-    if status == Status.NO_RISE:
+    if status == Status.BEYOND_REACH:
         reach = float(np.nanmax(steps))
         return f"the loss does not rise up to the step {reach:.4g}, so it is below {2 / reach:.4g} ({passes})"
     if status == Status.AT_ONCE:
