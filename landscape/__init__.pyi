@@ -11,6 +11,10 @@ from .probes.plane.spans import Span as Span, checkpoint_span as checkpoint_span
 from .numerics.refinement import Refinement as Refinement
 from .probes.sharpness.config import SharpnessConfig as SharpnessConfig
 from .probes.sharpness.measure import sharpness as sharpness
+from .probes.critical_sharpness.config import CriticalSharpnessConfig as CriticalSharpnessConfig
+from .probes.critical_sharpness.measure import critical_sharpness as critical_sharpness
+from .probes.basin_radius.config import BasinRadiusConfig as BasinRadiusConfig
+from .probes.basin_radius.measure import basin_radius as basin_radius
 from .probes.noise_scale.measure import NoiseScaleConfig as NoiseScaleConfig, noise_scale as noise_scale
 from .probes.curvature.config import CurvatureConfig as CurvatureConfig
 from .probes.curvature.measure import curvature as curvature

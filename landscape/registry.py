@@ -35,6 +35,8 @@ ROOMS = (
     "landscape.probes.sharpness:SHARPNESS",
     "landscape.probes.noise_scale:NOISE_SCALE",
     "landscape.probes.weight_noise:WEIGHT_NOISE",
+    "landscape.probes.critical_sharpness:CRITICAL_SHARPNESS",
+    "landscape.probes.basin_radius:BASIN_RADIUS",
     "landscape.probes.path:PATH",
     "landscape.probes.curvature:CURVATURE",
     "landscape.probes.curvature_map:CURVATURE_MAP",
