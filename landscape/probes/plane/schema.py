@@ -20,6 +20,7 @@ class Status(IntEnum):
 
 
 MISSING, MEASURED, INTERPOLATED, ABOVE = Status
+HEIGHT = "height"  # the attribute of variables that can be drawn in place of the loss
 POINTS = "loss(grid) status(grid)? loss_standard_error(grid)? accuracy(grid)? predicted_loss(grid)? samples(grid)?"
 # What belongs together where a plane was measured adaptively.
 ADAPTIVE = ("@tolerance | @loss_max", "@picture_error | @tolerance @loss_max @measured_points")
