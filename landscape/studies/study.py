@@ -14,7 +14,7 @@ from landscape.comparison import compare
 from landscape.comparison.writing import FORMATS, writable_files
 from landscape.errors import InputError
 from landscape.places import Places
-from landscape.probes.path.settings import PathSettings
+from landscape.probes.path.config import PathSettings
 from landscape.probes.probing import ProbeOutcome, probe_checkpoint
 from landscape.probes.settings import ProbeSettings
 from landscape.probes.subjects import Subject

@@ -15,7 +15,7 @@ from landscape.numerics.grids import Axis
 from landscape.pictures.arrays import Floats, Mask, grid_dims
 from landscape.pictures.labels import labels_of
 from landscape.pictures.options import Options
-from landscape.probes.plane.schema import ABOVE, HEIGHT, INTERPOLATED, MEASURED, MISSING
+from landscape.probes.plane.result import ABOVE, HEIGHT, INTERPOLATED, MEASURED, MISSING
 
 Status = NDArray[np.int8]
 

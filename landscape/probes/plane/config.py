@@ -11,7 +11,7 @@ from landscape.checking import Option
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.directions import NORMALIZATIONS
 from landscape.probes.plane.changes import EXAMPLES, is_change, is_drawn
-from landscape.probes.settings import DIRECTIONS, RefinedSettings
+from landscape.probes.settings import DIRECTIONS, GRID, RefinedSettings
 
 ALONG = ("random", "gradient", "update", "difference")
 
@@ -76,3 +76,4 @@ class LineSettings(PlaneSettings):
     """A line."""
 
     kind: Literal["line"] = "line"
+    y: Annotated[str | None, Option("Of a plane alone.", GRID, study=True)] = None
