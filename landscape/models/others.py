@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from landscape.checking import check_counts
 from landscape.errors import InputError, first_line, unknown_choice
-from landscape.models.checks import check_counts
 
 TORCHVISION, TIMM, TRANSFORMERS = "torchvision:", "timm:", "hf:"
 PREFIXES = (TORCHVISION, TIMM, TRANSFORMERS)

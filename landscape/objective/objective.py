@@ -386,6 +386,15 @@ class Objective(Differentiation):
         self._check_subspace(subspace)
         return PointValues.of(self._at_points(subspace, coefficients, ceiling))
 
+    def first_inputs(self) -> Any:
+        """The inputs of the first batch, as the module is given them.
+
+        Example:
+            >>> objective.first_inputs().shape[1:]
+            torch.Size([2])
+        """
+        return next(iter(self._batches))[0]
+
     def provenance(self) -> dict[str, Any]:
         """What a result must say about how its values came to be; every entry is text or a number.
 
