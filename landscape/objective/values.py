@@ -79,6 +79,10 @@ class PointValues:
     heights: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)  # values and errors (2, P), by name
     draw_error: NDArray[np.float64] | None = None
 
+    def __getitem__(self, places: slice) -> PointValues:
+        """Those of some of the points."""
+        return PointValues(*(values[places] for values in vars(self).values()))
+
     @classmethod
     def of(cls, found: Sequence[Evaluation]) -> PointValues:
         """From one evaluation a point."""

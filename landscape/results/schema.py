@@ -46,7 +46,7 @@ _NUMBERS = _names(
 _TEXTS = _names(
     "title data model norm checkpoint notes note directions normalization bn_policy loss_name dead_reason dead_part range_note "
     "status by rule precision device units long_name settings training fingerprint precision_deviation_note optimizer "
-    "landscape_version torch_version runs to operator"
+    "landscape_version torch_version runs to operator lost_points"
 )
 _RECIPE = _names("learning_rate batch_size seed epochs weight_decay momentum")
 _JSON = {"settings": dict, "training": dict, "runs": list}
