@@ -13,7 +13,8 @@ SCHEMA = Schema(
     along)? effective_beta_normalized(step along)? lipschitz_loss_normalized(step along)?
     lipschitz_gradient_normalized(step along)? parameter_norm(step)? gradient_norm(step)? epoch(step)?
     learning_rate(step)? loss_along(step along eta)? gradient_distance(step along eta)?
-    gradient_norm_along(step along eta)?
+    gradient_norm_along(step along eta)? relative_predictiveness(step along)? function_change(step along)?
+    relative_gradient_norm(step)? relative_gradient_distance(step along eta)? function_distance(step along eta)?
 """,
 )
 RUN_RANGE = Schema(

@@ -22,6 +22,9 @@ class StepsSettings(ProbeSettings):
     probe_every: Annotated[int, Option("Look along every so many.", OWN)] = 10
     probe_eta: Annotated[str, Option("low:high:count, in multiples of the learning rate.", OWN)] = "0.5:4:8"
     probe_spacing: Annotated[str, Option("linear or log.", OWN)] = "linear"
+    probe_along: Annotated[str, Option("gradient, update, relative, or several with + between them.", OWN)] = (
+        "gradient+update"
+    )
 
     @model_validator(mode="after")
     def _probe(self) -> Self:
@@ -30,4 +33,4 @@ class StepsSettings(ProbeSettings):
 
     def config(self) -> StepProbeConfig:
         """When and where the probe looks."""
-        return StepProbeConfig.parse(every=self.probe_every, eta=self.probe_eta, spacing=self.probe_spacing)
+        return StepProbeConfig.parse(self.probe_every, self.probe_eta, self.probe_spacing, self.probe_along)

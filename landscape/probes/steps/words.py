@@ -13,7 +13,10 @@ _MEDIANS = {
     "loss_variation": "loss variation",
     "gradient_predictiveness": "gradient predictiveness",
     "effective_beta": "effective β (a lower bound)",
+    "relative_predictiveness": "relative predictiveness",
+    "function_change": "change of the outputs",
 }
+_ALONG = {"relative": "relative step"}
 _RANGES = {"loss": "loss of the minibatch", "gradient_norm": "norm of its gradient"}
 
 
@@ -34,7 +37,7 @@ def words(dataset: xr.Dataset) -> list[str]:
             for name, told in _MEDIANS.items()
             if name in one
         ]
-        lines.append(f"along the {along}, medians: {', '.join(medians)}")
+        lines.append(f"along the {_ALONG.get(along, along)}, medians: {', '.join(medians)}")
     names = ["loss", *(name for name in _MEDIANS if name in dataset), "loss_maximum"]
     bad = np.any([~np.isfinite(dataset[name].values.reshape(steps.size, -1)).all(axis=1) for name in names], axis=0)
     return [*lines, *nonfinite(int(bad.sum()), "step"), *recipe(dataset.attrs), *dead(dataset)]
