@@ -24,7 +24,7 @@ from benchmarks.workload import Workload
 from landscape.objective.batches import tensor_bytes
 from landscape.probes.plane.measure import plane
 from landscape.probes.progress import Progress
-from landscape.torch_state.allocation import share_free_memory
+from landscape.torch_state import share_free_memory
 
 STATUS = Path("/proc/self/status")
 EARLY = 100  # points after which a plane's memory should have stopped growing

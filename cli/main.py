@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 
 from landscape.stopping import asked, was_cut
-from landscape.torch_state.allocation import share_free_memory
+from landscape.torch_state import share_free_memory
 
 from .names import canonical, unknown_option
 from .options import general_options

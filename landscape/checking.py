@@ -73,3 +73,14 @@ def checked(build: Callable[[], T], where: str) -> T:
                 f"{where}{message}" if not key or message.startswith(key) else f"{where}{key}: {message}"
             ) from None
         raise InputError(f"{where}{key}: {first['msg'].lower()}, got {first['input']!r}.") from None
+
+
+def check_counts(**counts: object) -> None:
+    """Refuse what is no whole number of at least 1.
+
+    Raises:
+        InputError: naming the argument.
+    """
+    for argument, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise InputError(f"{argument}: expected a whole number of at least 1, got {count!r}.")

@@ -11,7 +11,7 @@ import pytest
 
 PROGRAM = """
 import ctypes, sys, threading
-from landscape.torch_state.allocation import share_free_memory
+from landscape.torch_state import share_free_memory
 
 if sys.argv[1] == "shared":
     share_free_memory()

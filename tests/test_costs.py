@@ -8,12 +8,12 @@ from torch import nn
 
 from landscape.objective.objective import Objective
 from landscape.probes.costs import EVALUATION, PRODUCT, probe_steps
+from landscape.probes.curvature.config import CurvatureSettings
 from landscape.probes.curvature.measure import curvature
-from landscape.probes.curvature.settings import CurvatureSettings
-from landscape.probes.path.settings import PathSettings
-from landscape.probes.plane.settings import PlaneSettings
-from landscape.probes.sharpness.settings import SharpnessSettings
-from landscape.probes.steps.settings import StepsSettings
+from landscape.probes.path.config import PathSettings
+from landscape.probes.plane.config import PlaneSettings
+from landscape.probes.sharpness.config import SharpnessSettings
+from landscape.probes.steps.config import StepsSettings
 
 IMAGES = 30
 

@@ -21,7 +21,7 @@ from landscape.probes.noise_scale.measure import (
     noise_from_pair,
     noise_scale,
 )
-from landscape.probes.noise_scale.words import words
+from landscape.probes.noise_scale.result import words
 from landscape.probes.progress import Progress
 
 

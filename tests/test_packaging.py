@@ -88,6 +88,16 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert shown.strip() == "set()"
 
 
+def test_what_a_result_file_says_is_told_without_torch() -> None:
+    code = (
+        "import sys\nfrom landscape.registry import found, probes\n"
+        "for probe in probes().values():\n    found(probe.schema), probe.words and found(probe.words)\n"
+        "print('torch' in sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == "False"
+
+
 def test_files_stay_short() -> None:
     files = [*(ROOT / "landscape").rglob("*.py"), *(ROOT / "cli").rglob("*.py"), *(ROOT / "tests").glob("*.py")]
     long = {str(f.relative_to(ROOT)): n for f in files if (n := len(f.read_text().splitlines())) > 450}

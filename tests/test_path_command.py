@@ -17,9 +17,9 @@ from landscape.errors import InputError
 from landscape.models import build_model
 from landscape.places import Places
 from landscape.probes.interactive import interactive
-from landscape.probes.path import words as path_words
+from landscape.probes.path import result as path_words
 from landscape.probes.path.alignment import permute_units
-from landscape.probes.path.settings import PathSettings
+from landscape.probes.path.config import PathSettings
 from landscape.probes.path.symmetries import exchangeable_units
 from landscape.probes.plot import plot
 from landscape.probes.probing import probe_checkpoint

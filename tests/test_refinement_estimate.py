@@ -13,16 +13,8 @@ from scipy.interpolate import RBFInterpolator
 from test_refinement import SURFACES, rough_surface
 
 from landscape.errors import InputError
-from landscape.numerics.refinement import (
-    COARSE,
-    Known,
-    Refinement,
-    _State,
-    audits_for,
-    default_budget,
-    interpolate,
-    refine,
-)
+from landscape.numerics.audit import Known, audits_for
+from landscape.numerics.refinement import COARSE, Refinement, _State, default_budget, interpolate, refine
 
 Floats = NDArray[np.float64]
 N = 26

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from landscape.comparison.kinds import compared_kinds, pictures_only
 from landscape.comparison.made_with import conflicts, has_identity, identity, settings_of
 from landscape.errors import InputError, LandscapeError
+from landscape.probes.comparable import Kind, Options, Reading
+from landscape.registry import found, probes, run_file
 from landscape.results import load_result
 
 Source = str | Path | xr.Dataset
@@ -108,8 +110,10 @@ def _results(source: Source, number: int, found: Collected) -> list[Result]:
     files = sorted(path.glob("*.h5"))
     if not files:
         found.left_out.append(f"{path}: holds no result (.h5). Give runs' folders, such as {path}/*.")
-    elif path / "history.h5" not in files:
-        found.left_out.append(f"{path}/history.h5: is missing, so this run's losses and accuracies are not compared.")
+    elif path / run_file("history") not in files:
+        found.left_out.append(
+            f"{path / run_file('history')}: is missing, so this run's losses and accuracies are not compared."
+        )
     return _usable(_loaded(files, found), found, explicit=False)
 
 
@@ -176,3 +180,26 @@ def _key(results: Sequence[Result]) -> str:
 
 def _run(label: str, results: Sequence[Result]) -> Run:
     return Run(label, max((settings_of(r.dataset) for r in results), key=len), tuple(results))
+
+
+@cache
+def compared_kinds() -> dict[str, Kind]:
+    """Kind of file -> how such results are compared: by what their own room reads, then by what others read of them."""
+    own: dict[str, Kind] = {p.of_file: found(p.compared) for p in probes().values() if p.compared and not p.compared_on}
+    for probe in probes().values():
+        if probe.compared_on:
+            own[probe.compared_on] = _both(own[probe.compared_on], found(probe.compared))
+    return own
+
+
+@cache
+def pictures_only() -> frozenset[str]:
+    """Of the kinds that belong to a run, those that hold nothing that is one number of it."""
+    return frozenset(p.of_file for p in probes().values() if p.run_file and not p.compared)
+
+
+def _both(one: Kind, other: Kind) -> Kind:
+    def read(dataset: xr.Dataset, options: Options) -> list[Reading]:
+        return [*one.read(dataset, options), *other.read(dataset, options)]
+
+    return Kind(one.family, one.conditions, read)

@@ -9,10 +9,9 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
-from landscape.comparison.collecting import Collected, Result, Run, Source, collect
+from landscape.comparison.collecting import Collected, Result, Run, Source, collect, compared_kinds
 from landscape.comparison.differences import row_of
 from landscape.comparison.grouping import Setting, Stratum, Variant, selected, strata, unlike, variants
-from landscape.comparison.kinds import compared_kinds
 from landscape.comparison.made_with import shown
 from landscape.comparison.notes import notes
 from landscape.comparison.result import Comparison

@@ -14,7 +14,7 @@ from landscape.comparison.sentences import number
 from landscape.numerics.contrasts import critical_t, power, units_needed
 from landscape.numerics.inference import CONFIDENCE
 from landscape.probes.comparable import DIRECTION_SEEDS, STEPS, TRAINING_SEEDS
-from landscape.probes.history.compared import FINAL_EPOCHS
+from landscape.probes.history.result import FINAL_EPOCHS
 
 LARGE = 2  # standard deviations: a difference that is plain to see in a plot of the seeds
 _HOPELESS = 0.2  # a test that finds it more rarely

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from landscape.checking import check_counts
 from landscape.errors import InputError, unknown_choice
-from landscape.models.checks import check_counts
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "gelu": nn.GELU,

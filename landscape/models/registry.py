@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from landscape.checking import check_counts
 from landscape.errors import InputError, unknown_choice
-from landscape.models.checks import check_counts
 from landscape.models.mlp import mlp
 from landscape.models.vgg import DEPTHS, vgg
 from landscape.numerics.seeds import derive_seed

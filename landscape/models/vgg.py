@@ -6,8 +6,8 @@ from collections import OrderedDict
 
 from torch import nn
 
+from landscape.checking import check_counts
 from landscape.errors import InputError, unknown_choice
-from landscape.models.checks import check_counts
 
 STAGES = 3
 DEPTHS = tuple(8 + 6 * blocks for blocks in range(6))

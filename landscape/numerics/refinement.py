@@ -8,7 +8,8 @@ The guess says when to stop, and nothing else.
 
 What a picture is known to is then asked of a sample: points drawn at random among all that were not measured, each as likely as any
 other, which had no part in the interpolant. The order statistics of their errors bound a percentile of the picture's error by the
-hypergeometric distribution, whatever the values are like: cliffs, strips and holes included.
+hypergeometric distribution, whatever the values are like: cliffs, strips and holes included. Single points get a bound of their
+own from the same sample: a multiple of the disagreement at the point, which a sampled point meets as often as any other.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
-from scipy.stats import hypergeom
 
 from landscape.errors import InputError
+from landscape.numerics.audit import QUANTILE, Known, audits_for, bound_factor, known_by
 from landscape.numerics.seeds import derive_seed
 
 Floats = NDArray[np.float64]
@@ -34,9 +35,7 @@ ROUND = 16  # points a round
 AUDITS = 3  # of which this many are drawn at random where the value is open
 CHECKS = 1  # and this many where both interpolants lie above the clip
 MARGIN = 0.5  # how far above the clip values still shape the interpolant, in displayed ranges
-QUANTILE = 0.95
 MIN_AUDITS = 24
-RISK = 0.04  # that the upper limit is too low: less than the 5 % that is said, so that chance does not show more
 
 
 @dataclass(frozen=True)
@@ -103,21 +102,6 @@ class Refinement:
 
 
 @dataclass(frozen=True)
-class Known:
-    """How well a picture is known, in fractions of its displayed range, from a random sample of what was interpolated.
-
-    Attributes:
-        error: the 95th percentile of the error over the grid, as the sample has it; NaN without a sample.
-        limit: its upper limit, which holds in 95 of 100 draws of the sample; infinite where the sample is too small for one.
-        audits: how many points the sample has.
-    """
-
-    error: float
-    limit: float
-    audits: int
-
-
-@dataclass(frozen=True)
 class Refined:
     """What a refinement came to.
 
@@ -126,6 +110,8 @@ class Refined:
         measured: which points were measured.
         predicted: what was predicted for a point before it was measured; NaN for the others and the coarse mesh.
         known: how well the others are known.
+        bounds: of each interpolated point, :func:`bound_factor` times the disagreement there, as a fraction of the displayed range;
+            NaN where measured.
         scale: ``log`` or ``linear``.
     """
 
@@ -133,6 +119,7 @@ class Refined:
     measured: NDArray[np.bool_]
     predicted: Floats
     known: Known
+    bounds: Floats
     scale: str
 
 
@@ -180,42 +167,6 @@ def default_budget(shape: Sequence[int], coarse: int = COARSE) -> int:
     return refined + audits_for(points, points - refined)
 
 
-def audits_for(points: int, open_points: int) -> int:
-    """The smallest sample of ``open_points`` of a grid's ``points`` whose largest error bounds the 95th percentile of all.
-
-    If more than 5 % of the grid were worse, all of the sample would be better in less than 5 of 100 draws.
-    """
-    worse = _allowed(points) + 1
-    if open_points < worse:
-        return 0
-    counts = np.arange(1, open_points + 1)
-    enough = hypergeom.cdf(0, open_points, worse, counts) <= RISK
-    return int(counts[enough][0])
-
-
-def known_by(errors: Floats, points: int, open_points: int) -> Known:
-    """What the ``errors`` of points drawn at random among ``open_points`` say of a grid of ``points``; the others have none.
-
-    The upper limit is the smallest order statistic that more than 5 % of the grid could exceed in less than 5 of 100 draws.
-    """
-    count, worse = len(errors), _allowed(points) + 1
-    if open_points < worse:
-        return Known(0.0, 0.0, count)
-    if not count:
-        return Known(math.nan, math.inf, 0)
-    descending = np.sort(errors)[::-1]
-    weight = open_points / count
-    error = float(descending[min(int(_allowed(points) / weight), count - 1)])
-    chances = hypergeom.cdf(np.arange(count), open_points, worse, count)
-    usable = np.flatnonzero(chances <= RISK)
-    return Known(error, float(descending[usable[-1]]) if usable.size else math.inf, count)
-
-
-def _allowed(points: int) -> int:
-    """How many points of a grid lie beyond its 95th percentile."""
-    return math.floor((1 - QUANTILE) * points + 1e-9)
-
-
 class _State:
     def __init__(
         self,
@@ -244,6 +195,7 @@ class _State:
         self.deadline = math.inf if settings.minutes is None else self.begun + 60 * settings.minutes
         self.random: Indices = np.zeros(0, dtype=np.int64)
         self.open = np.zeros(count, dtype=bool)
+        self.bounds = np.full(count, np.nan)
 
     def coarse_mesh(self) -> Indices:
         rows, columns = (_every(n, self.coarse) for n in self.shape)
@@ -284,7 +236,16 @@ class _State:
         self.measured[points] = True
         off = np.abs(self._displayed(self.values[points]) - self.fine[points])
         extent = self._range()
+        self._bound(points, off, extent)
         return known_by(off / extent if extent else np.zeros(wanted), len(self.measured), len(unmeasured))
+
+    def _bound(self, points: Indices, off: Floats, extent: float) -> None:
+        """The bound of each point that stays interpolated, by how far ``off`` the sampled ``points`` were."""
+        left = ~self.measured
+        self.bounds[left] = 0.0
+        if extent:
+            disagreement = np.maximum(self.disagreement, self._floor())
+            self.bounds[left] = bound_factor(off / disagreement[points]) * disagreement[left] / extent
 
     def next_points(self) -> Indices:
         """The points of largest disagreement, apart from each other, and a few at random."""
@@ -334,7 +295,7 @@ class _State:
     def outcome(self, known: Known) -> Refined:
         # not clipped, so that a point above the clip is seen to lie above it
         values = np.where(self.measured, self.values, self._unscaled(self.raw))
-        return Refined(values, self.measured, self.predicted, known, "log" if self.log else "linear")
+        return Refined(values, self.measured, self.predicted, known, self.bounds, "log" if self.log else "linear")
 
     def _is_late(self) -> bool:
         """Whether no more time is left than the sample will take."""

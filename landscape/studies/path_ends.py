@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from landscape.errors import InputError
-from landscape.probes.path.settings import PathSettings
+from landscape.probes.path.config import PathSettings
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.runs import RunOutcome
 from landscape.studies.sweep import Trained

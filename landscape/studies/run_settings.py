@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, model_validator
 from landscape.checking import Option, Settings, checked
 from landscape.data import DATA_SETS
 from landscape.errors import InputError, unknown_choice
-from landscape.probes.steps.measure import ALONG, StepProbeConfig
+from landscape.probes.steps.measure import ALONG_HELP, DEFAULT_ALONG, Along, StepProbeConfig
 from landscape.probes.subjects import DEFAULT_DATA
 from landscape.references import is_reference
 from landscape.results.names import file_part
@@ -19,7 +19,6 @@ from landscape.training import TrainingConfig
 
 # Headings that options stand under.
 PARTS, WATCHED = "Network, data and loss", "What is watched and kept"
-_ALONG = "+".join(ALONG)
 _TRAINING_FIELDS = tuple(field.name for field in fields(TrainingConfig))
 
 
@@ -74,9 +73,7 @@ class RunSettings(Settings):
         "0.5:4:8"
     )
     probe_spacing: Annotated[str, Option("linear or log.", WATCHED)] = "linear"
-    probe_along: Annotated[
-        str, Option("gradient, update, relative (as far beside the weights), or several: gradient+relative.", WATCHED)
-    ] = _ALONG
+    probe_along: Annotated[Along, Option(ALONG_HELP, WATCHED)] = DEFAULT_ALONG
     stability_every: Annotated[
         int | None,
         Option(
@@ -135,9 +132,8 @@ class RunSettings(Settings):
         names = ("flow_every", "probe_every", "probe_count", "stability_every")
         watched = {name: getattr(self, name) for name in names}
         where = {"probe_eta": self.probe_eta, "probe_spacing": self.probe_spacing}
-        where |= (
-            {} if self.probe_along == _ALONG else {"probe_along": self.probe_along}
-        )  # named as before there was a choice
+        if self.probe_along != DEFAULT_ALONG:  # runs are named as before there were others
+            where["probe_along"] = self.probe_along
         probed = self.probe_every is not None or self.probe_count is not None
         return {**{k: v for k, v in watched.items() if v is not None}, **(where if probed else {})}
 

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from landscape.checking import Settings, checked, known_keys
 from landscape.errors import InputError, unknown_choice
-from landscape.probes.path.settings import PathSettings
+from landscape.probes.path.config import PathSettings
 from landscape.probes.settings import ProbeSettings, kinds, probe_settings
 from landscape.registry import picture_kinds
 from landscape.results.names import check_distinct, check_file_name, part_names

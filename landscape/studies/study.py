@@ -14,14 +14,14 @@ from landscape.comparison import compare
 from landscape.comparison.writing import FORMATS, writable_files
 from landscape.errors import InputError
 from landscape.places import Places
-from landscape.probes.path.settings import PathSettings
+from landscape.probes.path.config import PathSettings
 from landscape.probes.probing import ProbeOutcome, probe_checkpoint
 from landscape.probes.settings import ProbeSettings
 from landscape.probes.subjects import Subject
 from landscape.results import atomic_write, check_writable, load_result
 from landscape.results.names import RUNS_TABLE, part_names
 from landscape.studies.path_ends import far_end
-from landscape.studies.pictures import Drawing, draw, run_files
+from landscape.studies.pictures import Drawing, draw, drawn_of_runs
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.runs import RunOutcome
 from landscape.studies.settings import ComparisonSettings, PictureSettings, StudySettings, TableSettings, picture_names
@@ -161,8 +161,8 @@ class _Study:
         """What a picture shows of one run; None where there is no such thing."""
         if picture.kind == "curves":
             return outcome.history
-        if picture.kind in run_files():
-            path = outcome.folder / run_files()[picture.kind][0]
+        if picture.kind in drawn_of_runs():
+            path = outcome.folder / drawn_of_runs()[picture.kind][0]
             return load_result(path) if path.exists() else None
         name = picture.probe or next(iter(self._probed), None)
         if name not in self._probed:

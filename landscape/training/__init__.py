@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from landscape.training.config import OPTIMIZERS, PRECISIONS, SCHEDULES, TrainingConfig
+from landscape.training.config import OPTIMIZERS, PRECISIONS, SCHEDULES, TrainingConfig, learning_rate
 from landscape.training.history import History, history_dataset
 from landscape.training.loop import fit, signature_of
 from landscape.training.observers import (
@@ -15,7 +15,6 @@ from landscape.training.observers import (
     best_epoch,
 )
 from landscape.training.progress import TerminalProgress
-from landscape.training.schedule import learning_rate
 
 __all__ = [
     "OPTIMIZERS",

@@ -25,7 +25,7 @@ class TrainingConfig:
     """How to train; the defaults are the recipe of the University of Edinburgh MLP coursework.
 
     Args:
-        learning_rate: the rate of the first epoch, > 0; see :func:`landscape.training.schedule.learning_rate`.
+        learning_rate: the rate of the first epoch, > 0; see :func:`landscape.training.config.learning_rate`.
         batch_size: images an update. The last, smaller batch of an epoch is kept; a last batch of a single image joins the one
             before it, because batch statistics need two (a ``batch_size`` of 1 is left as it is).
         epochs: passes over the training images.
@@ -155,3 +155,20 @@ def _number(field: str, value: Any) -> float:
     if not (math.isfinite(number) and number >= 0):
         raise InputError(f"{field}: expected a finite number that is not negative, got {value!r}.")
     return number
+
+
+def learning_rate(config: TrainingConfig, epoch: int) -> float:
+    """The learning rate, constant within ``epoch`` (1-based).
+
+    - ``cosine``: η_min + (η − η_min)(1 + cos(π e / epochs)) / 2 with e = epoch − 1, so that the first epoch runs at η, the
+      recipe's ``learning_rate``, and the rate falls towards η_min = ``min_learning_rate``, 2e-5 by default, without reaching
+      it within the run. An η below η_min rises towards it by the same formula.
+    - ``constant``: η.
+
+    References:
+        Loshchilov and Hutter 2017, arXiv 1608.03983, without restarts.
+    """
+    if config.schedule == "constant":
+        return config.learning_rate
+    lowest, elapsed = config.min_learning_rate, epoch - 1
+    return lowest + (config.learning_rate - lowest) * (1 + math.cos(math.pi * elapsed / config.epochs)) / 2

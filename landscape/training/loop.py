@@ -25,7 +25,7 @@ from landscape.stopping import look
 from landscape.torch_state.devices import resolve_device
 from landscape.torch_state.isolation import isolated, seed_modules
 from landscape.training.checks import check_first_batch
-from landscape.training.config import TrainingConfig
+from landscape.training.config import TrainingConfig, learning_rate
 from landscape.training.learner import Learner, training_mode
 from landscape.training.made import run_name, training_signature
 from landscape.training.observers import (
@@ -37,7 +37,6 @@ from landscape.training.observers import (
     TrainingResult,
     best_epoch,
 )
-from landscape.training.schedule import learning_rate
 from landscape.training.state import check_made, diverged, restore, since, snapshot
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from landscape.errors import MismatchError
 from landscape.objective.runner import Runner
 from landscape.training.config import TrainingConfig
 
@@ -168,3 +169,20 @@ def best_epoch(history: Sequence[Record]) -> int | None:
         if score > best_score and all(math.isfinite(value) for value in record.values()):
             best, best_score = epoch, score
     return best
+
+
+def same_run(report: Any, recorded: str | None) -> str:
+    """The name of the training that a ``StartReport`` tells of, for an observer that goes on from a result of ``recorded``.
+
+    A loop of one's own may tell no name; None stands for an observer that begins.
+
+    Raises:
+        MismatchError: for a result of another training.
+    """
+    run = str(getattr(report, "run", ""))
+    if recorded is not None and recorded != run:
+        raise MismatchError(
+            f"resume: was recorded in another training ({recorded or 'of no name'}) than the one that goes on "
+            f"({run or 'of no name'}). Resume both from the same run, or start a new one."
+        )
+    return run

@@ -20,10 +20,9 @@ from landscape.probes.comparable import Options
 from landscape.probes.interactive import interactive
 from landscape.probes.plot import plot
 from landscape.probes.progress import Progress
-from landscape.probes.weight_noise.compared import WEIGHT_NOISE
 from landscape.probes.weight_noise.config import WeightNoiseConfig
 from landscape.probes.weight_noise.measure import weight_noise
-from landscape.probes.weight_noise.words import words
+from landscape.probes.weight_noise.result import WEIGHT_NOISE, words
 
 DRAWS = 400
 

@@ -6,9 +6,9 @@ _HERE = "landscape.probes.comparison"
 
 COMPARISON = Probe(
     "comparison",
-    f"{_HERE}.schema:SCHEMA",
+    f"{_HERE}.result:SCHEMA",
     title="comparison",
-    words=f"{_HERE}.words:words",
+    words=f"{_HERE}.result:words",
     drawn=(
         Drawn(
             "a comparison",

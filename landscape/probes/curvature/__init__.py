@@ -6,14 +6,14 @@ _HERE = "landscape.probes.curvature"
 
 CURVATURE = Probe(
     "curvature",
-    f"{_HERE}.schema:SCHEMA",
+    f"{_HERE}.result:SCHEMA",
     question="What are the eigenvalues, the trace and the density of the Hessian?",
     cost="a few hundred Hessian products",
-    settings=f"{_HERE}.settings:CurvatureSettings",
+    settings=f"{_HERE}.config:CurvatureSettings",
     prepare=f"{_HERE}.probe:prepare_curvature",
     steps=f"{_HERE}.probe:training_steps",
     title="curvature",
-    words=f"{_HERE}.words:words",
+    words=f"{_HERE}.result:words",
     drawn=(
         Drawn(
             "a curvature",
@@ -22,6 +22,6 @@ CURVATURE = Probe(
             uses=frozenset({"share"}),
         ),
     ),
-    compared=f"{_HERE}.compared:CURVATURE",
+    compared=f"{_HERE}.result:CURVATURE",
     examples=("--checkpoint RUN/last.pt --top 20", "--checkpoint RUN/last.pt --operator gauss-newton --per-layer"),
 )

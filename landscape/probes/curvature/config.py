@@ -10,6 +10,7 @@ from landscape.checking import OWN as _OWN
 from landscape.checking import Option
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.eigenvalues import Search
+from landscape.probes.settings import settings_of
 
 OPERATORS = ("hessian", "gauss-newton")
 TRACE_METHODS = ("krylov", "hutch++", "hutchinson")
@@ -96,3 +97,6 @@ def layers_of(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
 def _check_count(name: str, value: Any, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise InputError(f"{name}: expected a whole number of at least {least}, got {value!r}.")
+
+
+CurvatureSettings = settings_of(CurvatureConfig, "curvature", tolerance="curvature_tolerance")

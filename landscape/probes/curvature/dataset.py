@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 
 from landscape.probes.curvature.quadrature import MOMENTS, density, moments
-from landscape.probes.curvature.schema import MEASURED, MISSING, NOT_CONVERGED
+from landscape.probes.curvature.result import MEASURED, MISSING, NOT_CONVERGED
 from landscape.probes.curvature.traces import Estimate, Traces
 from landscape.probes.curvature.values import (
     EIGENVALUES,

@@ -24,7 +24,7 @@ from landscape.objective.values import Gradient
 from landscape.probes.curvature.config import CurvatureConfig, layers_of
 from landscape.probes.curvature.dataset import curvature_dataset
 from landscape.probes.curvature.quadrature import quadrature
-from landscape.probes.curvature.schema import MEASURED, NOT_CONVERGED
+from landscape.probes.curvature.result import MEASURED, NOT_CONVERGED
 from landscape.probes.curvature.traces import Deflation, trace_sample
 from landscape.probes.curvature.values import DENSITY, EIGENVALUES, TRACE, CurvatureTable, quantities
 from landscape.probes.progress import Progress, ProgressObserver

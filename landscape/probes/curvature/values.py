@@ -16,7 +16,7 @@ from landscape.numerics.eigenvalues import Extremes
 from landscape.numerics.lanczos import Floats, Krylov
 from landscape.numerics.parameters import Layout
 from landscape.probes.curvature.config import CurvatureConfig
-from landscape.probes.curvature.schema import MEASURED, MISSING
+from landscape.probes.curvature.result import MEASURED, MISSING
 from landscape.probes.curvature.traces import Deflation
 from landscape.results.attributes import labels
 

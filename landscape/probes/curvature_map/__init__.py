@@ -6,15 +6,15 @@ _HERE = "landscape.probes.curvature_map"
 
 CURVATURE_MAP = Probe(
     "curvature_map",
-    f"{_HERE}.schema:SCHEMA",
+    f"{_HERE}.result:SCHEMA",
     question="Where around the checkpoint does the loss curve downward?",
     cost="some fifty Hessian products a point",
     leads=True,
-    settings=f"{_HERE}.settings:CurvatureMapSettings",
+    settings=f"{_HERE}.config:CurvatureMapSettings",
     prepare=f"{_HERE}.probe:prepare_curvature_map",
     steps=f"{_HERE}.probe:training_steps",
     title="curvature map",
-    words=f"{_HERE}.words:words",
+    words=f"{_HERE}.result:words",
     drawn=(
         Drawn(
             "a curvature map",
@@ -25,13 +25,13 @@ CURVATURE_MAP = Probe(
             grid=2,
         ),
     ),
-    compared=f"{_HERE}.compared:CURVATURE_MAPS",
+    compared=f"{_HERE}.result:CURVATURE_MAPS",
     examples=("--checkpoint RUN/last.pt", "--checkpoint RUN/last.pt --x=-0.5:0.5:11 --y=-0.5:0.5:11"),
 )
 
 PLANE_CURVATURE = Probe(
     "plane_curvature",
-    f"{_HERE}.schema:PLANE_CURVATURE",
+    f"{_HERE}.result:PLANE_CURVATURE",
     title="curvature within a loss plane",
-    words=f"{_HERE}.words:plane_curvature_words",
+    words=f"{_HERE}.result:plane_curvature_words",
 )

@@ -20,7 +20,7 @@ from landscape.pictures.style import INK, PaperFigure, number
 from landscape.probes.plane.contour import planes_figure
 from landscape.probes.plane.panels import Panel
 from landscape.probes.plane.reading import PlaneData, read_planes
-from landscape.probes.plane.schema import MEASURED
+from landscape.probes.plane.result import MEASURED
 
 QUANTITY = "curvature_ratio"
 UNSETTLED: dict[str, Any] = {

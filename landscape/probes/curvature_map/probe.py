@@ -9,8 +9,8 @@ from torch import nn
 
 from landscape.places import Places
 from landscape.probes.costs import EVALUATION, PRODUCT, grid_points
+from landscape.probes.curvature_map.config import CurvatureMapSettings
 from landscape.probes.curvature_map.measure import curvature_over
-from landscape.probes.curvature_map.settings import CurvatureMapSettings
 from landscape.probes.plane.probe import asked_axes, opened_plane, prepared_plane, span_asked
 from landscape.probes.saving import Prepared, Saver
 from landscape.probes.subjects import Subject

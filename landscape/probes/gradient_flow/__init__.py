@@ -6,9 +6,9 @@ _HERE = "landscape.probes.gradient_flow"
 
 GRADIENT_FLOW = Probe(
     "gradient_flow",
-    f"{_HERE}.schema:SCHEMA",
+    f"{_HERE}.result:SCHEMA",
     title="gradient flow",
-    words=f"{_HERE}.words:words",
+    words=f"{_HERE}.result:words",
     drawn=(
         Drawn(
             "a gradient flow",

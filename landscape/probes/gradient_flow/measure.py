@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from landscape.errors import InputError, MismatchError
 from landscape.objective.losses import loss_unit
-from landscape.probes.same_run import same_run
 from landscape.results.attributes import labels
 from landscape.torch_state.devices import wide_type
+from landscape.training.observers import same_run
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ _HERE = "landscape.probes.history"
 
 HISTORY = Probe(
     "history",
-    f"{_HERE}.schema:SCHEMA",
+    f"{_HERE}.result:SCHEMA",
     title="training history",
-    words=f"{_HERE}.words:words",
+    words=f"{_HERE}.result:words",
     drawn=(
         Drawn(
             "a training history",
@@ -18,6 +18,6 @@ HISTORY = Probe(
             frozenset({"loss_max", "share"}),
         ),
     ),
-    compared=f"{_HERE}.compared:TRAINING",
+    compared=f"{_HERE}.result:TRAINING",
     run_file="history.h5",
 )

@@ -6,14 +6,14 @@ _HERE = "landscape.probes.noise_scale"
 
 NOISE_SCALE = Probe(
     "noise_scale",
-    f"{_HERE}.schema:SCHEMA",
+    f"{_HERE}.result:SCHEMA",
     question="From which batch size on is a gradient hardly noise?",
     cost="one gradient over all images",
-    settings=f"{_HERE}.settings:NoiseScaleSettings",
+    settings=f"{_HERE}.config:NoiseScaleSettings",
     prepare=f"{_HERE}.probe:prepare_noise_scale",
     steps=f"{_HERE}.probe:training_steps",
     title="gradient noise scale",
-    words=f"{_HERE}.words:words",
+    words=f"{_HERE}.result:words",
     drawn=(
         Drawn(
             "a gradient noise scale",

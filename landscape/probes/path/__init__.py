@@ -6,15 +6,15 @@ _HERE = "landscape.probes.path"
 
 PATH = Probe(
     "path",
-    f"{_HERE}.schema:SCHEMA",
+    f"{_HERE}.result:SCHEMA",
     question="Is there a barrier between two trainings, and does a curve go around it?",
     cost="an evaluation a point, twice with re-estimated statistics; a curve is trained first",
     leads=True,
-    settings=f"{_HERE}.settings:PathSettings",
+    settings=f"{_HERE}.config:PathSettings",
     prepare=f"{_HERE}.probe:prepare_path",
     steps=f"{_HERE}.probe:training_steps",
     title="paths between two checkpoints",
-    words=f"{_HERE}.words:words",
+    words=f"{_HERE}.result:words",
     drawn=(
         Drawn(
             "a path",

@@ -22,7 +22,7 @@ from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
 from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, line_colours, number, width_of
 from landscape.pictures.value_axis import mark_at_edge, set_value_axis
-from landscape.probes.path.words import ends_highest, no_barrier
+from landscape.probes.path.result import ends_highest, no_barrier
 
 RATIO = 0.72
 ERROR_ALPHA = 0.22

@@ -13,8 +13,8 @@ from landscape.objective.objective import Objective
 from landscape.objective.signature import Signature, signature
 from landscape.places import Places
 from landscape.probes.costs import EVALUATION
+from landscape.probes.path.config import PathSettings
 from landscape.probes.path.measure import TRAINED, path, points_held
-from landscape.probes.path.settings import PathSettings
 from landscape.probes.saving import Prepared, Saver
 from landscape.probes.subjects import Opened, Subject, open_subject, stem
 

@@ -6,15 +6,15 @@ _HERE = "landscape.probes.plane"
 
 PLANE = Probe(
     "plane",
-    f"{_HERE}.schema:SCHEMA",
+    f"{_HERE}.result:SCHEMA",
     question="What does the loss look like around the checkpoint, or between three?",
     cost="an evaluation a point; adaptive, about a sixth of them and some fifty to audit it",
     leads=True,
-    settings=f"{_HERE}.settings:PlaneSettings",
+    settings=f"{_HERE}.config:PlaneSettings",
     prepare=f"{_HERE}.probe:prepare_plane",
     steps=f"{_HERE}.probe:plane_steps",
     title="loss surface",
-    words=f"{_HERE}.words:words",
+    words=f"{_HERE}.result:words",
     drawn=(
         Drawn(
             "a 1-D plane",
@@ -39,22 +39,22 @@ PLANE = Probe(
 
 LINE = Probe(
     "line",
-    f"{_HERE}.schema:SCHEMA",
+    f"{_HERE}.result:SCHEMA",
     kind="plane",
     question="What does the loss look like along one direction, or from one checkpoint to another?",
     cost="an evaluation a point",
     leads=True,
-    settings=f"{_HERE}.settings:LineSettings",
+    settings=f"{_HERE}.config:LineSettings",
     prepare=f"{_HERE}.probe:prepare_plane",
     steps=f"{_HERE}.probe:plane_steps",
     title="loss surface",
-    words=f"{_HERE}.words:words",
+    words=f"{_HERE}.result:words",
     examples=("--checkpoint RUN/last.pt --x=-1:1:101", "--checkpoint A.pt --to B.pt"),
 )
 
 SMOOTHNESS = Probe(
     "plane_smoothness",
-    f"{_HERE}.schema:SMOOTHNESS",
+    f"{_HERE}.result:SMOOTHNESS",
     title="smoothness of a loss plane",
-    words=f"{_HERE}.words:smoothness_words",
+    words=f"{_HERE}.result:smoothness_words",
 )

@@ -8,8 +8,17 @@ from typing import Any, Literal
 import xarray as xr
 
 from landscape.errors import InputError
-from landscape.probes.comparable import DIRECTION_SEEDS, FILTERS, LAYERS, NOT_SAID, Kind, Measure, Options, Reading
-from landscape.probes.conditions import sampled_conditions
+from landscape.probes.comparable import (
+    DIRECTION_SEEDS,
+    FILTERS,
+    LAYERS,
+    NOT_SAID,
+    Kind,
+    Measure,
+    Options,
+    Reading,
+    sampled_conditions,
+)
 from landscape.probes.plane.scattered import fit_reach, scattered_smoothness
 from landscape.probes.plane.smoothness import lattice_stride, plane_smoothness
 

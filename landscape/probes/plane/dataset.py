@@ -14,7 +14,7 @@ from landscape.numerics.directions import cosine
 from landscape.numerics.grids import Grid
 from landscape.objective.losses import loss_unit
 from landscape.objective.values import Evaluation, PointValues
-from landscape.probes.plane.schema import ABOVE, INTERPOLATED, MEASURED, MISSING
+from landscape.probes.plane.result import ABOVE, INTERPOLATED, MEASURED, MISSING
 from landscape.probes.plane.spans import Span
 from landscape.probes.provenance import VERSIONS, checkpoint_variables
 from landscape.results.attributes import flags, labels
@@ -25,7 +25,10 @@ _STATUSES = {
     INTERPOLATED: "interpolated",
     ABOVE: "above_the_clip_by_part_of_the_samples",
 }
-_QUANTITIES = ("loss", "loss_standard_error", "accuracy", "predicted_loss")
+BOUND_WORDS = (
+    "bound of the interpolation error that 95 % of the interpolated points keep, in parts of the displayed range"
+)
+_QUANTITIES = ("loss", "loss_standard_error", "accuracy", "predicted_loss", "interpolation_bound")
 
 
 @dataclass
@@ -37,13 +40,14 @@ class Surface:
     accuracy: NDArray[np.float64]
     status: NDArray[np.int8]
     predicted_loss: NDArray[np.float64]
+    interpolation_bound: NDArray[np.float64]
     samples: NDArray[np.int64]
 
     @classmethod
     def empty(cls, shape: tuple[int, ...]) -> Surface:
         values = [np.full(shape, np.nan) for _ in _QUANTITIES]
         status, samples = np.full(shape, MISSING, dtype=np.int8), np.zeros(shape, dtype=np.int64)
-        return cls(values[0], values[1], values[2], status, values[3], samples)
+        return cls(values[0], values[1], values[2], status, values[3], values[4], samples)
 
     @classmethod
     def of(cls, dataset: xr.Dataset, grid: Grid, seeds: tuple[int, ...]) -> Surface:
@@ -61,7 +65,7 @@ class Surface:
         arrays = [np.array(dataset[n].values) if n in dataset else np.full(shape, np.nan) for n in _QUANTITIES]
         status = np.array(dataset["status"].values, dtype=np.int8)
         samples = np.array(dataset["samples"].values) if "samples" in dataset else np.zeros(shape, dtype=np.int64)
-        return cls(arrays[0], arrays[1], arrays[2], status, arrays[3], samples)
+        return cls(arrays[0], arrays[1], arrays[2], status, arrays[3], arrays[4], samples)
 
     def part(self, number: int) -> Surface:
         """The arrays of one seed, as views."""
@@ -140,6 +144,7 @@ def _measured(
     if refined:
         predicted = "loss that was predicted before the point was measured"
         found["predicted_loss"] = (values.predicted_loss, labels(predicted, unit))
+        found["interpolation_bound"] = (values.interpolation_bound, labels(BOUND_WORDS))
         found["samples"] = (values.samples, labels("number of samples behind the value"))
     if accurate:
         found["accuracy"] = (values.accuracy, labels("fraction of samples classified rightly"))

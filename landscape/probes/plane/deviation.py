@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from landscape.numerics.grids import Grid
 from landscape.objective.objective import Objective
 from landscape.probes.plane.dataset import Surface
-from landscape.probes.plane.schema import MEASURED
+from landscape.probes.plane.result import MEASURED
 from landscape.probes.plane.spans import Span
 from landscape.results.attributes import labels
 

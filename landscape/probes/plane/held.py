@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from landscape.objective.again import Held, telling
-from landscape.probes.plane.schema import MEASURED
+from landscape.probes.plane.result import MEASURED
 from landscape.probes.plane.spans import Span
 
 

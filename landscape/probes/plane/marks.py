@@ -20,7 +20,7 @@ from landscape.pictures.markers import (
 )
 from landscape.pictures.style import number
 from landscape.probes.plane.reading import Field, PlaneData
-from landscape.probes.plane.schema import INTERPOLATED
+from landscape.probes.plane.result import INTERPOLATED
 
 
 def origin_entry(plane: PlaneData) -> Entry:

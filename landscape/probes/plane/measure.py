@@ -28,7 +28,7 @@ from landscape.probes.plane.dataset import Surface, surface_dataset
 from landscape.probes.plane.deviation import checked
 from landscape.probes.plane.held import held_points
 from landscape.probes.plane.points import GridPoints, known_attributes
-from landscape.probes.plane.schema import INTERPOLATED
+from landscape.probes.plane.result import INTERPOLATED
 from landscape.probes.plane.spans import Span, along_span, automatic_range, checkpoint_span, random_span, span_numbers
 from landscape.probes.progress import Progress, ProgressObserver
 from landscape.probes.provenance import samples_variable
@@ -164,7 +164,8 @@ def surface(
         attributes. A loss that is NaN or infinite is a result and stays. With ``refinement``, see
         :mod:`landscape.numerics.refinement`, also ``predicted_loss`` and the attributes ``picture_error_estimate`` (95th
         percentile of the error on the displayed scale, a fraction of its range, by ``picture_audits`` points drawn at random),
-        ``picture_error`` (its upper limit; of several planes the largest), ``measured_points``, ``image_passes``. In bf16,
+        ``picture_error`` (its upper limit; of several planes the largest), ``measured_points``, ``image_passes``, and
+        ``interpolation_bound``, what 95 % of the interpolated points are off by at most, for each of its own. In bf16,
         or compiled, also how far that is from fp32 at a few points, see :func:`landscape.probes.plane.deviation.checked`.
 
     Raises:
@@ -282,6 +283,7 @@ class _Job:
         part.loss.flat[unmeasured] = refined.values[unmeasured]
         part.status.flat[unmeasured] = INTERPOLATED
         part.predicted_loss.flat[:] = refined.predicted
+        part.interpolation_bound.flat[:] = refined.bounds
         shape = (part.loss.shape[0], part.loss.shape[1])
         accuracy = interpolate(shape, part.accuracy.ravel(), refined.measured)
         part.accuracy.flat[unmeasured] = np.clip(accuracy[unmeasured], 0.0, 1.0)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landscape.errors import InputError
+from landscape.numerics.audit import Known
 from landscape.numerics.grids import Grid
-from landscape.numerics.refinement import COARSE, Known, Refined, Refinement, refine
+from landscape.numerics.refinement import COARSE, Refined, Refinement, refine
 
 Indices = NDArray[np.int64]
 

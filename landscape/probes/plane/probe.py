@@ -20,11 +20,11 @@ from landscape.objective.signature import signature
 from landscape.objective.subspace import Subspace
 from landscape.places import Places
 from landscape.probes.costs import EVALUATION, grid_points
+from landscape.probes.plane.config import DirectedSettings, PlaneSettings
 from landscape.probes.plane.directions import named_directions
 from landscape.probes.plane.held import held_points
 from landscape.probes.plane.measure import surface
-from landscape.probes.plane.schema import ABOVE, MEASURED
-from landscape.probes.plane.settings import DirectedSettings, PlaneSettings
+from landscape.probes.plane.result import ABOVE, MEASURED
 from landscape.probes.plane.spans import Span, along_span, checkpoint_span
 from landscape.probes.saving import Prepared, Saver
 from landscape.probes.subjects import Opened, Subject, open_subject, stem

@@ -14,7 +14,7 @@ from landscape.errors import InputError, unknown_choice
 from landscape.numerics.grids import Axis
 from landscape.pictures.arrays import Floats, Mask, grid_dims
 from landscape.pictures.labels import labels_of
-from landscape.probes.plane.schema import ABOVE, INTERPOLATED, MEASURED, MISSING
+from landscape.probes.plane.result import ABOVE, INTERPOLATED, MEASURED, MISSING
 
 Status = NDArray[np.int8]
 

@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from landscape.errors import InputError
-from landscape.probes.plane.schema import ABOVE, MEASURED
+from landscape.probes.plane.result import ABOVE, MEASURED
 from landscape.results.attributes import inherited, labels
 
 Floats = NDArray[np.float64]

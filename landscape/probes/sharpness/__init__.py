@@ -6,14 +6,14 @@ _HERE = "landscape.probes.sharpness"
 
 SHARPNESS = Probe(
     "sharpness",
-    f"{_HERE}.schema:SCHEMA",
+    f"{_HERE}.result:SCHEMA",
     question="How much can a perturbation of the weights of size ρ raise the loss?",
     cost="some training steps over all images, for each measure at each ρ",
-    settings=f"{_HERE}.settings:SharpnessSettings",
+    settings=f"{_HERE}.config:SharpnessSettings",
     prepare=f"{_HERE}.probe:prepare_sharpness",
     steps=f"{_HERE}.probe:training_steps",
     title="sharpness",
-    words=f"{_HERE}.words:words",
+    words=f"{_HERE}.result:words",
     drawn=(
         Drawn(
             "a sharpness",
@@ -21,6 +21,6 @@ SHARPNESS = Probe(
             f"{_HERE}.page:sharpness_content",
         ),
     ),
-    compared=f"{_HERE}.compared:SHARPNESS",
+    compared=f"{_HERE}.result:SHARPNESS",
     examples=("--checkpoint RUN/last.pt", "--checkpoint RUN/last.pt --measures sam,adaptive --rho 0.05,0.1"),
 )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
+
+from pydantic import model_validator
 
 from landscape.checking import OWN, Option
 from landscape.errors import InputError, unknown_choice
+from landscape.probes.settings import Configured, settings_of
 
 
 @dataclass(frozen=True)
@@ -149,3 +152,17 @@ def _radii(given: Any) -> tuple[float, ...]:
 
 def _is_count(value: Any, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+class _Perturbed(Configured):
+    @model_validator(mode="after")
+    def _in_place(self) -> Self:
+        if self.batch_norm == "interpolated":
+            raise InputError(
+                "batch_norm: 'interpolated' moves the running statistics between checkpoints, and a perturbation leads to "
+                "none. Choose frozen, batch or reestimated."
+            )
+        return self
+
+
+SharpnessSettings = settings_of(SharpnessConfig, "sharpness", _Perturbed)

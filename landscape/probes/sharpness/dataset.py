@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from landscape.errors import MismatchError
 from landscape.probes.sharpness.config import MEASURES, SharpnessConfig
 from landscape.probes.sharpness.formulas import Estimate
-from landscape.probes.sharpness.schema import MEASURED, MISSING, NOT_CONVERGED, NOT_FINITE, ZERO_GRADIENT
+from landscape.probes.sharpness.result import MEASURED, MISSING, NOT_CONVERGED, NOT_FINITE, ZERO_GRADIENT
 from landscape.results.attributes import flags, labels
 
 _STATUSES = {

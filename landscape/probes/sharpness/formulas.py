@@ -33,7 +33,7 @@ from landscape.objective.spread import Spread
 from landscape.objective.values import Gradient
 from landscape.probes.sharpness.ascent import Region, ascend
 from landscape.probes.sharpness.config import SharpnessConfig
-from landscape.probes.sharpness.schema import MEASURED, NOT_CONVERGED, NOT_FINITE, ZERO_GRADIENT
+from landscape.probes.sharpness.result import MEASURED, NOT_CONVERGED, NOT_FINITE, ZERO_GRADIENT
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from landscape.probes.provenance import checkpoint_variables, provenance, sample
 from landscape.probes.sharpness.config import SharpnessConfig
 from landscape.probes.sharpness.dataset import SharpnessTable
 from landscape.probes.sharpness.formulas import ONE_STEP, Origin, estimate, one_step
-from landscape.probes.sharpness.schema import MEASURED
+from landscape.probes.sharpness.result import MEASURED
 
 
 def sharpness(

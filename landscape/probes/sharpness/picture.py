@@ -21,7 +21,7 @@ from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
 from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, line_colours, number, setting_number, width_of
 from landscape.pictures.value_axis import mark_at_edge, set_value_axis
-from landscape.probes.sharpness.schema import MISSING, NOT_CONVERGED, ZERO_GRADIENT
+from landscape.probes.sharpness.result import MISSING, NOT_CONVERGED, ZERO_GRADIENT
 
 RATIO = 0.8
 ABREAST = 3

@@ -6,9 +6,9 @@ _HERE = "landscape.probes.stability"
 
 STABILITY = Probe(
     "stability",
-    f"{_HERE}.schema:SCHEMA",
+    f"{_HERE}.result:SCHEMA",
     title="edge of stability",
-    words=f"{_HERE}.words:words",
+    words=f"{_HERE}.result:words",
     drawn=(
         Drawn(
             "an edge of stability",

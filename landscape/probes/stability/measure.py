@@ -17,10 +17,10 @@ from landscape.data.tensors import TensorData
 from landscape.errors import InputError, MismatchError
 from landscape.objective.losses import loss_unit
 from landscape.objective.objective import Objective
-from landscape.probes.same_run import same_run
 from landscape.probes.stability.limits import StabilityRule, coupled_decay, groups_of, preconditioner, stability_rule
 from landscape.probes.stability.tracking import LargestEigenvalue
 from landscape.results.attributes import labels
+from landscape.training.observers import same_run
 
 _MEASURED = {
     "sharpness": "largest eigenvalue of P⁻¹H, H the Hessian of the loss and P what the optimiser divides its update by",

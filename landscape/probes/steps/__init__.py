@@ -6,14 +6,14 @@ _HERE = "landscape.probes.steps"
 
 STEPS = Probe(
     "steps",
-    f"{_HERE}.schema:SCHEMA",
+    f"{_HERE}.result:SCHEMA",
     question="How far along a training step do loss and gradient stay what they were?",
     cost="training for so many steps, and a training step for each look at each η",
-    settings=f"{_HERE}.settings:StepsSettings",
+    settings=f"{_HERE}.config:StepsSettings",
     prepare=f"{_HERE}.probe:prepare_steps",
     steps=f"{_HERE}.probe:training_steps",
     title="probed training steps",
-    words=f"{_HERE}.words:words",
+    words=f"{_HERE}.result:words",
     drawn=(
         Drawn(
             "probed training steps",
@@ -22,7 +22,7 @@ STEPS = Probe(
             uses=frozenset({"loss_max", "share", "along"}),
         ),
     ),
-    compared=f"{_HERE}.compared:ALONG_STEPS",
+    compared=f"{_HERE}.result:ALONG_STEPS",
     observer=f"{_HERE}.observer:StepProbe",
     run_file="steps.h5",
     run_hint="Train with --probe-every, such as --probe-every 10.",
@@ -31,9 +31,9 @@ STEPS = Probe(
 
 RUN_RANGE = Probe(
     "run_range",
-    f"{_HERE}.schema:RUN_RANGE",
+    f"{_HERE}.result:RUN_RANGE",
     title="range over training runs",
-    words=f"{_HERE}.words:run_range_words",
+    words=f"{_HERE}.result:run_range_words",
     drawn=(
         Drawn(
             "a range over training runs",

@@ -11,12 +11,13 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import AfterValidator
 from torch import Tensor
 
 from landscape.errors import InputError, unknown_choice
@@ -76,8 +77,7 @@ class StepProbeConfig:
         parts = eta.split(":")
         try:
             low, high, count = parts
-            names = along.split("+") if isinstance(along, str) else along
-            return cls(every, (float(low), float(high), int(count)), spacing, tuple(names))
+            return cls(every, (float(low), float(high), int(count)), spacing, _names(along))
         except InputError:
             raise
         except ValueError:
@@ -139,6 +139,7 @@ def measure_along(
     wide = wide_type(theta.device)
     found = [loss.to(wide), _norm(theta), _norm(gradient), *(_norm(d) for d in directions)]
     start = evaluate(theta)[2] if relative else None
+    start = None if start is None else start.clone()  # outputs may be a view of θ
     for direction in directions:
         for eta in etas:
             value, slope, outputs = evaluate(torch.add(theta, direction, alpha=eta))
@@ -306,6 +307,29 @@ def _bad_range(expected: str, value: object) -> InputError:
     return InputError(
         f"probe_eta: expected {expected}, got {value!r}. Try 0.5:4:8, eight points from half to four times the learning rate."
     )
+
+
+def along_text(along: str) -> str:
+    """``along`` as text, in the order that results have, so that one choice is written in one way.
+
+    Raises:
+        InputError: naming ``probe_along``.
+
+    Example:
+        >>> along_text("update+gradient")
+        'gradient+update'
+    """
+    return "+".join(_along(_names(along)))
+
+
+DEFAULT_ALONG = "+".join(ALONG)
+ALONG_HELP = "gradient, update, relative (equal segments beside each weight), or several: gradient+relative."
+# A setting that holds such text.
+Along = Annotated[str, AfterValidator(along_text)]
+
+
+def _names(along: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(along.split("+") if isinstance(along, str) else along)
 
 
 def _along(value: Any) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from landscape.errors import InputError, MismatchError
 from landscape.objective.losses import loss_unit
-from landscape.probes.same_run import same_run
 from landscape.probes.steps.measure import (
     RELATIVE,
     RELATIVE_LENGTH,
@@ -25,6 +24,7 @@ from landscape.probes.steps.objective import StepObjective
 from landscape.results.attributes import LOSS, labels
 from landscape.torch_state.devices import wide_type
 from landscape.torch_state.isolation import isolated
+from landscape.training.observers import same_run
 
 # What is stored of every step: dimensions besides step, unit, long name.
 _MEASURED: dict[str, tuple[tuple[str, ...], str, str]] = {

@@ -18,8 +18,8 @@ from landscape.places import Places
 from landscape.probes.health import health_of
 from landscape.probes.progress import Progress
 from landscape.probes.saving import Prepared, Saver
+from landscape.probes.steps.config import StepsSettings
 from landscape.probes.steps.observer import StepProbe
-from landscape.probes.steps.settings import StepsSettings
 from landscape.probes.subjects import Opened, Subject, open_subject
 from landscape.registry import found, probes
 from landscape.training import Observer, StepReport, TrainingConfig, fit, learning_rate, signature_of

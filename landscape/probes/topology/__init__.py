@@ -6,9 +6,9 @@ _HERE = "landscape.probes.topology"
 
 TOPOLOGY = Probe(
     "topology",
-    f"{_HERE}.schema:SCHEMA",
+    f"{_HERE}.result:SCHEMA",
     title="topology of a loss plane",
-    words=f"{_HERE}.words:words",
+    words=f"{_HERE}.result:words",
     drawn=(
         Drawn(
             "a topology",

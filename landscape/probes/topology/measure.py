@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from landscape.errors import InputError
-from landscape.probes.plane.schema import INTERPOLATED, MEASURED
+from landscape.probes.plane.result import INTERPOLATED, MEASURED
 from landscape.probes.topology.merge_tree import SADDLE, MergeTree, merge_tree
 from landscape.probes.topology.persistence import DIMENSIONS, Feature, sublevel_features
 from landscape.results.attributes import inherited, labels

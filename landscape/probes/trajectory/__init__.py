@@ -6,15 +6,15 @@ _HERE = "landscape.probes.trajectory"
 
 TRAJECTORY = Probe(
     "trajectory",
-    f"{_HERE}.schema:SCHEMA",
+    f"{_HERE}.result:SCHEMA",
     question="In which plane did the training move, and what is the loss there?",
     cost="an evaluation a point, as for a plane, and one for each checkpoint",
     leads=True,
-    settings=f"{_HERE}.settings:TrajectorySettings",
+    settings=f"{_HERE}.config:TrajectorySettings",
     prepare=f"{_HERE}.probe:prepare_trajectory",
     steps=f"{_HERE}.probe:training_steps",
     title="training trajectory",
-    words=f"{_HERE}.words:words",
+    words=f"{_HERE}.result:words",
     drawn=(
         Drawn(
             "a trajectory",

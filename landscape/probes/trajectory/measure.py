@@ -28,7 +28,7 @@ from landscape.probes.plane.measure import AxisLike, measured_surface
 from landscape.probes.plane.spans import Span, span_numbers
 from landscape.probes.progress import Progress, ProgressObserver
 from landscape.probes.trajectory.components import Components, principal_components
-from landscape.probes.trajectory.words import statistics_words
+from landscape.probes.trajectory.result import statistics_words
 from landscape.results.attributes import LOSS, labels
 
 POINTS = 51

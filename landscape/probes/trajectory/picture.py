@@ -26,7 +26,7 @@ from landscape.probes.plane.caption import plane_caption
 from landscape.probes.plane.contour import draw_panel, label_levels
 from landscape.probes.plane.panels import Panel, colour_bar, panels_of, ratio_of, scales_of, value_words
 from landscape.probes.plane.reading import read_planes
-from landscape.probes.trajectory.words import statistics_words
+from landscape.probes.trajectory.result import statistics_words
 
 SMALLEST, LARGEST = 2.2, 8.0  # points: diameters of the markers of the smallest and the largest residual
 ROUTE: dict[str, Any] = {"color": "white", "linewidth": 1.1, "solid_joinstyle": "round"}

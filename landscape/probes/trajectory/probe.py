@@ -17,11 +17,11 @@ from landscape.objective.signature import signature
 from landscape.places import Places
 from landscape.probes.costs import EVALUATION, grid_points
 from landscape.probes.plane.held import held_points
-from landscape.probes.plane.schema import ABOVE, MEASURED
+from landscape.probes.plane.result import ABOVE, MEASURED
 from landscape.probes.saving import Prepared, Saver
 from landscape.probes.subjects import Subject, open_subject, stem
+from landscape.probes.trajectory.config import TrajectorySettings
 from landscape.probes.trajectory.measure import path_of, path_span, trajectory
-from landscape.probes.trajectory.settings import TrajectorySettings
 from landscape.results import Checkpoint
 
 DEFAULT_AXIS = "auto:51"

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from landscape.checking import OWN, Option
 from landscape.errors import InputError, unknown_choice
+from landscape.probes.settings import settings_of
 
 # noise -> what it is, and the σ that it is taken at where none are asked for
 NOISES: Mapping[str, tuple[str, tuple[float, ...]]] = {
@@ -65,3 +66,6 @@ def _sizes(given: Any) -> tuple[float, ...]:
     if not sizes or len(set(sizes)) < len(sizes) or not all(0 < size < math.inf for size in sizes):
         raise InputError(f"{expected}, got {given!r}.")
     return sizes
+
+
+WeightNoiseSettings = settings_of(WeightNoiseConfig, "weight_noise")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from landscape.errors import MismatchError
 from landscape.numerics.statistics import mean_and_standard_error
 from landscape.probes.weight_noise.config import NOISES, WeightNoiseConfig
-from landscape.probes.weight_noise.schema import Status
+from landscape.probes.weight_noise.result import Status
 
 Place = tuple[int, int]
 

@@ -21,7 +21,7 @@ from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
 from landscape.pictures.style import COLUMN, PAGE, PaperFigure, line_colours, number, setting_number, width_of
 from landscape.pictures.value_axis import mark_at_edge, set_value_axis
-from landscape.probes.weight_noise.schema import Status
+from landscape.probes.weight_noise.result import Status
 
 RATIO = 0.8
 DASHES: Any = (0, (2, 1.2))  # of a dead network

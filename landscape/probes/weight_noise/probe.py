@@ -17,7 +17,7 @@ from landscape.probes.saving import Prepared, Saver
 from landscape.probes.settings import Configured
 from landscape.probes.subjects import Subject, opened_alone
 from landscape.probes.weight_noise.measure import check_policy, points_held, weight_noise
-from landscape.probes.weight_noise.schema import Status
+from landscape.probes.weight_noise.result import Status
 
 
 def prepare_weight_noise(subject: Subject, settings: Configured, places: Places) -> Prepared:

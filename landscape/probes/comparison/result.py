@@ -1,4 +1,4 @@
-"""What is said of a comparison."""
+"""What files of comparisons hold, and what is said of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ import json
 
 import xarray as xr
 
+from landscape.results.schema import Schema
 from landscape.results.words import count
+
+SCHEMA = Schema(
+    variables="""
+    value(measure setting replicate) mean(measure setting) low(measure setting) high(measure setting)
+    n(measure setting) dead(setting) replication(measure):text scale(measure):text measure(measure):text
+    setting(setting):text sentence(measure pair):text? long_name(measure):text? measure_units(measure):text?
+    pair(pair):text?
+""",
+    notes=list,
+)
+
 
 _SENTENCES, _NOTES = 6, 3
 

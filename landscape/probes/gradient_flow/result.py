@@ -1,11 +1,19 @@
-"""What is said of the flow of gradients through a network."""
+"""What files of gradient flow hold, and what is said of them."""
 
 from __future__ import annotations
 
 import numpy as np
 import xarray as xr
 
+from landscape.results.schema import Schema
 from landscape.results.words import count, dead, nonfinite, recipe, unit_of
+
+SCHEMA = Schema(
+    variables="""
+    mean_abs_gradient(record tensor) gradient_norm(record tensor)? epoch(record) step(record)?
+    tensor(tensor):text? depth(tensor) role(tensor):text
+""",
+)
 
 
 def words(dataset: xr.Dataset) -> list[str]:

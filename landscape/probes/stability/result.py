@@ -1,11 +1,20 @@
-"""What is said of the edge of stability."""
+"""What files of the edge of stability hold, and what is said of them."""
 
 from __future__ import annotations
 
 import numpy as np
 import xarray as xr
 
+from landscape.results.schema import Schema
 from landscape.results.words import count, dead, recipe, unit_of
+
+SCHEMA = Schema(
+    variables="""
+    step(step) sharpness(step) ratio(step) residual(step) converged(step) loss(step) threshold(step)?
+    products(step)? epoch(step)? learning_rate(step)?
+""",
+    together=("@limit @rule |",),
+)
 
 
 def words(dataset: xr.Dataset) -> list[str]:

@@ -1,10 +1,19 @@
-"""What is said of the noise of a gradient."""
+"""What files of gradient noise hold, and what is said of them."""
 
 from __future__ import annotations
 
 import xarray as xr
 
+from landscape.results.schema import Schema
 from landscape.results.words import dead, quantity
+
+SCHEMA = Schema(
+    variables="""
+    noise_scale() noise_scale_standard_error() noise_trace() noise_trace_standard_error()?
+    gradient_norm_squared() gradient_norm_squared_standard_error()? resolved() noise_scale_without(group)?
+""",
+)
+
 
 _NOT_RESOLVED = "‖G‖² is not told apart from zero, so the noise scale has no upper end: ask for more --images."
 

@@ -1,11 +1,21 @@
-"""What is said of paths between two checkpoints."""
+"""What files of paths hold, and what is said of them."""
 
 from __future__ import annotations
 
 import numpy as np
 import xarray as xr
 
+from landscape.results.schema import Schema
 from landscape.results.words import count, dead, nonfinite, unit_of, with_error
+
+SCHEMA = Schema(
+    variables="""
+    loss(path t) status(path t) barrier(path) barrier_standard_error(path) barrier_at(path) length(path)
+    path(path):text t(t) loss_standard_error(path t) accuracy(path t)? accuracy_standard_error(path t)?
+    end_distance(path)? moved_units()? alignment(alignment):text? similarity(alignment)?
+""",
+    together=("accuracy | accuracy_standard_error",),
+)
 
 
 def words(dataset: xr.Dataset) -> list[str]:

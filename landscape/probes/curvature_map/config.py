@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from landscape.checking import OWN, Option
 from landscape.numerics.refinement import Refinement, default_budget
 from landscape.probes.curvature_map.measure import COARSE, EigenvalueSearch, check_usable
-from landscape.probes.plane.settings import DirectedSettings
+from landscape.probes.plane.config import DirectedSettings
 from landscape.probes.settings import SAMPLES
 
 _SEARCH = EigenvalueSearch()

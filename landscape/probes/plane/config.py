@@ -10,7 +10,7 @@ from pydantic import field_validator, model_validator
 from landscape.checking import Option
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.directions import NORMALIZATIONS
-from landscape.probes.settings import DIRECTIONS, RefinedSettings
+from landscape.probes.settings import DIRECTIONS, GRID, RefinedSettings
 
 ALONG = ("random", "gradient", "update", "difference")
 
@@ -69,3 +69,4 @@ class LineSettings(PlaneSettings):
     """A line."""
 
     kind: Literal["line"] = "line"
+    y: Annotated[str | None, Option("Of a plane alone.", GRID, study=True)] = None
