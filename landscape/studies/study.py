@@ -182,7 +182,12 @@ class _Study:
         folders = [outcome.folder for _, outcome in runs]
         probed = [made[f][0] for made in self._probed.values() for f in folders if f in made]
         found = compare(
-            [*folders, *probed], by=comparison.by, equivalence=comparison.equivalence, note=self._study.note
+            [*folders, *probed],
+            by=comparison.by,
+            reference=comparison.reference,
+            measures=comparison.measures,
+            equivalence=comparison.equivalence,
+            note=self._study.note,
         )
         paths = found.write(*self._comparison_files(name))
         figure = self._folder / f"{name}.png"
