@@ -18,6 +18,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,7 @@ class Refinement:
             clip takes only part of one, so that a picture of steep walls may have more points for the same work. In a curvature map
             each point counts as one. The command's default is :func:`default_budget`; here there is none.
         minutes: stop after this long; the only setting that makes a result depend on the machine's speed.
+        quantity: of which picture: ``loss``, ``accuracy``, or the name of another height that is measured, which is not clipped.
 
     Example:
         >>> coarse = ls.Refinement(tolerance=0.02, max_points=200)
@@ -63,10 +65,13 @@ class Refinement:
     max_points: int | None = None
     minutes: float | None = None
     max_passes: float | None = None
+    quantity: str = "loss"
 
     def __post_init__(self) -> None:
         if not 0 < self.tolerance < 1:
             raise InputError(f"tolerance: expected a fraction between 0 and 1, such as 0.01, got {self.tolerance!r}.")
+        if self.quantity != "loss" and self.value_max is not None:
+            raise InputError(f"loss_max: clips the loss, and the picture is of {self.quantity!r}. Leave it out.")
         if self.value_max is not None and not math.isfinite(self.value_max):
             raise InputError(f"loss_max: expected a finite number, such as 10, got {self.value_max!r}.")
         if self.max_points is not None and self.max_points < 1:
@@ -75,10 +80,11 @@ class Refinement:
             if given is not None and not given > 0:
                 raise InputError(f"{name}: expected a positive number, got {given!r}.")
 
-    def settings(self) -> dict[str, float | None]:
+    def settings(self) -> dict[str, Any]:
         """What decides a result, by name; without a budget of passes where there is none, as before there were any."""
-        named: dict[str, float | None] = dict(vars(self))
-        return named if self.max_passes is not None else {k: v for k, v in named.items() if k != "max_passes"}
+        left_out = {"max_passes"} if self.max_passes is None else set[str]()
+        left_out |= {"quantity"} if self.quantity == "loss" else set[str]()
+        return {name: value for name, value in vars(self).items() if name not in left_out}
 
     def most(self, points: int) -> int:
         """How many of ``points`` are measured at most, if each takes a whole pass: an upper bound of the passes."""
@@ -91,6 +97,8 @@ class Refinement:
         Raises:
             InputError: where the centre itself would be clipped.
         """
+        if self.quantity != "loss":
+            return self
         if self.value_max is None:
             return replace(self, value_max=4 * centre if math.isfinite(centre) and centre > 5 else 10.0)
         if centre >= self.value_max:
@@ -413,6 +421,10 @@ class _State:
 
     def _ceiling(self) -> float:
         """The clip on the displayed scale."""
+        if self.settings.quantity != "loss":
+            z = self._scaled(self.values[self.measured])
+            z = z[np.isfinite(z)]
+            return float(z.max() + np.ptp(z)) if z.size else math.inf  # beyond all that was seen
         top = 10.0 if self.settings.value_max is None else self.settings.value_max
         if self.log and top <= 0:
             return math.inf

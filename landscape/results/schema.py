@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from landscape.errors import ResultFileError
 from landscape.registry import found, of_file
 
+# What the variable ``status`` of every kind begins with.
+MISSING, MEASURED = 0, 1
 _ALL_KINDS = ("@precision_deviation_max @precision_deviation_rms | @precision_deviation_note",)
 
 

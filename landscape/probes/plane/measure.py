@@ -15,9 +15,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from landscape.errors import InputError
+from landscape.errors import InputError, unknown_choice
 from landscape.execution.team import Work, team_of
-from landscape.numerics.directions import Direction
 from landscape.numerics.grids import AXIS_NAMES, Axis, Grid
 from landscape.numerics.refinement import Refined, Refinement, interpolate
 from landscape.objective.again import check_points
@@ -26,12 +25,21 @@ from landscape.objective.signature import signature
 from landscape.objective.subspace import Subspace
 from landscape.objective.values import Evaluation, PointValues
 from landscape.probes.health import network_health
-from landscape.probes.plane.dataset import Surface, surface_dataset
+from landscape.probes.plane.changes import is_drawn
+from landscape.probes.plane.dataset import DRAW_ERROR, ERROR, Surface, surface_dataset, values_of
 from landscape.probes.plane.deviation import checked
 from landscape.probes.plane.held import held_points
 from landscape.probes.plane.points import GridPoints, known_attributes
 from landscape.probes.plane.result import INTERPOLATED, LOST
-from landscape.probes.plane.spans import Span, along_span, automatic_range, checkpoint_span, random_span, span_numbers
+from landscape.probes.plane.spans import (
+    Along,
+    Span,
+    along_span,
+    automatic_range,
+    checkpoint_span,
+    random_span,
+    span_numbers,
+)
 from landscape.probes.progress import Progress, ProgressObserver
 from landscape.probes.provenance import samples_variable
 
@@ -47,7 +55,7 @@ def line(
     seeds: Sequence[int] = (0, 1, 2),
     normalization: str = "filter",
     to: nn.Module | Mapping[str, Tensor] | None = None,
-    along: Direction | str | None = None,
+    along: Along | None = None,
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
     executor: Any = None,
@@ -72,7 +80,7 @@ def line(
     elif along is None:
         span = random_span(objective, seeds, 1, normalization)
     else:
-        drawn = seeds if along == "random" else (0,)
+        drawn = seeds if isinstance(along, str) and is_drawn(along.partition(":")[0]) else (0,)
         span = along_span(objective, [along], seeds=drawn, normalization=normalization)
     default = (-1.0, 1.0, 51) if to is None else (-0.5, 1.5, 401)
     axis = default if x is None else x
@@ -87,7 +95,7 @@ def plane(
     seeds: Sequence[int] = (0,),
     normalization: str = "filter",
     through: Sequence[nn.Module | Mapping[str, Tensor]] = (),
-    along: Sequence[Direction | str] = (),
+    along: Sequence[Along] = (),
     orthogonalize: bool = False,
     refinement: Refinement | None = None,
     resume: xr.Dataset | None = None,
@@ -102,8 +110,9 @@ def plane(
         seeds: direction seeds; each gives its own plane. Use the same ones across runs that are compared.
         normalization: ``filter``, ``layer`` or ``none``; see :func:`landscape.numerics.directions.normalize`.
         through: two checkpoints, at (1, 0) and (0, 1); replaces the seeds.
-        along: what the axes follow instead of random directions, such as ``["gradient", "random"]`` or two
-            :class:`~landscape.numerics.directions.Direction`; see :func:`landscape.probes.plane.spans.along_span`.
+        along: what the axes follow instead of random directions, such as ``["gradient", "random"]``, ``["quantize4", "prune50"]``,
+            two :class:`~landscape.numerics.directions.Direction`, other models or other objectives; see
+            :func:`landscape.probes.plane.spans.along_span`.
         orthogonalize: take from the second direction its part along the first.
         refinement: measure only where the picture needs it (:class:`landscape.numerics.refinement.Refinement`); every point
             where None.
@@ -139,7 +148,7 @@ def plane_span(
     seeds: Sequence[int] = (0,),
     normalization: str = "filter",
     through: Sequence[nn.Module | Mapping[str, Tensor]] = (),
-    along: Sequence[Direction | str] = (),
+    along: Sequence[Along] = (),
     orthogonalize: bool = False,
 ) -> Span:
     """Where a plane lies; arguments and errors are those of :func:`plane`."""
@@ -168,8 +177,8 @@ def surface(
     Returns:
         A data set of kind ``plane`` with the dimensions ``(seed, …, y, x)``: ``loss``, ``loss_standard_error``, ``accuracy``
         (where there is one), ``status`` (0 missing, 1 measured, 2 interpolated, 3 above the clip by part of the samples, 4 lost:
-        every worker that took the point died, which the attribute ``lost_points`` names); the
-        checkpoint's own loss; norms of the directions and the cosine between the first two; and its provenance as
+        every worker that took the point died, which the attribute ``lost_points`` names); the checkpoint's own loss; every metric
+        and term by its name, with its error; norms of the directions and the cosine between the first two; and its provenance as
         attributes. A loss that is NaN or infinite is a result and stays. With ``refinement``, see
         :mod:`landscape.numerics.refinement`, also ``predicted_loss`` and the attributes ``picture_error_estimate`` (95th
         percentile of the error on the displayed scale, a fraction of its range, by ``picture_audits`` points drawn at random),
@@ -221,12 +230,20 @@ def measured_surface(
     if len(axes) != count:
         raise InputError(f"axes: expected {count}, one for each direction, got {len(axes)}.")
     grid, note = grid_of(objective, span, axes)
-    values = Surface.empty((len(span.seeds), *grid.shape)) if resume is None else Surface.of(resume, grid, span.seeds)
     checkpoint = objective.evaluate()
+    others = list(values_of(PointValues.of([checkpoint])))
+    if resume is None:
+        values = Surface.empty((len(span.seeds), *grid.shape), others)
+    else:
+        values = Surface.of(resume, grid, span.seeds, others)
     attributes = {**_attributes(objective, span, checkpoint), "range_note": note, **(made or {})}
     if refinement is not None:
         refinement = refinement.around(checkpoint.loss)
-        attributes |= {"tolerance": refinement.tolerance, "loss_max": refinement.value_max}
+        _check_quantity(refinement.quantity, checkpoint)
+        most = math.inf if refinement.value_max is None else refinement.value_max
+        attributes |= {"tolerance": refinement.tolerance, "loss_max": most}
+        if refinement.quantity != "loss":
+            attributes |= {"refined_by": refinement.quantity}
     if resume is not None and resume.attrs.get("loss_max") != attributes.get("loss_max"):
         values.forget_above()
 
@@ -245,7 +262,7 @@ def measured_surface(
         attributes |= job.measure_adaptively(refinement)
     if objective.is_reference:
         return dataset()
-    displayed = Refinement().around(checkpoint.loss) if refinement is None else refinement
+    displayed = refinement if refinement is not None and refinement.value_max else Refinement().around(checkpoint.loss)
     return checked(dataset(), objective, span, grid, values, displayed.value_max or math.inf)
 
 
@@ -273,8 +290,10 @@ class _Job:
         What an earlier, unfinished run has measured answers the same questions again, so nothing is measured twice.
         """
         known = []
-        for number, refined in self._points(refinement.value_max).refine(refinement):
-            self._settle(number, refined)
+        quantity = refinement.quantity
+        scale = "auto" if quantity == "loss" else "linear"
+        for number, refined in self._points(refinement.value_max, quantity).refine(refinement, scale=scale):
+            self._settle(number, refined, quantity)
             known.append(refined.known)
         if self.observer is not None:
             done = int(self.values.known().sum())
@@ -285,12 +304,12 @@ class _Job:
             "image_passes": float(self.values.passes(self.objective.n_samples).sum()),
         }
 
-    def _points(self, ceiling: float | None) -> GridPoints:
+    def _points(self, ceiling: float | None, quantity: str = "loss") -> GridPoints:
         return GridPoints(
             self.grid,
             self.span.seeds,
             known=lambda number: self.values.part(number).known().ravel(),
-            shown=lambda number: self.values.part(number).loss.ravel(),
+            shown=lambda number: self.values.part(number).named(quantity).ravel(),
             work=self.work,
             asked=lambda number, missing: (number, self.grid.coefficients(missing), ceiling),
             keep=self._keep,
@@ -301,18 +320,27 @@ class _Job:
             passes=lambda number: self.values.part(number).passes(self.objective.n_samples).ravel(),
         )
 
-    def _settle(self, number: int, refined: Refined) -> None:
+    def _settle(self, number: int, refined: Refined, quantity: str) -> None:
         """Keep what is interpolated between the measured points of a plane, and what was predicted of these."""
         part = self.values.part(number)
         unmeasured = np.flatnonzero(~refined.measured)
-        part.loss.flat[unmeasured] = refined.values[unmeasured]
+        shape = (part.loss.shape[0], part.loss.shape[1])
+        for name in {"loss", "accuracy", *part.others}:
+            array = part.named(name)
+            if name == quantity:
+                between = refined.values
+            elif name.endswith(ERROR) or name == DRAW_ERROR:
+                continue
+            else:
+                between = interpolate(shape, array.ravel(), refined.measured)
+            array.flat[unmeasured] = (
+                np.clip(between, 0.0, 1.0)[unmeasured] if name == "accuracy" else between[unmeasured]
+            )
         lost = part.status == LOST
         part.status.flat[unmeasured] = INTERPOLATED
-        part.predicted_loss.flat[:] = refined.predicted
-        part.interpolation_bound.flat[:] = refined.bounds
-        shape = (part.loss.shape[0], part.loss.shape[1])
-        accuracy = interpolate(shape, part.accuracy.ravel(), refined.measured)
-        part.accuracy.flat[unmeasured] = np.clip(accuracy[unmeasured], 0.0, 1.0)
+        if quantity == "loss":
+            part.predicted_loss.flat[:] = refined.predicted
+            part.interpolation_bound.flat[:] = refined.bounds
         part.lose(lost)
 
     def _keep(self, number: int, points: NDArray[np.int64], found: PointValues) -> None:
@@ -330,6 +358,13 @@ class _Job:
             return self.points
         left = self.passes - float(self.values.passes(self.objective.n_samples).sum())
         return min(self.points, math.floor(done + left + 1e-9))
+
+
+def _check_quantity(quantity: str, checkpoint: Evaluation) -> None:
+    """Refuse to refine the picture of what is not measured."""
+    measured = ["loss", *(["accuracy"] if checkpoint.accuracy is not None else []), *checkpoint.heights]
+    if quantity not in measured:
+        raise unknown_choice("refinement: quantity", quantity, measured)
 
 
 def _values_at(

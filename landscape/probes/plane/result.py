@@ -34,6 +34,7 @@ class Status(IntEnum):
 
 
 MISSING, MEASURED, INTERPOLATED, ABOVE, LOST = Status
+HEIGHT = "height"  # the attribute of variables that can be drawn in place of the loss
 POINTS = (
     "loss(grid) status(grid)? loss_standard_error(grid)? accuracy(grid)? predicted_loss(grid)? "
     "interpolation_bound(grid)? samples(grid)?"
