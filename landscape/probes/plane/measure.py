@@ -258,8 +258,8 @@ def measured_surface(
         points, passes = min(points, refinement.max_points or points), refinement.max_passes
     count = len(span.seeds)
     work = Work(_values_at, (objective, span.subspaces), team_of(executor))
-    most = passes and passes * count
-    job = _Job(objective, span, grid, values, dataset, observer, points * count, most, work, pace)
+    passes = passes and passes * count
+    job = _Job(objective, span, grid, values, dataset, observer, points * count, passes, work, pace)
     if refinement is None:
         job.measure_all()
     else:
