@@ -81,7 +81,14 @@ class PointValues:
 
     def __getitem__(self, places: slice) -> PointValues:
         """Those of some of the points."""
-        return PointValues(*(values[places] for values in vars(self).values()))
+        return PointValues(
+            self.loss[places],
+            self.standard_error[places],
+            self.accuracy[places],
+            self.n_samples[places],
+            {name: values[:, places] for name, values in self.heights.items()},
+            None if self.draw_error is None else self.draw_error[places],
+        )
 
     @classmethod
     def of(cls, found: Sequence[Evaluation]) -> PointValues:
