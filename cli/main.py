@@ -37,6 +37,16 @@ COMMANDS = {
 }
 
 
+# What the command ends with.
+EXIT_STATUSES = {
+    0: "It is done, or a reader of its output went away.",
+    1: "A part of it failed, something is wrong with what landscape check looked at, or an error was not foreseen.",
+    2: "What was asked for is not possible: an option, a name or a value.",
+    129: "The terminal was closed (SIGHUP); what was measured is saved.",
+    130: "Ctrl-C (SIGINT); what was measured is saved.",
+    143: "A termination signal (SIGTERM), as schedulers send it; what was measured is saved.",
+}
+
 _GENERAL = general_options()
 
 
@@ -92,7 +102,7 @@ landscape.params += _GENERAL
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exit 0, 2 for usage, 1 for other errors, 128 + n for signal n (130 for Ctrl-C, 143 for SIGTERM)."""
+    """Run the command line; it ends with one of :data:`EXIT_STATUSES`."""
     arguments = sys.argv[1:] if arguments is None else arguments
     share_free_memory()
     with stoppable():
