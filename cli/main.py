@@ -82,6 +82,14 @@ class LazyGroup(click.Group):
             raise click.UsageError(str(unknown_choice("command", args[0], COMMANDS)), ctx) from None
 
 
+def _version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from .version import lines
+
+        click.echo("\n".join(lines()))
+        context.exit()
+
+
 @click.group(
     cls=LazyGroup,
     context_settings={
@@ -90,7 +98,14 @@ class LazyGroup(click.Group):
         "token_normalize_func": canonical,
     },
 )
-@click.version_option(package_name="landscape-lab", prog_name="landscape")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Versions, device and threads: what a report needs.",
+)
 def landscape() -> None:
     """Train networks, measure the shape of their loss, and show it.
 

@@ -41,6 +41,16 @@ html_show_sphinx = False
 html_theme_options = {"sidebar_hide_name": False, "navigation_with_keys": True}
 
 
+def plain_bars(app, what, name, obj, options, lines):
+    """|λ| in a docstring is a size, and no substitution; in code it stays as it is."""
+    for place, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            parts = line.split("``")
+            parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
+            lines[place] = "``".join(parts)
+
+
 def setup(app):
     """Write the generated pages before anything is read."""
     app.connect("builder-inited", lambda app: reference.write(HERE / "reference" / "generated"))
+    app.connect("autodoc-process-docstring", plain_bars)

@@ -37,7 +37,7 @@ for norm in ("none", "batch"):
 
 compared = ls.compare(every, by="norm", measures=["loss_variation:*", "gradient_predictiveness:*", "effective_beta*"])
 numbers["compared"] = {
-    row.measure.name: {"ratio": pair.difference, "low": pair.low, "high": pair.high, "verdict": pair.verdict}
+    row.measure.name.partition(":")[0]: {"ratio": pair.difference, "low": pair.low, "high": pair.high, "verdict": pair.verdict}
     for row, pair in compared.each_pair()
 }
 run.keep(numbers, ls.plot(drawn, along="update", labels=["without BatchNorm", "with BatchNorm"], width="page"))

@@ -71,7 +71,7 @@ def critical_sharpness(objective) -> float:
 torch.manual_seed(0)
 data, fresh = text(run.size(20000, 100), 0), text(run.size(500, 40), 1)
 net = Transformer(run.size(48, 16), run.size(2, 1))
-steps, warm_up, looks = run.size(2500, 6), run.size(100, 2), run.size(20, 3)
+steps, warm_up, looks = run.size(2000, 6), run.size(100, 2), run.size(20, 3)
 optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
 rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / warm_up))
 order = torch.Generator().manual_seed(0)
@@ -97,14 +97,16 @@ axis = (0, 1, run.size(41, 5))
 for step in stages:
     objective = measured(kept[step], fresh)
     around = ls.line(objective, x=axis, seeds=run.size([0, 1, 2, 3, 4, 5, 6, 7], [0, 1]), normalization="layer")
-    worst = ls.line(objective, x=axis, along="gradient")
+    length = float(around["direction_norm"].mean())  # a random direction's, so that both go equally far
+    theta, uphill = objective.theta.vector, objective.gradient().vector.vector
+    worst = [objective.evaluate(theta + x * length * uphill / uphill.norm()) for x in around["x"].values]
     stages[step] = (objective.evaluate(), around, worst)
 
 
-def radius(line) -> list[float]:
-    """Where the score first falls below nine tenths of that at the checkpoint, by direction; the end where it never does."""
-    scores = line["accuracy"].values
-    return [float(line["x"][(row < 0.9 * row[0]).argmax() if (row < 0.9 * row[0]).any() else -1]) for row in scores]
+def radius(x, scores) -> float:
+    """Where the score first falls below nine tenths of that at the checkpoint; the end where it never does."""
+    below = [score < 0.9 * scores[0] for score in scores]
+    return float(x[below.index(True) if True in below else -1])
 
 
 numbers = {
@@ -124,8 +126,8 @@ for name, (step, (value, around, worst)) in zip(("half", "middle", "end"), stage
         "step": step,
         "loss": value.loss,
         "score": value.accuracy,
-        "radius_random": over_seeds(radius(around)),
-        "radius_gradient": radius(worst)[0],
+        "radius_random": over_seeds([radius(around["x"].values, row) for row in around["accuracy"].values]),
+        "radius_gradient": radius(around["x"].values, [value.accuracy for value in worst]),
         "loss_at_half": over_seeds(at_half.tolist()),
     }
 
@@ -136,7 +138,7 @@ with paper():
             axes.plot(around["x"], around[quantity].mean("seed"), color=colour, label=f"step {step}")
             low, high = around[quantity].min("seed"), around[quantity].max("seed")
             axes.fill_between(around["x"], low, high, color=colour, alpha=0.2, lw=0)
-            axes.plot(worst["x"], worst[quantity].values.ravel(), color=colour, ls=":")
+            axes.plot(around["x"], [getattr(value, quantity) for value in worst], color=colour, ls=":")
     left.set(xlabel="distance, in sizes of each matrix", ylabel="loss (nat a token)", yscale="log")
     middle.set(xlabel="distance, in sizes of each matrix", ylabel="answers wholly right")
     left.legend()

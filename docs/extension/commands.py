@@ -72,7 +72,7 @@ def page(name: str, kind: str = "") -> str:
 
 def grouped(context: click.Context) -> Iterator[tuple[str, list[str]]]:
     """The options of a command under their headings, those of every command left out."""
-    general = {one.name for one in general_options()} | {"help"}
+    general = {*(one.name for one in general_options()), "help"}
     groups: dict[str, list[str]] = {}
     for parameter in context.command.get_params(context):
         if isinstance(parameter, click.Option) and not parameter.hidden and parameter.name not in general:

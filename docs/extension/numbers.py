@@ -11,7 +11,7 @@ from typing import Any
 from docutils import nodes
 
 FOLDER = Path(__file__).parents[1] / "gallery"
-FORM = re.compile(r"(?P<script>\w+):(?P<keys>[\w.\-]+)(?::(?P<form>[^:]+))?")
+FORM = re.compile(r"(?P<script>\w+):(?P<keys>[\w.@]+)(?::(?P<form>.+))?")
 
 
 @cache
@@ -22,7 +22,7 @@ def written(script: str) -> dict[str, Any]:
 
 
 def shown(text: str) -> str:
-    """The number that ``script:key.key:format`` leads to.
+    """The number that ``script:key.key:format`` leads to; an @ in a key is a dot of it.
 
     ``mean`` of values over seeds is followed by ± their standard deviation where the format begins with ``±``.
 
@@ -33,8 +33,8 @@ def shown(text: str) -> str:
     if parts is None:
         raise ValueError(f"expected script:key.key:format, got {text!r}")
     made = written(parts["script"])
-    *above, last = parts["keys"].split(".")
-    value: Any = made if above[:1] == ["made"] or last in ("measured", "minutes", "threads") else made["numbers"]
+    *above, last = (key.replace("@", ".") for key in parts["keys"].split("."))
+    value: Any = made["numbers"] if above or last not in made else made
     for key in above:
         value = value[key]
     form = parts["form"] or ""

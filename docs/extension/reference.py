@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from extension import commands, files, python_names, studies
+from extension import commands, files, python_names, ran, studies
 
 
 def pages() -> dict[str, str]:
     """Path below ``docs/reference``, without its ending -> reStructuredText."""
-    return {**python_names.pages(), **commands.pages(), **studies.pages(), **files.pages()}
+    return {**python_names.pages(), **commands.pages(), **studies.pages(), **files.pages(), **ran.pages()}
 
 
 def write(folder: Path) -> None:
