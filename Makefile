@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test install lint docs gallery bench fuzz clean help
+.PHONY: demo test scenarios install lint docs gallery bench fuzz clean help
 
 help:
 	@echo "make demo   install, then VGG38 with and without BatchNorm: train, probe, draw (a few minutes)"
 	@echo "make test   install with test extras, then the whole suite"
+	@echo "make scenarios  what people have of other libraries, with their packages (two minutes)"
 	@echo "make lint   lint, types and floors"
 	@echo "make docs   the site, into build/docs; a warning is an error"
 	@echo "make gallery  the eleven figures of the gallery, measured again (an hour)"
@@ -19,6 +20,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+scenarios: $(VENV)/.installed-scenarios
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scenarios -n 2
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -56,6 +60,10 @@ $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed-docs: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-scenarios: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[scenarios]'
+	touch $@
 
 # The other libraries may not be had everywhere; their rows then say so.
 $(VENV)/.installed-bench: pyproject.toml | $(VENV)/bin/python

@@ -158,7 +158,8 @@ def listed(convert: Callable[[str], Any], what: str) -> Callable[[click.Context,
         if text is None:
             return None
         try:
-            whole = convert is str and Path(text.split(":")[0]).exists()
+            files = (text, text.rpartition(":")[0])  # a file, or what stands in one
+            whole = convert is str and any("," in file and Path(file).exists() for file in files)
             values = [convert(part.strip()) for part in ([text] if whole else text.split(","))]
         except ValueError:
             raise InputError(

@@ -35,6 +35,8 @@ ROOMS = (
     "landscape.probes.sharpness:SHARPNESS",
     "landscape.probes.noise_scale:NOISE_SCALE",
     "landscape.probes.weight_noise:WEIGHT_NOISE",
+    "landscape.probes.critical_sharpness:CRITICAL_SHARPNESS",
+    "landscape.probes.basin_radius:BASIN_RADIUS",
     "landscape.probes.path:PATH",
     "landscape.probes.curvature:CURVATURE",
     "landscape.probes.curvature_map:CURVATURE_MAP",
@@ -149,6 +151,16 @@ def asked() -> dict[str, Probe]:
 def picture_kinds() -> tuple[str, ...]:
     """Every kind of picture, ``auto`` first."""
     return ("auto", *(name for probe in probes().values() for drawn in probe.drawn for name in drawn.pictures))
+
+
+def run_file(kind: str) -> str:
+    """What the results of a kind that is watched in training are called in a run's folder."""
+    return probes()[kind].run_file
+
+
+def run_files() -> tuple[str, ...]:
+    """All such files, the history first."""
+    return tuple(sorted((p.run_file for p in probes().values() if p.run_file), key=run_file("history").__ne__))
 
 
 def of_file(kind: object) -> Probe | None:
