@@ -12,11 +12,11 @@ from torch import Tensor
 from landscape.errors import InputError, MismatchError
 from landscape.objective.losses import loss_unit
 from landscape.probes.steps.measure import StepProbeConfig, StepValues, measure_along, step_ranges
-from landscape.probes.steps.objective import StepObjective
 from landscape.results.attributes import LOSS, labels
 from landscape.torch_state.devices import wide_type
 from landscape.torch_state.isolation import isolated
 from landscape.training.observers import same_run
+from landscape.training.step_objective import StepObjective
 
 # What is stored of every step: dimensions besides step, unit, long name.
 _MEASURED: dict[str, tuple[tuple[str, ...], str, str]] = {
