@@ -342,3 +342,12 @@ def test_a_warm_up_from_zero_and_several_groups_are_measured_at_their_own_rates(
     rates = torch.tensor([0.1, 0.1, 0.0, 0.0, 0.3, 0.3]) / 0.1
     expected = float((rates * torch.stack(gradients)).norm())
     assert float(found["steps"]["direction_norm"].sel(along="update")[0]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_second_derivative_that_pytorch_gets_wrong_is_refused() -> None:
+    net = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(5, 8)), nn.Tanh(), nn.Linear(8, 3))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    with ls.watch(net, optimizer, ["stability"], 1) as watching:
+        loss_of(net, batches(1)[0]).backward()
+        with pytest.raises(InputError, match="second derivative of this loss is not that of its gradients"):
+            watching.step(loss_of, batches(1)[0])

@@ -22,7 +22,7 @@ from landscape.training.step_objective import StepObjective
 
 # (module, batch) -> the loss, or one value a sample
 LossFunction = Callable[[nn.Module, Any], Any]
-_ALIKE, _NUDGE = 0.05, 1e-3  # of a product by two passes and by differences; of ‖θ‖
+_NUDGES = (1e-3, 1e-4)  # of ‖θ‖: lengths of differences that a product is held against
 
 
 @dataclass(frozen=True)
@@ -179,21 +179,28 @@ class StepCurvature:
         return found
 
     def _check(self, theta: Tensor) -> None:
-        """Raise InputError where products along a drawn vector and differences of gradients do not agree."""
-        drawn = torch.randn(theta.numel(), generator=generator(0, "step curvature")).to(theta)
-        length = _NUDGE * (float(theta.norm()) or 1.0)
-        nudge = drawn * (length / drawn.norm())
-        ends = [self._objective.evaluate(self._report, theta + sign * nudge)[1].double().clone() for sign in (1, -1)]
-        by_differences = (ends[0] - ends[1]) / 2
-        product = self._objective.hessian_product(self._report, nudge, theta).double()
-        rounding = 64 * torch.finfo(theta.dtype).eps * float(ends[0].norm() + ends[1].norm())
-        apart = float((product - by_differences).norm())
-        # A kink (ReLU) moves a difference too; a wrong derivative is another number altogether.
-        if apart > 0.5 * float(by_differences.norm()) + rounding and math.isfinite(apart):
+        """Raise InputError where products along drawn vectors never agree with differences of gradients.
+
+        A kink (ReLU) between the ends of a difference moves it, so that one of several has to agree.
+        """
+        apart = [self._apart(theta, length, number) for length in _NUDGES for number in range(2)]
+        if min(apart) > 0.5:
             raise InputError(
                 "stability: PyTorch's second derivative of this loss is not that of its gradients (they differ by "
-                f"{apart / (float(by_differences.norm()) or 1.0):.2g} of their size). Leave 'stability' out."
+                f"{min(apart):.2g} of their size). Leave 'stability' out."
             )
+
+    def _apart(self, theta: Tensor, length: float, number: int) -> float:
+        """By how much of its size a product differs from a difference of gradients, beyond what rounding can do."""
+        drawn = torch.randn(theta.numel(), generator=generator(0, "step curvature", number)).to(theta)
+        nudge = drawn * (length * (float(theta.norm()) or 1.0) / drawn.norm())
+        ends = [self._objective.evaluate(self._report, theta + sign * nudge)[1].double().clone() for sign in (1, -1)]
+        difference = (ends[0] - ends[1]) / 2
+        product = self._objective.hessian_product(self._report, nudge, theta).double()
+        rounding = 64 * torch.finfo(theta.dtype).eps * float(ends[0].norm() + ends[1].norm())
+        size = max(float(difference.norm()), float(product.norm()))
+        apart = max(float((product - difference).norm()) - rounding, 0.0)
+        return apart / size if size > 0 and math.isfinite(apart) else 0.0
 
 
 def check_copy(report: WatchedStep, objective: StepObjective) -> None:
