@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from landscape.errors import InputError
 from landscape.numerics.parameters import ParameterVector
 from landscape.numerics.seeds import generator
+from landscape.objective.batches import map_tensors
 from landscape.objective.runner import call
 from landscape.objective.torch_losses import per_sample_loss
 from landscape.torch_state.devices import wide_type
@@ -22,7 +23,7 @@ from landscape.training.step_objective import StepObjective
 
 # (module, batch) -> the loss, or one value a sample
 LossFunction = Callable[[nn.Module, Any], Any]
-_NUDGES = (1e-3, 1e-4)  # of ‖θ‖: lengths of differences that a product is held against
+_SHORT, _LONG = 1e-7, (1e-3, 1e-4)  # of ‖θ‖: lengths of differences that a product is held against
 
 
 @dataclass(frozen=True)
@@ -174,33 +175,59 @@ class StepCurvature:
                     "'stability' out, or switch a fused attention off: attn_implementation='eager'."
                 ) from None
             if not self._checked:
-                self._check(theta.vector)
+                self._check()
                 self._checked = True
         return found
 
-    def _check(self, theta: Tensor) -> None:
-        """Raise InputError where products along drawn vectors never agree with differences of gradients.
+    def _check(self) -> None:
+        """Raise InputError where products along drawn vectors do not agree with differences of gradients.
 
-        A kink (ReLU) between the ends of a difference moves it, so that one of several has to agree.
+        In double precision, so that the differences are too short for a kink (ReLU) between their ends; a loss that cannot be
+        taken so is held against longer ones, of which one has to agree in half of its size.
         """
-        apart = [self._apart(theta, length, number) for length in _NUDGES for number in range(2)]
-        if min(apart) > 0.5:
+        try:
+            double = _in_double(self._report)
+            apart, most = [_apart(*double, _SHORT, number) for number in range(2)], 1e-3
+        except Exception:  # of any kind: it is the user's code
+            apart = [_apart(self._report, self._objective, length, n) for length in _LONG for n in range(2)]
+            most = 0.5
+        if min(apart) > most:
             raise InputError(
                 "stability: PyTorch's second derivative of this loss is not that of its gradients (they differ by "
                 f"{min(apart):.2g} of their size). Leave 'stability' out."
             )
 
-    def _apart(self, theta: Tensor, length: float, number: int) -> float:
-        """By how much of its size a product differs from a difference of gradients, beyond what rounding can do."""
-        drawn = torch.randn(theta.numel(), generator=generator(0, "step curvature", number)).to(theta)
-        nudge = drawn * (length * (float(theta.norm()) or 1.0) / drawn.norm())
-        ends = [self._objective.evaluate(self._report, theta + sign * nudge)[1].double().clone() for sign in (1, -1)]
-        difference = (ends[0] - ends[1]) / 2
-        product = self._objective.hessian_product(self._report, nudge, theta).double()
-        rounding = 64 * torch.finfo(theta.dtype).eps * float(ends[0].norm() + ends[1].norm())
-        size = max(float(difference.norm()), float(product.norm()))
-        apart = max(float((product - difference).norm()) - rounding, 0.0)
-        return apart / size if size > 0 and math.isfinite(apart) else 0.0
+
+def _in_double(report: WatchedStep) -> tuple[WatchedStep, StepObjective]:
+    """The step of a copy in double precision.
+
+    Raises:
+        TypeError: for a loss that is taken in another precision all the same.
+    """
+
+    def wide(tensor: Tensor) -> Tensor:
+        return tensor.double() if tensor.is_floating_point() else tensor
+
+    module = copy.deepcopy(report.module).double()
+    report = replace(report, module=module, inputs=map_tensors(wide, report.inputs))
+    objective = StepObjective(module)
+    if report.runner.of(module).losses(report.inputs, None)[0].dtype != torch.float64:
+        raise TypeError
+    return report, objective
+
+
+def _apart(report: WatchedStep, objective: StepObjective, length: float, number: int) -> float:
+    """By how much of its size a product differs from a difference of gradients, beyond what rounding can do."""
+    theta = objective.theta(report.module)
+    drawn = torch.randn(theta.numel(), generator=generator(0, "step curvature", number)).to(theta)
+    nudge = drawn * (length * (float(theta.norm()) or 1.0) / drawn.norm())
+    ends = [objective.evaluate(report, theta + sign * nudge)[1].double().clone() for sign in (1, -1)]
+    difference = (ends[0] - ends[1]) / 2
+    product = objective.hessian_product(report, nudge, theta).double()
+    rounding = 64 * torch.finfo(theta.dtype).eps * float(ends[0].norm() + ends[1].norm())
+    size = max(float(difference.norm()), float(product.norm()))
+    apart = max(float((product - difference).norm()) - rounding, 0.0)
+    return apart / size if size > 0 and math.isfinite(apart) else 0.0
 
 
 def check_copy(report: WatchedStep, objective: StepObjective) -> None:
