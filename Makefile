@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test install lint bench fuzz clean help
+.PHONY: demo test scenarios install lint bench fuzz clean help
 
 help:
 	@echo "make demo   install, then VGG38 with and without BatchNorm: train, probe, draw (a few minutes)"
 	@echo "make test   install with test extras, then the whole suite"
+	@echo "make scenarios  what people have of other libraries, with their packages (two minutes)"
 	@echo "make lint   lint, types and floors"
 	@echo "make fuzz   10,000 damaged and hostile files of each format (an hour; goes on where it was stopped)"
 	@echo "make bench  times and memory against plain PyTorch and other libraries (half an hour, on a quiet machine)"
@@ -17,6 +18,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+scenarios: $(VENV)/.installed-scenarios
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scenarios -n 2
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -43,6 +47,10 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-scenarios: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[scenarios]'
+	touch $@
 
 # The other libraries may not be had everywhere; their rows then say so.
 $(VENV)/.installed-bench: pyproject.toml | $(VENV)/bin/python

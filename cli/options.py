@@ -150,7 +150,7 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
 
 
 def listed(convert: Callable[[str], Any], what: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """An option's callback: one value, or several separated by commas as a list."""
+    """An option's callback: one value, or several separated by commas as a list. The name of a file or folder may have commas."""
 
     def read(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
         from landscape.errors import InputError
@@ -158,7 +158,9 @@ def listed(convert: Callable[[str], Any], what: str) -> Callable[[click.Context,
         if text is None:
             return None
         try:
-            values = [convert(part.strip()) for part in text.split(",")]
+            files = (text, text.rpartition(":")[0])  # a file, or what stands in one
+            whole = convert is str and any("," in file and Path(file).exists() for file in files)
+            values = [convert(part.strip()) for part in ([text] if whole else text.split(","))]
         except ValueError:
             raise InputError(
                 f"--{(parameter.name or '').replace('_', '-')}: expected {what}, or several separated by commas, got {text!r}."

@@ -67,8 +67,9 @@ class ProbeCommand(SettingsCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         args, arguments = list(args), tuple(args)
-        if args and self._known(args[0]):
-            args = ["--kind", args[0], *args[1:]]
+        at = self._kind_at(args)
+        if at is not None:
+            args = ["--kind", args[at], *args[:at], *args[at + 1 :]]
         self.kind = ctx.meta["kind"] = self._kind_in(args)
         try:
             return super().parse_args(ctx, args)
@@ -115,6 +116,13 @@ class ProbeCommand(SettingsCommand):
         from landscape.registry import asked
 
         return word.replace("-", "_") in asked()
+
+    def _kind_at(self, args: list[str]) -> int | None:
+        """Where KIND stands: first, or among the files, where no file is called so."""
+        for place, (before, word) in enumerate(itertools.pairwise(["", *args])):
+            if self._known(word) and (place == 0 or not (before.startswith("-") or Path(word).exists())):
+                return place
+        return None
 
     def _kind_in(self, args: list[str]) -> str:
         """The last ``--kind`` of the arguments, if there is such a kind."""
@@ -214,10 +222,11 @@ def _checkpoints(
     checkpoint: Path | None, to: tuple[Path, ...], files: tuple[Path, ...]
 ) -> tuple[Path, tuple[Path, ...]]:
     """The checkpoint to probe, and those to lead to."""
+    for file in files:
+        _check_kind(file)
     if checkpoint is None:
         if not files:
             raise click.UsageError("Missing option '--checkpoint', or a run's folder.")
-        _check_kind(files[0])
         run = files[0].is_dir() and (files[0] / "last.pt").exists()
         checkpoint, files = files[0] / "last.pt" if run else files[0], files[1:]
     return checkpoint, (*to, *files)
@@ -231,6 +240,8 @@ def _check_kind(file: Path) -> None:
     if file.exists() or file.suffix or len(file.parts) != 1:
         return
     kinds = {probe.command: probe.question.lower() for probe in asked().values()}
+    if word in kinds:
+        raise click.UsageError(f"{word}: a kind stands before the options: landscape probe {word} …")
     answering = [kind for kind, question in kinds.items() if word.lower() in re.findall(r"\w+", question)]
     meant = answering or difflib.get_close_matches(word, kinds, n=1, cutoff=0.5)
     hint = f" Did you mean {' or '.join(meant)}?" if meant else ""

@@ -2,6 +2,8 @@
 
 # what is measured
 from .objective.objective import Objective as Objective
+from .objective.batch_loss import batch_loss as batch_loss
+from .objective.function import function as function
 from .objective.operators import SymmetricOperator as SymmetricOperator
 from .objective.values import Evaluation as Evaluation, Gradient as Gradient
 
@@ -45,6 +47,13 @@ from .numerics.directions import (
 )
 from .numerics.parameters import ParameterVector as ParameterVector
 from .objective.subspace import Subspace as Subspace
+from .probes.plane.changes import (
+    lora_update as lora_update,
+    low_rank as low_rank,
+    pruning as pruning,
+    quantization as quantization,
+    task_vector as task_vector,
+)
 
 # files
 from .results.results import load as load, save as save
@@ -66,7 +75,7 @@ from .training.config import TrainingConfig as TrainingConfig
 from .training.history import history_dataset as history_dataset
 from .training.loop import fit as fit
 from .data import DataSet as DataSet, ImageData as ImageData, as_data as as_data, load_data as load_data
-from .models import build_model as build_model, vgg as vgg
+from .models import build_model as build_model, from_pretrained as from_pretrained, vgg as vgg
 
 # checks
 from . import testing as testing

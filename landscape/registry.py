@@ -154,6 +154,16 @@ def picture_kinds() -> tuple[str, ...]:
     return ("auto", *(name for probe in probes().values() for drawn in probe.drawn for name in drawn.pictures))
 
 
+def run_file(kind: str) -> str:
+    """What the results of a kind that is watched in training are called in a run's folder."""
+    return probes()[kind].run_file
+
+
+def run_files() -> tuple[str, ...]:
+    """All such files, the history first."""
+    return tuple(sorted((p.run_file for p in probes().values() if p.run_file), key=run_file("history").__ne__))
+
+
 def of_file(kind: object) -> Probe | None:
     """Whose files are of a kind; None for one that nobody knows."""
     return next((probe for probe in probes().values() if probe.of_file == kind), None)

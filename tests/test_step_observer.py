@@ -41,7 +41,7 @@ class _Looks(Observer):
         theta = self.objective.theta(report.module)
         with isolated(report.losses.device):
             self.objective.evaluate(report, -theta)  # leaves no trace in the next
-            loss, gradient = self.objective.evaluate(report, theta)
+            loss, gradient, _ = self.objective.evaluate(report, theta)
         self.same_losses.append(torch.equal(loss, report.losses.double().mean()))
         self.same_gradients.append(torch.equal(gradient, self.objective.gradient(report.module)))
         self.thetas.append(theta)

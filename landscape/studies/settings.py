@@ -65,6 +65,8 @@ class ComparisonSettings(Settings):
     name: str
     by: str
     runs: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
+    reference: str | int | float | None = None
     equivalence: dict[str, float] = Field(default_factory=dict)
 
 

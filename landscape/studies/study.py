@@ -21,7 +21,7 @@ from landscape.probes.subjects import Subject
 from landscape.results import atomic_write, check_writable, load_result
 from landscape.results.names import RUNS_TABLE, part_names
 from landscape.studies.path_ends import far_end
-from landscape.studies.pictures import Drawing, draw, run_files
+from landscape.studies.pictures import Drawing, draw, drawn_of_runs
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.runs import RunOutcome
 from landscape.studies.settings import ComparisonSettings, PictureSettings, StudySettings, TableSettings, picture_names
@@ -161,8 +161,8 @@ class _Study:
         """What a picture shows of one run; None where there is no such thing."""
         if picture.kind == "curves":
             return outcome.history
-        if picture.kind in run_files():
-            path = outcome.folder / run_files()[picture.kind][0]
+        if picture.kind in drawn_of_runs():
+            path = outcome.folder / drawn_of_runs()[picture.kind][0]
             return load_result(path) if path.exists() else None
         name = picture.probe or next(iter(self._probed), None)
         if name not in self._probed:
@@ -182,7 +182,12 @@ class _Study:
         folders = [outcome.folder for _, outcome in runs]
         probed = [made[f][0] for made in self._probed.values() for f in folders if f in made]
         found = compare(
-            [*folders, *probed], by=comparison.by, equivalence=comparison.equivalence, note=self._study.note
+            [*folders, *probed],
+            by=comparison.by,
+            reference=comparison.reference,
+            measures=comparison.measures,
+            equivalence=comparison.equivalence,
+            note=self._study.note,
         )
         paths = found.write(*self._comparison_files(name))
         figure = self._folder / f"{name}.png"

@@ -54,20 +54,23 @@ class StepObjective:
         gradients = ((name, parameter, parameter.grad) for name, parameter in module.named_parameters())
         return self._packed({n: torch.zeros_like(p) if g is None else g.to_dense() for n, p, g in gradients})
 
-    def evaluate(self, report: Any, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean loss and gradient ``(n,)`` of the step's minibatch at ``theta``, with the step's own dropout masks.
+    def evaluate(self, report: Any, theta: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Mean loss and gradient ``(n,)`` of the step's minibatch at ``theta``, with the step's own dropout masks, and the outputs.
 
-        Both stay on the device; the gradient's memory is that of the next call. PyTorch's global random state is left
-        changed (see :func:`landscape.torch_state.isolation.isolated`).
+        Outputs ``(B, …)`` that are not one tensor are None. All stay on the device; the gradient's memory is that of the
+        next call. PyTorch's global random state is left changed (see :func:`landscape.torch_state.isolation.isolated`).
         """
         self._flat.load(theta)
         self._take_over(report.module)
         self._gradient.zero_()
         seed_modules(self.device, report.seed)
         with torch.enable_grad():
-            losses, _ = report.runner.of(self._flat.module).losses(report.inputs, report.targets)
+            runner = report.runner.of(self._flat.module)
+            outputs = runner.wide_outputs(report.inputs)
+            losses = runner.loss.shares(runner.scored(outputs, report.targets)[0])
             losses.mean().backward()
-        return losses.detach().to(wide_type(self.device)).mean(), self._gradient
+        made = outputs.detach() if isinstance(outputs, Tensor) and outputs.ndim else None
+        return losses.detach().to(wide_type(self.device)).mean(), self._gradient, made
 
     @torch.no_grad()
     def losses(self, report: Any, theta: Tensor) -> Tensor:
