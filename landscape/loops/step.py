@@ -38,9 +38,26 @@ class BatchRunner:
         """The same of another module."""
         return BatchRunner(module, self.function, self.device)
 
+    @property
+    def loss(self) -> BatchRunner:
+        """What makes shares of what was scored."""
+        return self
+
     def losses(self, inputs: Any, targets: Any) -> tuple[Tensor, None]:
         """The loss of the batch, which is ``inputs``; there are no ``targets`` beside it."""
-        return values_of(self.function(self.module, inputs)), None
+        return self.scored(self.wide_outputs(inputs), targets)
+
+    def wide_outputs(self, inputs: Any) -> tuple[Tensor]:
+        """What the loss function gave, and no outputs: those of the module stay within it."""
+        return (values_of(self.function(self.module, inputs)),)
+
+    def scored(self, outputs: tuple[Tensor], targets: Any) -> tuple[Tensor, None]:
+        """The values ``(B,)``, and no metric."""
+        return outputs[0], None
+
+    def shares(self, values: Tensor) -> Tensor:
+        """The values themselves, whose mean is the loss."""
+        return values
 
 
 def values_of(given: Any) -> Tensor:

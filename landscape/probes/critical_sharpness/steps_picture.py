@@ -26,7 +26,12 @@ SPECS = {
         "2 over the critical step",
         "± one standard error over samples",
     ),
-    "ratio": Spec("learning rate in critical steps", "η λ / 2", "ratio", formula="Where η λ / 2 is above 1 the step raises the loss"),
+    "ratio": Spec(
+        "learning rate in critical steps",
+        "η λ / 2",
+        "ratio",
+        formula="Where η λ / 2 is above 1 the step raises the loss",
+    ),
     "loss": Spec("loss of the minibatch", "L(θ)", "loss", of_loss=True),
 }
 QUANTITIES = {"all": tuple(SPECS), **{name: (name,) for name in SPECS}}
