@@ -31,7 +31,12 @@ from .probes.steps.measure import StepProbeConfig as StepProbeConfig
 from .probes.steps.observer import StepProbe as StepProbe
 from .probes.steps.run_range import run_range as run_range
 from .probes.gradient_flow.measure import GradientFlow as GradientFlow
+from .probes.critical_sharpness.observer import CriticalSharpnessProbe as CriticalSharpnessProbe
 from .probes.stability.measure import StabilityProbe as StabilityProbe
+
+# loops of one's own
+from .loops.watch import watch as watch
+from .probes.trajectory.measure import trajectory as trajectory
 
 # parameter space
 from .numerics.grids import Axis as Axis, Grid as Grid
