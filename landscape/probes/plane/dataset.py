@@ -78,8 +78,8 @@ class Surface:
 
     def part(self, number: int) -> Surface:
         """The arrays of one seed, as views."""
-        own = [getattr(self, f.name)[number] for f in fields(self) if f.name != "others"]
-        return Surface(*own, {name: array[number] for name, array in self.others.items()})
+        own = {f.name: getattr(self, f.name)[number] for f in fields(self) if f.name != "others"}
+        return Surface(**own, others={name: array[number] for name, array in self.others.items()})
 
     def named(self, quantity: str) -> NDArray[np.float64]:
         """The array of the loss, the accuracy, or another height."""
@@ -114,7 +114,7 @@ class Surface:
 
 def values_of(values: PointValues) -> dict[str, NDArray[np.float64]]:
     """What is measured beside the loss, by the names of its variables."""
-    found = {}
+    found: dict[str, NDArray[np.float64]] = {}
     for name, (height, error) in values.heights.items():
         found |= {name: height, f"{name}{ERROR}": error}
     return found if values.draw_error is None else {**found, DRAW_ERROR: values.draw_error}
