@@ -186,7 +186,8 @@ class Summed:
         made = self.function(outputs, targets)
         if TOTAL in made:
             return made[TOTAL]
-        return torch.stack(torch.broadcast_tensors(*[_per_sample(name, term) for name, term in made.items()])).sum(0)
+        terms = [_per_sample(name, term) for name, term in made.items()]
+        return torch.stack(torch.broadcast_tensors(*terms)).sum(0)  # type: ignore[no-untyped-call]
 
 
 def _per_sample(name: str, term: Any) -> Tensor:

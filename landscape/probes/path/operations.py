@@ -69,7 +69,7 @@ def all_channels(index: Any, axis: int, flat: bool) -> bool:
     whole = slice(None, None, None)
     if axis != 1 or flat or not all(isinstance(part, slice | int) for part in parts):
         return False
-    return all(part == whole for part in parts[:2])
+    return all(bool(part == whole) for part in parts[:2])
 
 
 def is_batch_size(node: fx.Node, of: Any) -> bool:
