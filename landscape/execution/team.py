@@ -121,7 +121,8 @@ class Flight(Generic[K]):
         team: who does it.
         function: of a module, so that workers can import it; called with what the pieces are, then with a part's arguments.
         pieces: what every part needs, sent to a worker once. What has a method ``recipe()`` is sent as that.
-        split: a part of several, as parts of one; so that one that kills its workers takes no other with it.
+        split: of a part that ended its workers, what to try instead: each of its points alone, so that one takes no other with it,
+            or the same once more. Nothing where there is no more to try.
     """
 
     def __init__(
@@ -222,9 +223,9 @@ class Flight(Generic[K]):
     def _dead(self, key: K, arguments: tuple[Any, ...]) -> Arrived[K] | None:
         """A part whose workers died: each of it alone, or given up."""
         parts = self._split(key, arguments) if self._split is not None else []
-        if len(parts) > 1:
-            for part in parts:
-                self.send(*part)
+        for part in parts:
+            self.send(*part)
+        if parts:
             return None
         self._killed += 1
         if self._killed >= KILLED_IN_A_ROW:

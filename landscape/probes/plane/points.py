@@ -116,6 +116,8 @@ class GridPoints:
 
         def split(key: tuple[int, Indices], _: tuple[Any, ...]) -> list[tuple[Any, tuple[Any, ...]]]:
             number, points = key
+            if len(points) == 1:
+                return []
             return [((number, one), self.asked(number, one)) for one in np.split(points, len(points))]
 
         return self.work.flight(split)
