@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from .options import place_options, whole_numbers
+from .options import F, chain, place_options, whole_numbers
+
+if TYPE_CHECKING:
+    from landscape.studies.run_settings import RunSettings
+    from landscape.studies.settings import StudySettings
+
+
+def variation_options() -> Callable[[F], F]:
+    """How a study is changed as a whole."""
+    return chain(
+        click.option("--data", help="Run it on this data set instead of the study's own."),
+        click.option(
+            "--scale",
+            type=float,
+            help="Shrink training images, epochs and probes to this fraction; everything says so.",
+        ),
+        click.option(
+            "--seeds",
+            multiple=True,
+            metavar="[RUNS=]0,1",
+            help="Seeds of every run, or of the [[runs]] table of that name.",
+        ),
+    )
 
 
 @click.command("study")
 @click.argument("study")
-@click.option("--data", help="Run it on this data set instead of the study's own.")
-@click.option(
-    "--scale", type=float, help="Shrink training images, epochs and probes to this fraction; everything says so."
-)
-@click.option(
-    "--seeds", multiple=True, metavar="[RUNS=]0,1", help="Seeds of every run, or of the [[runs]] table of that name."
-)
+@variation_options()
 @click.option(
     "--plan",
     "planned",
@@ -50,17 +69,11 @@ def command(
     """
     from landscape.places import Places
     from landscape.studies.plan import plan, planned_images, training_images
-    from landscape.studies.settings import load_study
+    from landscape.studies.settings import study_text
     from landscape.studies.study import run_study
-    from landscape.studies.variations import on_data, scaled, with_seeds
 
     from .terminal import Terminal
 
-    settings = load_study(study)
-    if data is not None:
-        settings = on_data(settings, data)
-    if seeds:
-        settings = with_seeds(settings, dict(_seeds(text) for text in seeds))
     with Terminal() as terminal:
         places = Places(
             checkpoints=checkpoints,
@@ -70,16 +83,38 @@ def command(
             device=device,
             reporter=terminal,
         )
-        if scale is not None:
-            count = planned_images if planned else lambda run: training_images(run, places)
-            settings = scaled(settings, scale, count)
+        count = planned_images if planned else lambda run: training_images(run, places)
+        settings = varied(study, data, scale, seeds, count)
         if planned:
             terminal.plan_summary(settings, plan(settings, places))
             return
-        outcome = run_study(settings, places)
+        line = study_line(study, data, scale, seeds)
+        outcome = run_study(settings, places, recipe=study_text(study), command=line)
     terminal.study_summary(settings.name, outcome)
     if outcome.failures:
         raise SystemExit(1)
+
+
+def varied(
+    study: str, data: str | None, scale: float | None, seeds: tuple[str, ...], images: Callable[[RunSettings], int]
+) -> StudySettings:
+    """A study, changed as the options say; ``images`` counts the training images of a run at full scale."""
+    from landscape.studies.settings import load_study
+    from landscape.studies.variations import on_data, scaled, with_seeds
+
+    settings = load_study(study)
+    if data is not None:
+        settings = on_data(settings, data)
+    if seeds:
+        settings = with_seeds(settings, dict(_seeds(text) for text in seeds))
+    return settings if scale is None else scaled(settings, scale, images)
+
+
+def study_line(study: str, data: str | None, scale: float | None, seeds: tuple[str, ...]) -> str:
+    """The command that runs it."""
+    words = ["landscape", "study", study, *([] if data is None else ["--data", data])]
+    words += [] if scale is None else ["--scale", f"{scale:g}"]
+    return shlex.join([*words, *(word for text in seeds for word in ("--seeds", text))])
 
 
 def _seeds(text: str) -> tuple[str, tuple[int, ...]]:

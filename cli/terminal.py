@@ -200,6 +200,9 @@ class Terminal:
         _say_failures(outcome.failures)
         for path in [*outcome.results, *outcome.tables, *outcome.pictures]:
             say(path)
+        if outcome.report is not None:
+            tell("All of it on one page, to open in a browser:")
+            say(outcome.report)
 
     def _table(self, name: str, rows: Sequence[Row]) -> None:
         if self._verbosity > QUIET:
