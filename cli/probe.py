@@ -18,6 +18,7 @@ from .options import (
     given,
     json_option,
     named_parts,
+    picture_option,
     place_options,
     trust_option,
 )
@@ -54,6 +55,7 @@ _COMMON = chain(
     trust_option(),
     place_options(),
     json_option(),
+    picture_option(),
 )
 _LEADING = ("to", "to_key", "directions")
 
@@ -156,6 +158,7 @@ def command(
     download: bool,
     listed: bool,
     as_json: bool,
+    no_picture: bool,
     **options: Any,
 ) -> None:
     """Measure the loss around a checkpoint, along the steps from it or the training that led to it, into one labelled HDF5 file.
@@ -194,7 +197,7 @@ def command(
     if as_json:
         show_json(probe_document(outcome))
     else:
-        terminal.probe_summary(outcome)
+        terminal.probe_summary(outcome, picture=not no_picture)
 
 
 def _tell_kinds(as_json: bool) -> None:

@@ -16,8 +16,8 @@ class Reporter(Protocol):
     def message(self, text: str) -> None:
         """One line about what has happened or comes next."""
 
-    def progress(self, task: str, done: int, total: int) -> None:
-        """``done`` of ``total`` units of ``task``; called often, with ``done == total`` at its end."""
+    def progress(self, task: str, done: int, total: int, unit: str = "points") -> None:
+        """``done`` of ``total`` parts of ``task``, which are ``unit``; called often, with ``done == total`` at its end."""
 
     def training_observers(self, task: str) -> tuple[Any, ...]:
         """Observers that show a training as it goes."""
@@ -28,7 +28,7 @@ class Silent:
 
     def message(self, text: str) -> None: ...
 
-    def progress(self, task: str, done: int, total: int) -> None: ...
+    def progress(self, task: str, done: int, total: int, unit: str = "points") -> None: ...
 
     def training_observers(self, task: str) -> tuple[Any, ...]:
         return ()

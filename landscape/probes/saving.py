@@ -33,7 +33,7 @@ class Saver:
 
     def __call__(self, progress: Progress) -> None:
         self._last = progress
-        self._places.reporter.progress(self._task, progress.done, progress.total)
+        self._places.reporter.progress(self._task, progress.done, progress.total, progress.unit)
         if time.monotonic() - self._saved_at >= max(self._places.save_every, SHARE * self._took):
             self.save_unfinished()
         look()

@@ -14,6 +14,7 @@ from landscape.comparison.made_with import has_identity, identity, settings_of
 from landscape.errors import InputError, LandscapeError
 from landscape.pictures.labels import labels_of
 from landscape.results import load_result
+from landscape.results.attributes import mapping
 
 Source = str | Path | xr.Dataset
 HISTORY, LAST = "history.h5", "last.pt"
@@ -135,10 +136,15 @@ def _is_of_training(piece: Piece) -> bool:
 
 
 def _key(piece: Piece) -> str:
-    """Equal for results of one training. Where none tells enough of its settings, the checkpoint stands for it, or the place."""
+    """Equal for results of one training. Where none tells enough of its settings, the checkpoint stands for it, or the place.
+
+    Trainings that differ in what was watched alone are two, as their folders are.
+    """
+    attributes = piece.dataset.attrs
+    if attributes.get("training"):
+        return identity(mapping(attributes["training"], "training"))
     if has_identity(piece.dataset):
         return identity(settings_of(piece.dataset))
-    attributes = piece.dataset.attrs
     return identity(settings_of(piece.dataset)) + str(
         attributes.get("checkpoint_hash", piece.path or id(piece.dataset))
     )

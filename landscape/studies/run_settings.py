@@ -19,6 +19,8 @@ from landscape.training import TrainingConfig
 
 # Headings that options stand under.
 PARTS, WATCHED = "Network, data and loss", "What is watched and kept"
+# What was watched, which decides nothing about the weights.
+WATCHED = ("flow_every", "probe_every", "probe_count", "stability_every", "probe_eta", "probe_spacing")
 _TRAINING_FIELDS = tuple(field.name for field in fields(TrainingConfig))
 
 

@@ -1,11 +1,16 @@
 // Lines: losses along a direction, training curves, spectra. The scale and the clip act on charts of the scaled quantity.
+const MOST_NOTES = 3;
+
 class Charts {
   constructor(figure) {
     this.figure = figure;
     this.hidden = new Set();
     const grid = element("div", { className: "charts" });
     figure.host.append(grid);
-    this.charts = figure.page.charts.map((chart, place) => this.chart(chart, place, grid));
+    const overview = (figure.page.overview || []).map((chart) => this.chart(chart, -1, grid));
+    this.charts = [...overview, ...figure.page.charts.map((chart, place) => this.chart(chart, place, grid))];
+    this.most = figure.page.most || Infinity;
+    if (figure.page.charts.length > this.most) figure.host.append(this.more());
     figure.host.append(this.key());
     this.redraw();
   }
@@ -15,13 +20,21 @@ class Charts {
   chart(chart, place, grid) {
     const label = [chart.title || this.figure.title, chart.yLabel, `over ${chart.xLabel}`, "arrow keys read its points"].filter(Boolean).join("; ");
     const plot = new Plot(label, (look, width) => ({ data: this.traces(chart, look), layout: this.layout(chart, look, width) }));
-    const notes = element("div", {}, ...chart.notes.map((note) => element("p", { className: "note", textContent: note })));
+    const notes = element("div", {}, ...noteElements(chart.notes));
     const readout = element("output", { className: "unseen" });
     notes.append(readout);
-    const section = element("div", { className: "panel" }, element("h4", { textContent: chart.title }), plot.node, notes);
+    if (chart.height) plot.node.style.height = `${chart.height}px`;
+    const section = element("div", { className: `panel${chart.wide ? " wide" : ""}` }, element("h4", { textContent: chart.title }), plot.node, notes);
     grid.append(section);
     plot.node.addEventListener("keydown", (event) => this.step(event, chart, plot, readout));
     return { chart, place, plot, section };
+  }
+
+  more() {
+    const count = this.figure.page.charts.length;
+    const all = button(`Show all ${count}`, () => { this.most = Infinity; all.remove(); this.redraw(); }, `charts of ${this.figure.title}`);
+    all.classList.add("screen");
+    return all;
   }
 
   away(line) {
@@ -31,7 +44,7 @@ class Charts {
 
   redraw() {
     for (const { place, plot, section } of this.charts) {
-      section.hidden = ["charts", "panels"].includes(this.figure.page.memberOf) && this.figure.away(place);
+      section.hidden = place >= this.most || ["charts", "panels"].includes(this.figure.page.memberOf) && this.figure.away(place);
       plot.redraw();
     }
     stage.wake();
@@ -93,12 +106,13 @@ class Charts {
     const faded = record !== null && line.record !== null && line.record !== record;
     const hover = line.texts && !faded ? { text: line.texts, hovertemplate: "%{text}<extra></extra>" } : { hoverinfo: "skip" };
     const colour = shown(line.colour, look);
-    const errors = line.errors && { type: "data", symmetric: false, array: line.errors.plus, arrayminus: line.errors.minus, color: colour, thickness: 1.6, width: 0 };
+    const bar = (ends) => ends && { type: "data", symmetric: false, array: ends.plus, arrayminus: ends.minus, color: colour, thickness: 1.6, width: 0 };
+    const [errors, across] = [bar(line.errors), bar(line.xErrors)];
     return {
       type: "scatter", mode: line.mode, x: line.x, y: this.isLog(chart) ? line.y.map((v) => (v > 0 ? v : null)) : line.y,
       line: { color: colour, width: line.width, dash: line.dash }, opacity: faded ? 0.06 : line.opacity, connectgaps: false, cliponaxis: line.mode !== "markers",
       marker: { color: line.open ? look.paper : colour, size: line.size, symbol: line.symbol, line: { color: colour, width: line.open ? 1.6 : 0 } },
-      ...(errors ? { error_y: errors } : {}), ...hover,
+      ...(errors ? { error_y: errors } : {}), ...(across ? { error_x: across } : {}), ...hover,
     };
   }
 
@@ -122,11 +136,26 @@ class Charts {
     return {
       margin: { l: 55, r: 12, t: 12, b: 45 }, font: { family: FONT_FAMILY, size: 12, color: look.ink }, hovermode: "closest",
       plot_bgcolor: look.paper, showlegend: false,
-      xaxis: { ...axis, range: chart.range, title: { text: folded(chart.xLabel, width - 110), standoff: 6 }, ...(chart.whole ? { tickformat: "d" } : {}), ...named },
+      xaxis: { ...axis, range: chart.range, title: { text: folded(chart.xLabel, width - 110), standoff: 6 }, ...(chart.whole ? { tickformat: "d", tick0: 0, dtick: wholeStep(chart.range) } : {}), ...named },
       yaxis: { ...axis, title: { text: plain(chart.yLabel), standoff: 6 }, ...(chart.scaled ? scaled() : ownScale(chart.axis)) },
       yaxis2: { overlaying: "y", range: [0, 1], visible: false, fixedrange: true },
     };
   }
+}
+
+// Notes; of many, all but the first lie behind a fold.
+function noteElements(notes) {
+  const made = notes.map((note) => element("p", { className: "note", textContent: note }));
+  if (made.length <= MOST_NOTES) return made;
+  const rest = element("details", { className: "fold" }, element("summary", { textContent: `${made.length - 2} more` }), ...made.slice(2));
+  return [...made.slice(0, 2), rest];
+}
+
+// Between ticks of whole numbers: 1, 2, 5, 10, …, so that there are some six.
+function wholeStep([low, high]) {
+  const rough = Math.max((high - low) / 6, 1);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999) * power;
 }
 
 // From the first record's colour to the last one's.
@@ -146,7 +175,7 @@ function ownScale(axis) {
 function chartRows(page) {
   const rows = [];
   const names = Object.fromEntries(page.groups.map(({ group, name }) => [group, name]));
-  for (const chart of page.charts) {
+  for (const chart of [...(page.overview || []), ...page.charts]) {
     const words = chart.ticks ? new Map(chart.ticks.values.map((value, i) => [value, chart.ticks.words[i]])) : new Map();
     for (const line of chart.lines) {
       const record = line.record !== null && page.records ? `${page.records.name} ${page.records.values[line.record]}` : "";
@@ -162,6 +191,7 @@ function chartRows(page) {
 }
 
 function between(line, i) {
+  if (line.xErrors) return { low: line.x[i] - line.xErrors.minus[i], high: line.x[i] + line.xErrors.plus[i] };
   if (line.errors && line.errors.plus[i] !== null) return { low: line.y[i] - line.errors.minus[i], high: line.y[i] + line.errors.plus[i] };
   const band = line.bands[0];
   return band ? { low: band.lower[i], high: band.upper[i] } : { low: null, high: null };

@@ -13,6 +13,7 @@ function start({ plotly, stamp, every }) {
   if (hidden.size) figures.forEach((figure) => figure.redraw());
   startControls(figures);
   startContents();
+  startPrint();
   if (stage.none) root.dataset.printable = "yes";
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => stage.redraw());
   if (stamp) follow(stamp, every);
@@ -39,6 +40,16 @@ function print_() {
   tell(`${left} pictures are being made for print …`);
   stage.idle();
   setTimeout(print_, 200);
+}
+
+// On paper nothing can be unfolded: what lies behind a fold is printed too, but for the data of figures.
+function startPrint() {
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll("details.fold:not(.data):not([open])")];
+    opened.forEach((fold) => { fold.open = true; });
+  });
+  addEventListener("afterprint", () => opened.forEach((fold) => { fold.open = false; }));
 }
 
 // The contents say which part is read; on a narrow page they are folded.

@@ -149,7 +149,7 @@ def noise_scale(
     for members in batches:
         done.append(_Group.of(objective, members))
         if observer is not None:
-            observer(Progress(len(done), len(batches), dataset))
+            observer(Progress(len(done), len(batches), dataset, "batches"))
     return dataset()
 
 

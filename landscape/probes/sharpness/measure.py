@@ -81,7 +81,7 @@ def sharpness(
     for place, measure, rho in table.missing():
         table.fill(place, estimate(origin, measure, rho, config))
         if observer is not None:
-            observer(Progress(table.done, total, dataset))
+            observer(Progress(table.done, total, dataset, "values"))
     return dataset()
 
 

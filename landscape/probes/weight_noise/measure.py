@@ -80,7 +80,7 @@ def weight_noise(
     for place, noise, sigma in table.missing():
         table.fill(place, *_rises(objective, losses, sigma * scales(objective.theta, noise), config))
         if observer is not None:
-            observer(Progress(table.done, table.status.size, dataset))
+            observer(Progress(table.done, table.status.size, dataset, "draws"))
     return dataset()
 
 
