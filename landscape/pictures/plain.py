@@ -71,8 +71,9 @@ def contour(values: Floats, measured: Floats, columns: int, *, what: str, top: f
     if columns < NARROWEST or finite.size == 0 or min(rows, across) < 2:
         return []
     most = min(MOST_ROWS, (min(columns, WIDEST) - 1) // 2)
-    clipped = top is not None and bool((finite > top).any())
-    log, low, high = _scale(np.minimum(finite, top) if clipped else finite)
+    end = np.inf if top is None else top
+    clipped = bool((finite > end).any())
+    log, low, high = _scale(np.minimum(finite, end))
     chosen_rows, chosen = (np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int)) for n in (rows, across))
     part = values[np.ix_(chosen_rows, chosen)][::-1]
     known = measured.astype(bool)[np.ix_(chosen_rows, chosen)][::-1]

@@ -56,8 +56,11 @@ def watch(
             text, complete = make(stamp)
             if complete:
                 text, complete = make(None)
+            beside = path.with_name(stamp.file)
+            if not beside.exists():  # a page that is opened at once is not to look for what is not there
+                atomic_write(beside, stamp.text.encode())
             write_page(path, text, plotly)
-            atomic_write(path.with_name(stamp.file), stamp.text.encode())
+            atomic_write(beside, stamp.text.encode())
             if complete:
                 return
             last, took = state, time.monotonic() - begun

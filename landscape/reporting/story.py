@@ -70,9 +70,11 @@ def _compared(gathered: Gathered, by: str) -> xr.Dataset | None:
         if piece.run
     ]
     try:
-        return compare(sources, by=by).dataset()
+        made = compare(sources, by=by).dataset()
     except LandscapeError:
         return None
+    # Of a dead network and a living one, say, no difference is tested at all.
+    return made if any(one.rank < _RANK[NOT_TESTED] for one in _sentences(made)) else None
 
 
 def _dead(training: Training) -> str:

@@ -19,8 +19,6 @@ from landscape.training import TrainingConfig
 
 # Headings that options stand under.
 PARTS, WATCHED = "Network, data and loss", "What is watched and kept"
-# What was watched, which decides nothing about the weights.
-WATCHED = ("flow_every", "probe_every", "probe_count", "stability_every", "probe_eta", "probe_spacing")
 _TRAINING_FIELDS = tuple(field.name for field in fields(TrainingConfig))
 
 
@@ -108,7 +106,7 @@ class RunSettings(Settings):
             "data_options": dict(self.data_options),
             "loss": self.loss,
             **recipe,
-            **self._watching(),
+            **self.watching(),
         }
 
     @property
@@ -128,7 +126,8 @@ class RunSettings(Settings):
             return None
         return StepProbeConfig.parse(every=every, eta=self.probe_eta, spacing=self.probe_spacing)
 
-    def _watching(self) -> dict[str, Any]:
+    def watching(self) -> dict[str, Any]:
+        """What of the identity was only watched, and decides nothing about the weights."""
         names = ("flow_every", "probe_every", "probe_count", "stability_every")
         watched = {name: getattr(self, name) for name in names}
         where = {"probe_eta": self.probe_eta, "probe_spacing": self.probe_spacing}

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from landscape.errors import InputError, LandscapeError
 from landscape.places import Places
-from landscape.studies.run_settings import WATCHED, RunSettings, run_settings
+from landscape.studies.run_settings import RunSettings, run_settings
 from landscape.studies.runs import RunOutcome, train_run
 
 T = TypeVar("T")
@@ -90,7 +90,8 @@ def labels_of(runs: Sequence[RunSettings]) -> list[str]:
     settings = [{**run.identity(), "model": None, "model_options": run.model_options} for run in runs]
     keys = dict.fromkeys(key for own in settings for key in own)
     differing = [key for key in keys if len({str(s.get(key)) for s in settings}) > 1]
-    trained = [key for key in differing if key not in WATCHED]
+    watched = {key for run in runs for key in run.watching()}
+    trained = [key for key in differing if key not in watched]
     parts = [(title_of(run), *(str(own.get(key)) for key in trained)) for run, own in zip(runs, settings, strict=True)]
     if len(set(parts)) == len(parts):
         differing = trained

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import until
 
 import landscape as ls
 from landscape.places import Places
@@ -31,8 +32,6 @@ epochs = 2
 batch_size = 40
 learning_rate = 1e-2
 augment = false
-probe_count = 3
-stability_every = 4
 
 [[probes]]
 kind = "plane"
@@ -40,14 +39,6 @@ x = "-1:1:7"
 y = "-1:1:7"
 seeds = [0, 1]
 images = 40
-
-[[probes]]
-kind = "curvature"
-images = 40
-top = 2
-trace_probes = 2
-density_probes = 1
-density_steps = 6
 
 [[pictures]]
 kind = "curves"
@@ -124,7 +115,7 @@ class Opened:
         height = self.page.evaluate("document.documentElement.scrollHeight")
         for top in range(0, height, 700):
             self.page.evaluate(f"scrollTo({{top: {top}, behavior: 'instant'}})")
-            self.page.wait_for_function("stageRests()", timeout=20000)
+            until(self.page, "stageRests()")
 
 
 @pytest.fixture

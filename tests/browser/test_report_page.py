@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import until
 
 import landscape as ls
 from landscape.printable import printable
@@ -25,7 +26,7 @@ COMMAND = [sys.executable, "-c", "from landscape_cli.main import main; main()"]
 def surfaces(page: Any) -> Any:
     """The figure with the surfaces, on the screen and drawn."""
     page.evaluate("document.querySelector('.picture.solid').scrollIntoView({behavior: 'instant'})")
-    page.wait_for_function("[...document.querySelectorAll('.picture.solid')].every((n) => n.plot.live)", timeout=20000)
+    until(page, "[...document.querySelectorAll('.picture.solid')].every((n) => n.plot.live)", 20)
     return page.locator(".picture.solid")
 
 
@@ -35,7 +36,7 @@ def test_a_page_asks_for_nothing_and_draws_all_of_itself_within_its_width(
     opened: Any, report: Path, width: int, colours: str
 ) -> None:
     shown = opened(report, width, colours)
-    shown.page.wait_for_function("document.documentElement.dataset.drawn", timeout=20000)
+    until(shown.page, "document.documentElement.dataset.drawn", 20)
     shown.through()
     assert shown.faults == []
     assert [url for url in shown.requests if not url.startswith(("data:", "blob:"))] == [report.absolute().as_uri()]
@@ -54,7 +55,7 @@ def test_the_reader_switches_the_colours_and_they_stay_when_the_page_is_read_ane
 
 def test_on_paper_every_plot_is_a_picture_within_the_page_and_no_control_is_there(opened: Any, report: Path) -> None:
     shown = opened(report, colours="dark")
-    shown.page.wait_for_function("document.documentElement.dataset.printable === 'yes'", timeout=60000)
+    until(shown.page, "document.documentElement.dataset.printable === 'yes'", 60)
     shown.page.emulate_media(media="print", color_scheme="dark")
     assert shown.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert shown.page.evaluate(
@@ -76,7 +77,7 @@ def test_surfaces_turn_together_by_pointer_and_by_keys(opened: Any, report: Path
     before = page.evaluate(CAMERAS)
     first.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function(f"JSON.stringify({CAMERAS}[1]) !== '{_json(before[1])}'")
+    until(page, f"JSON.stringify({CAMERAS}[1]) !== JSON.stringify({_json(before[1])})")
     turned = page.evaluate(CAMERAS)
     assert all(camera == pytest.approx(turned[0], abs=1e-6) for camera in turned)
     assert turned[0] != pytest.approx(before[0], abs=1e-3)
@@ -85,7 +86,7 @@ def test_surfaces_turn_together_by_pointer_and_by_keys(opened: Any, report: Path
     page.mouse.down()
     page.mouse.move(box["x"] + 220, box["y"] + 170, steps=5)
     page.mouse.up()
-    page.wait_for_function(f"JSON.stringify({CAMERAS}[1]) !== '{_json(turned[1])}'")
+    until(page, f"JSON.stringify({CAMERAS}[1]) !== JSON.stringify({_json(turned[1])})")
     page.wait_for_timeout(300)
     dragged = page.evaluate(CAMERAS)
     assert all(camera == pytest.approx(dragged[0], abs=1e-6) for camera in dragged)
@@ -116,7 +117,7 @@ def test_a_run_that_is_hidden_leaves_every_figure(opened: Any, report: Path) -> 
     assert page.locator(".planes > .panel:visible").count() == 4
     for box in page.locator("#runs tr:has-text('without BN') input").all():
         box.uncheck()
-    page.wait_for_function("document.querySelectorAll('.planes > .panel[hidden]').length === 2")
+    until(page, "document.querySelectorAll('.planes > .panel[hidden]').length === 2")
     groups = "document.querySelector('#training-history .picture').plot.spec(LOOK, 500).data.length".replace(
         "LOOK", "{}"
     )
@@ -164,7 +165,7 @@ def test_scrolling_is_smooth_only_for_those_who_may_see_it_move(opened: Any, rep
 
 def test_the_tab_key_goes_down_the_page_and_every_stop_has_a_name_and_is_seen(opened: Any, report: Path) -> None:
     page = opened(report).page
-    page.wait_for_function("document.documentElement.dataset.drawn", timeout=20000)
+    until(page, "document.documentElement.dataset.drawn", 20)
     page.evaluate("window.stops = []")
     for _ in range(60):
         page.keyboard.press("Tab")
@@ -187,7 +188,7 @@ def test_axe_finds_nothing_serious(opened: Any, report: Path, colours: str) -> N
     if not Path(axe).is_file():
         pytest.skip("axe-core is not there: make browser fetches it")
     shown = opened(report, colours=colours)
-    shown.page.wait_for_function("document.documentElement.dataset.drawn", timeout=20000)
+    until(shown.page, "document.documentElement.dataset.drawn", 20)
     shown.through()
     shown.page.evaluate(Path(axe).read_text(encoding="utf-8"))
     found = shown.page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
@@ -203,7 +204,7 @@ def test_hostile_names_stay_text(opened: Any, hostile: tuple[Path, str]) -> None
     path, text = hostile
     for width in (1440, 390):
         shown = opened(path, width)
-        shown.page.wait_for_function("document.documentElement.dataset.drawn", timeout=20000)
+        until(shown.page, "document.documentElement.dataset.drawn", 20)
         shown.through()
         assert shown.faults == []
         assert shown.page.locator("h1").text_content() == printable(text)
@@ -220,7 +221,7 @@ def test_of_many_figures_only_those_near_the_screen_are_drawn(opened: Any, tmp_p
     assert path.stat().st_size < 8e6
     begun = time.monotonic()
     shown = opened(path)
-    shown.page.wait_for_function("document.documentElement.dataset.drawn", timeout=20000)
+    until(shown.page, "document.documentElement.dataset.drawn", 20)
     print(f"first figure after {time.monotonic() - begun:.1f} s")
     assert shown.page.locator("figure").count() == 30
     assert (
@@ -228,7 +229,7 @@ def test_of_many_figures_only_those_near_the_screen_are_drawn(opened: Any, tmp_p
     )
     for top in range(0, 9000, 900):
         shown.page.evaluate(f"scrollTo({{top: {top}, behavior: 'instant'}})")
-        shown.page.wait_for_function("stageRests()", timeout=20000)
+        until(shown.page, "stageRests()", 20)
     assert shown.page.evaluate("window.mostContexts") <= 8
     assert shown.faults == []
 
@@ -264,8 +265,8 @@ def test_a_page_follows_a_study_that_is_killed_and_resumed(opened: Any, study: P
         )
         assert second.wait(90) == 0
         assert watcher.wait(60) == 0
-        shown.page.wait_for_function("!document.body.textContent.includes('Not there yet')", timeout=30000)
-        shown.page.wait_for_function("document.documentElement.dataset.drawn", timeout=20000)
+        until(shown.page, "!document.body.textContent.includes('Not there yet')", 30)
+        until(shown.page, "document.documentElement.dataset.drawn", 20)
         assert shown.page.locator("#runs tbody tr").count() == 4
         assert shown.faults == []
         assert all(

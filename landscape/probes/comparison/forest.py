@@ -80,14 +80,16 @@ def _of_measure(one: xr.Dataset, trends: bool) -> Iterator[Effect]:
             continue
         words = str(one["long_name"].item()) if "long_name" in one else str(one["measure"].item())
         yield Effect(
-            str(one["family"].item()) if "family" in one else "",
-            f"{words}, {label}" if several else words,
-            "ratio" if ratio else "difference",
-            *ends.tolist(),
+            family=str(one["family"].item()) if "family" in one else "",
+            what=f"{words}, {label}" if several else words,
+            form="ratio" if ratio else "difference",
+            value=float(ends[0]),
+            low=float(ends[1]),
+            high=float(ends[2]),
             claimed=str(verdict) not in _OPEN,
             here_only=str(verdict) == "in these runs only",
             sentence=str(sentence),
-        )  # fmt: skip
+        )
 
 
 def _in_deviations(difference: float, effect_size: float) -> float:
