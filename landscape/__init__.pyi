@@ -71,6 +71,7 @@ from .probes.topology.measure import topology as topology
 # pictures
 from .probes.interactive import interactive as interactive
 from .probes.plot import plot as plot
+from .reporting.writing import report as report
 
 # training, data and models
 from .training.config import TrainingConfig as TrainingConfig

@@ -32,7 +32,15 @@ DOCS = ROOT / "docs"
 ELSEWHERE = {"extending.md", "changelog.md", "contributing.md", "gallery.md"}
 SHELLS = ("sh", "bash")
 NOT_RUN = ("make", "pip", "python", "python3", "pytest", "export", ".ci/run", ".venv/bin/pip")
-SMALL = {"images": "20", "x": "-1:1:3", "y": "-1:1:3", "draws": "2", "points": "5", "curve-steps": "3", "max-products": "20"}
+SMALL = {
+    "images": "20",
+    "x": "-1:1:3",
+    "y": "-1:1:3",
+    "draws": "2",
+    "points": "5",
+    "curve-steps": "3",
+    "max-products": "20",
+}
 
 
 def pages() -> list[Path]:
@@ -77,7 +85,9 @@ def run_page(page: Path, folder: Path, *, commands: bool = False, slow: bool = F
 
 def commands_of(text: str) -> list[str]:
     """The lines of a block, those that go on joined."""
-    return [line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.strip().startswith("#")]
+    return [
+        line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.strip().startswith("#")
+    ]
 
 
 def calls_of(line: str) -> Iterator[list[str]]:
@@ -105,10 +115,12 @@ def run_commands(text: str, folder: Path) -> int:
     if lines:
         shim = folder / ".bin" / "landscape"
         shim.parent.mkdir(exist_ok=True)
-        shim.write_text(f"#!/bin/sh\nexec {sys.executable} {ROOT / 'tests' / 'blocks.py'} --small \"$@\"\n")
+        shim.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT / "tests" / "blocks.py"} --small "$@"\n')
         shim.chmod(0o755)
         known = {**os.environ, "PATH": f"{shim.parent}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": ""}
-        ended = subprocess.run(["bash", "-e"], input="\n".join(lines), cwd=folder, env=known, capture_output=True, text=True)
+        ended = subprocess.run(
+            ["bash", "-e"], input="\n".join(lines), cwd=folder, env=known, capture_output=True, text=True
+        )
         assert ended.returncode == 0, f"{text}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
     return len(lines)
 

@@ -237,7 +237,7 @@ class _Measurement:
         done = sum(not table.is_missing(block, EIGENVALUES) for block in range(len(table.blocks))) * self._guess
         done += int(np.isfinite(table.arrays["trace_samples"]).all(axis=2).sum())
         done += int(np.isfinite(table.arrays["nodes"]).any(axis=2).sum()) * config.density_steps
-        self._observer(Progress(done + further, total, self._dataset))
+        self._observer(Progress(done + further, total, self._dataset, "Hessian products"))
 
     def _tell_before(self, products: int) -> None:
         self._tell(products - 1)

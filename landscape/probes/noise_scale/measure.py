@@ -153,7 +153,7 @@ def noise_scale(
     for number, group in Work(_Group.of, (objective,), team_of(executor)).each(parts):
         done[number] = group
         if observer is not None:
-            observer(Progress(len(done), len(batches), dataset))
+            observer(Progress(len(done), len(batches), dataset, "batches"))
     return dataset()
 
 

@@ -327,7 +327,7 @@ class _Job:
             trained = [kind for kind in self.kinds if kind in TRAINED]
             total = len(self.kinds) * self.t.size + len(trained) * self.config.steps
             done = int(self.arrays["status"].sum()) + sum(curve.steps for curve in self.curves.values())
-            self.observer(Progress(done, total, self.dataset))
+            self.observer(Progress(done, total, self.dataset, "points and steps of curves" if trained else "points"))
 
     def dataset(self) -> xr.Dataset:
         """All that is known so far."""

@@ -85,7 +85,7 @@ def sharpness(
     for place, found in Work(estimate, (origin,), team_of(executor)).each(parts):
         table.fill(place, found)
         if observer is not None:
-            observer(Progress(table.done, total, dataset))
+            observer(Progress(table.done, total, dataset, "values"))
     return dataset()
 
 

@@ -84,7 +84,7 @@ def weight_noise(
     for place, found in Work(_rises, (objective, losses), team_of(executor)).each(parts):
         table.fill(place, *found)
         if observer is not None:
-            observer(Progress(table.done, table.status.size, dataset))
+            observer(Progress(table.done, table.status.size, dataset, "draws"))
     return dataset()
 
 
