@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from landscape.errors import InputError, unknown_choice
 from landscape.execution.team import Work, team_of
 from landscape.numerics.grids import AXIS_NAMES, Axis, Grid
-from landscape.numerics.refinement import Refined, Refinement, interpolate
+from landscape.numerics.interpolation import interpolate
+from landscape.numerics.refinement import Refined, Refinement
 from landscape.objective.again import check_points
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
