@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape.errors import InputError, first_line
+from landscape.errors import first_line
 from landscape.objective.objective import Objective
 from landscape.testing.plain import Plain, rows_of, seeded
 
@@ -38,9 +38,7 @@ class Case:
     def samples(self) -> tuple[Any, Any]:
         """Inputs and targets of all samples of the objective, in order, as the data gives them."""
         if getattr(self.objective.data, "of_batches", False):
-            raise InputError(
-                "its data is whole batches, which are not cut into samples; hold its value against your own loop"
-            )
+            raise NotImplementedError("the data is whole batches, which are not cut into samples")
         batch: tuple[Any, Any] = self.objective.data.batch(self.objective.indices)
         return batch
 
