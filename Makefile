@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test scenarios install lint bench fuzz clean help
+.PHONY: demo test scenarios install lint docs gallery bench fuzz clean help
 
 help:
 	@echo "make demo   install, then VGG38 with and without BatchNorm: train, probe, draw (a few minutes)"
 	@echo "make test   install with test extras, then the whole suite"
 	@echo "make scenarios  what people have of other libraries, with their packages (two minutes)"
 	@echo "make lint   lint, types and floors"
+	@echo "make docs   the site, into build/docs; a warning is an error"
+	@echo "make gallery  the eleven figures of the gallery, measured again (an hour)"
 	@echo "make fuzz   10,000 damaged and hostile files of each format (an hour; goes on where it was stopped)"
 	@echo "make bench  times and memory against plain PyTorch and other libraries (half an hour, on a quiet machine)"
 
@@ -27,6 +29,13 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "build/docs/index.html"
+
+gallery: $(VENV)/.installed
+	for script in examples/[a-z]*.py; do case $$script in */shared.py) ;; *) $(BIN)/python $$script --out docs/gallery || exit 1;; esac; done
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.run $(BENCH)
@@ -46,6 +55,10 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-docs: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-scenarios: pyproject.toml | $(VENV)/bin/python

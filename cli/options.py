@@ -78,6 +78,29 @@ def place_options() -> Callable[[F], F]:
     )
 
 
+def worker_options() -> Callable[[F], F]:
+    """Who does the work; see :func:`landscape_cli.workers.team_asked`."""
+    return chain(
+        click.option(
+            "--workers",
+            type=int,
+            metavar="N",
+            help="Work in N processes of this machine: each with a GPU, or a share of the cores.",
+        ),
+        click.option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Work on a Dask cluster that is up: tcp://HOST:PORT, or the scheduler's file.",
+        ),
+        click.option(
+            "--threads",
+            type=int,
+            metavar="N",
+            help="Of each worker. Values are the same bit for bit with as many.  [default: the cores' share, or this process's]",
+        ),
+    )
+
+
 def json_option() -> Callable[[F], F]:
     """For commands that can answer another program."""
     return click.option(
@@ -158,7 +181,8 @@ def listed(convert: Callable[[str], Any], what: str) -> Callable[[click.Context,
         if text is None:
             return None
         try:
-            whole = convert is str and Path(text.split(":")[0]).exists()
+            files = (text, text.rpartition(":")[0])  # a file, or what stands in one
+            whole = convert is str and any("," in file and Path(file).exists() for file in files)
             values = [convert(part.strip()) for part in ([text] if whole else text.split(","))]
         except ValueError:
             raise InputError(

@@ -20,6 +20,7 @@ from .options import (
     named_parts,
     place_options,
     trust_option,
+    worker_options,
 )
 from .settings_options import GroupedOption, SettingsCommand, options_of, part_options
 
@@ -53,6 +54,7 @@ _COMMON = chain(
     ),
     trust_option(),
     place_options(),
+    worker_options(),
     json_option(),
 )
 _LEADING = ("to", "to_key", "directions")
@@ -162,6 +164,9 @@ def command(
     device: str,
     data_root: Path | None,
     download: bool,
+    workers: int | None,
+    scheduler: str | None,
+    threads: int | None,
     listed: bool,
     as_json: bool,
     **options: Any,
@@ -187,6 +192,7 @@ def command(
     from landscape.probes.subjects import Subject
 
     from .terminal import Terminal, probe_document, show_json
+    from .workers import check_spreads, team_asked
 
     if listed:
         _tell_kinds(as_json)
@@ -195,8 +201,18 @@ def command(
     settings = probe_settings(given(**options))
     checkpoint, to = _checkpoints(checkpoint, to, files)
     subject = Subject(checkpoint, to=to, directions=directions, key=checkpoint_key, to_key=to_key, **parts)
-    with Terminal() as terminal:
-        places = Places(data_root=data_root, download=download, device=device, save_every=save_every, reporter=terminal)
+    if workers is not None or scheduler is not None:
+        check_spreads(settings.kind)
+    folder = Places().outputs if out is None else out.parent
+    with Terminal() as terminal, team_asked(workers, scheduler, threads, device, folder, terminal) as team:
+        places = Places(
+            data_root=data_root,
+            download=download,
+            device=device,
+            save_every=save_every,
+            reporter=terminal,
+            executor=team,
+        )
         terminal.settings(settings.model_dump())
         outcome = probe_checkpoint(subject, settings, places, out=out)
     if as_json:

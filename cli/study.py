@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from .options import place_options, whole_numbers
+from .options import place_options, whole_numbers, worker_options
 
 
 @click.command("study")
@@ -30,7 +31,13 @@ from .options import place_options, whole_numbers
 @click.option(
     "--outputs", type=click.Path(path_type=Path), default=Path("outputs"), help="Where results and pictures go."
 )
+@click.option(
+    "--part",
+    metavar="I/N",
+    help="Train and probe only the I-th of N parts, as an array of jobs does; without it, the same command collects.",
+)
 @place_options()
+@worker_options()
 def command(
     study: str,
     data: str | None,
@@ -42,6 +49,10 @@ def command(
     device: str,
     data_root: Path | None,
     download: bool,
+    part: str | None,
+    workers: int | None,
+    scheduler: str | None,
+    threads: int | None,
 ) -> None:
     """Run a study: a bundled one (quick, coursework) or a TOML file. Trainings and probes
     that are complete are kept, pictures and tables are made anew.
@@ -51,10 +62,11 @@ def command(
     from landscape.places import Places
     from landscape.studies.plan import plan, planned_images, training_images
     from landscape.studies.settings import load_study
-    from landscape.studies.study import run_study
-    from landscape.studies.variations import on_data, scaled, with_seeds
+    from landscape.studies.study import measure_study, run_study
+    from landscape.studies.variations import on_data, part_of, scaled, with_seeds
 
     from .terminal import Terminal
+    from .workers import team_asked
 
     settings = load_study(study)
     if data is not None:
@@ -73,13 +85,27 @@ def command(
         if scale is not None:
             count = planned_images if planned else lambda run: training_images(run, places)
             settings = scaled(settings, scale, count)
+        if part is not None:
+            settings = part_of(settings, *_part(part))
         if planned:
             terminal.plan_summary(settings, plan(settings, places))
             return
-        outcome = run_study(settings, places)
+        with team_asked(workers, scheduler, threads, device, outputs, terminal) as team:
+            places = replace(places, executor=team)
+            outcome = run_study(settings, places) if part is None else measure_study(settings, places)
     terminal.study_summary(settings.name, outcome)
     if outcome.failures:
         raise SystemExit(1)
+
+
+def _part(text: str) -> tuple[int, int]:
+    """``2/8`` as two numbers."""
+    from landscape.errors import InputError
+
+    number, _, count = text.partition("/")
+    if not (number.isdigit() and count.isdigit() and int(count)):
+        raise InputError(f"--part: expected a number and how many parts there are, such as 2/8, got {text!r}.")
+    return int(number), int(count)
 
 
 def _seeds(text: str) -> tuple[str, tuple[int, ...]]:

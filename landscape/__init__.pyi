@@ -14,6 +14,10 @@ from .numerics.refinement import Refinement as Refinement
 from .probes.plane.height import height as height
 from .probes.sharpness.config import SharpnessConfig as SharpnessConfig
 from .probes.sharpness.measure import sharpness as sharpness
+from .probes.critical_sharpness.config import CriticalSharpnessConfig as CriticalSharpnessConfig
+from .probes.critical_sharpness.measure import critical_sharpness as critical_sharpness
+from .probes.basin_radius.config import BasinRadiusConfig as BasinRadiusConfig
+from .probes.basin_radius.measure import basin_radius as basin_radius
 from .probes.noise_scale.measure import NoiseScaleConfig as NoiseScaleConfig, noise_scale as noise_scale
 from .probes.curvature.config import CurvatureConfig as CurvatureConfig
 from .probes.curvature.measure import curvature as curvature
@@ -29,7 +33,12 @@ from .probes.steps.measure import StepProbeConfig as StepProbeConfig
 from .probes.steps.observer import StepProbe as StepProbe
 from .probes.steps.run_range import run_range as run_range
 from .probes.gradient_flow.measure import GradientFlow as GradientFlow
+from .probes.critical_sharpness.observer import CriticalSharpnessProbe as CriticalSharpnessProbe
 from .probes.stability.measure import StabilityProbe as StabilityProbe
+
+# loops of one's own
+from .loops.watch import watch as watch
+from .probes.trajectory.measure import trajectory as trajectory
 
 # parameter space
 from .numerics.grids import Axis as Axis, Grid as Grid

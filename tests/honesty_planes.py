@@ -99,21 +99,20 @@ def judged(values: Floats, seed: int, samples: int) -> Iterator[tuple[bool, floa
     state = _State((values.shape[0], values.shape[1]), settings, seed, "auto", 10, None)
     flat = values.ravel()
 
-    def measure(points: NDArray[np.int64]) -> Floats:
-        found: Floats = flat[points]
-        return found
-
-    state.tell(state.coarse_mesh(), measure)
+    points = state.coarse_mesh()
+    state.tell(points, flat[points])
     while not state.is_done():
-        state.tell(state.next_points(), measure)
+        points = state.next_points()
+        state.tell(points, flat[points])
     top = float(settings.value_max or 10.0)
     truth = displayed(flat, state.log, top)
     for number in range(samples):
         one = copy.copy(state)
         one.values, one.measured, one.predicted = state.values.copy(), state.measured.copy(), state.predicted.copy()
-        one.bounds = state.bounds.copy()
+        one.lost, one.bounds = state.lost.copy(), state.bounds.copy()
         one.draws = np.random.default_rng([seed, number])
-        known = one.audited(measure)
+        points = one.sample()
+        known = one.audited(points, flat[points])
         refined = one.outcome(known)
         shown = displayed(refined.values, state.log, top)
         error = float(np.quantile(np.abs(truth - shown), 0.95) / np.ptp(truth))

@@ -220,7 +220,7 @@ def rounds(surface: Floats, settings: Refinement) -> tuple[list[float], list[int
     points = state.coarse_mesh()
     guesses, sizes = [], []
     while True:
-        state.tell(points, lambda wanted: flat[wanted])
+        state.tell(points, flat[points])
         guesses.append(state.supposed_error())
         sizes.append(len(points))
         if state.is_done():

@@ -44,9 +44,11 @@ def asked_of(
         return found
 
     state = _State((surface.shape[0], surface.shape[1]), settings, seed, scale, coarse, None)
-    state.tell(state.coarse_mesh(), measure)
+    points = state.coarse_mesh()
+    state.tell(points, measure(points))
     while not state.is_done():
-        state.tell(state.next_points(), measure)
+        points = state.next_points()
+        state.tell(points, measure(points))
     made = state.outcome(Known(0.0, 0.0, 0))
     return Asked(made.values, made.measured, made.predicted, state.supposed_error(), made.scale), questions
 

@@ -81,7 +81,7 @@ def as_whole(obj: Any, name: str | None = None, *, targets: Targets = None) -> D
     if targets is not None:
         raise InputError(f"targets: a loss over model and batch takes the batch as it is; got targets={targets!r}.")
     if isinstance(obj, (IndexedData, Data)):
-        return Together(obj)
+        return obj if getattr(obj, "together", False) else Together(obj)
     _refuse(obj)
     called = name or type(obj).__name__
     if _is_iterable_of_batches(obj) or isinstance(obj, list):
@@ -90,7 +90,7 @@ def as_whole(obj: Any, name: str | None = None, *, targets: Targets = None) -> D
         return of_batches([(as_tensors(obj), None)], called, whole=True)
     if hasattr(obj, "__len__") and hasattr(obj, "__getitem__"):
         return IndexedData(obj, called, whole=True)
-    return BatchedData([(obj, None)], called, whole=True)
+    return BatchedData([(obj, None)], called, whole=True, together=True)
 
 
 def _refuse(obj: Any) -> None:

@@ -151,11 +151,54 @@ def refine(
         coarse: mesh widths along each axis of the first grid; fewer for values that are dear.
         passes: how many passes over all samples the measured points of these indices took; one each by default.
     """
-    state = _State(shape, settings, seed, scale, coarse, passes)
-    state.tell(state.coarse_mesh(), measure)
-    while not state.is_done():
-        state.tell(state.next_points(), measure)
-    return state.outcome(state.audited(measure))
+    refiner = Refiner(shape, settings, seed=seed, scale=scale, coarse=coarse, passes=passes)
+    while refiner.result is None:
+        refiner.give(measure(refiner.wanted))
+    return refiner.result
+
+
+class Refiner:
+    """A refinement that is told values instead of asking for them: until there is a ``result``, give those of ``wanted``.
+
+    Whoever has several workers gives them the points of a round, and meanwhile some of :meth:`ahead`, which are likely to be
+    wanted next. What is wanted follows from the values that were given and ``seed`` alone, whoever measured them, in which order.
+
+    Attributes:
+        wanted: flat indices of the points of this round.
+        result: what the refinement came to; None before its end.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        settings: Refinement,
+        *,
+        seed: int = 0,
+        scale: str = "auto",
+        coarse: int = COARSE,
+        passes: Callable[[Indices], Floats] | None = None,
+    ) -> None:
+        self._state = _State(shape, settings, seed, scale, coarse, passes)
+        self.wanted = self._state.coarse_mesh()
+        self.result: Refined | None = None
+        self._audit = False
+
+    def give(self, values: Floats, lost: NDArray[np.bool_] | None = None) -> None:
+        """The values of :attr:`wanted`; ``lost``: which of them nobody could measure, of whose values nothing is supposed."""
+        state = self._state
+        if self._audit:
+            self.result = state.outcome(state.audited(self.wanted, values, lost))
+            return
+        state.tell(self.wanted, values, lost)
+        self._audit = state.is_done()
+        self.wanted = state.sample() if self._audit else state.next_points()
+        if not len(self.wanted):
+            self.give(np.zeros(0))
+
+    def ahead(self, count: int) -> Indices:
+        """Up to so many points that are likely to be wanted in the next rounds: those of largest disagreement after this one's."""
+        state, wanted = self._state, self.wanted
+        return wanted[:0] if self._audit else state.largest(count, state.random, np.setdiff1d(wanted, state.random))
 
 
 def interpolate(shape: tuple[int, int], values: Floats, known: NDArray[np.bool_]) -> Floats:
@@ -192,6 +235,7 @@ class _State:
         self.places = _places(shape)
         self.values = np.full(count, np.nan)
         self.measured = np.zeros(count, dtype=bool)
+        self.lost = np.zeros(count, dtype=bool)  # of what was measured, or rather was not: nobody could
         self.predicted = np.full(count, np.nan)
         self.ratios: list[float] = []  # error over disagreement, at audits where the value was open
         self.slips: list[float] = []  # error, at checks of points that both interpolants put above the clip
@@ -209,15 +253,17 @@ class _State:
         rows, columns = (_every(n, self.coarse) for n in self.shape)
         return np.ravel_multi_index(np.meshgrid(rows, columns, indexing="ij"), self.shape).ravel().astype(np.int64)
 
-    def tell(self, points: Indices, measure: Callable[[Indices], Floats]) -> None:
-        """Measure the points, keep how far off their predictions were, and interpolate anew."""
+    def tell(self, points: Indices, values: Floats, lost: NDArray[np.bool_] | None = None) -> None:
+        """Take the values of the points, keep how far off their predictions were, and interpolate anew."""
         predicted = self._unscaled(self.fine[points]) if self.measured.any() else np.full(len(points), np.nan)
-        self.values[points] = measure(points)
+        self.values[points] = values
+        self.lost[points] = False if lost is None else lost
         self.passes += len(points) if self.passes_of is None else float(self.passes_of(points).sum())
         self.predicted[points] = predicted
         self.measured[points] = True
-        supposed = [(p, self.fine[p], max(self.disagreement[p], self._floor()), self.open[p]) for p in self.random]
-        positive = bool((self.values[self.measured & np.isfinite(self.values)] > 0).all())
+        told = self.random[~self.lost[self.random]]
+        supposed = [(p, self.fine[p], max(self.disagreement[p], self._floor()), self.open[p]) for p in told]
+        positive = bool((self.values[self._known & np.isfinite(self.values)] > 0).all())
         self.log = self.scale == "auto" and positive
         found = self._displayed(self.values)
         for point, fine, disagreement, was_open in supposed:
@@ -234,18 +280,23 @@ class _State:
         enough = len(self.ratios) >= MIN_AUDITS or not self.open.any()
         return enough and self.supposed_error() <= self.settings.tolerance
 
-    def audited(self, measure: Callable[[Indices], Floats]) -> Known:
-        """Measure a random sample of what is interpolated, which changes nothing about the interpolant."""
+    def sample(self) -> Indices:
+        """A random sample of what is interpolated."""
         unmeasured = np.flatnonzero(~self.measured)
         wanted = max(0, min(audits_for(len(self.measured), len(unmeasured)), self._left()))
-        points = self.draws.choice(unmeasured, wanted, replace=False).astype(np.int64)
+        return self.draws.choice(unmeasured, wanted, replace=False).astype(np.int64)
+
+    def audited(self, points: Indices, values: Floats, lost: NDArray[np.bool_] | None = None) -> Known:
+        """What the values of the sample say of the picture; they change nothing about the interpolant."""
+        unmeasured = int((~self.measured).sum())
         self.predicted[points] = self._unscaled(self.fine[points])
-        self.values[points] = measure(points) if wanted else np.nan
-        self.measured[points] = True
+        self.values[points] = values
+        self.measured[points], self.lost[points] = True, False if lost is None else lost
         off = np.abs(self._displayed(self.values[points]) - self.fine[points])
+        off[self.lost[points]] = np.inf  # it may be off by anything
         extent = self._range()
         self._bound(points, off, extent)
-        return known_by(off / extent if extent else np.zeros(wanted), len(self.measured), len(unmeasured))
+        return known_by(off / extent if extent else np.zeros(len(points)), len(self.measured), unmeasured)
 
     def _bound(self, points: Indices, off: Floats, extent: float) -> None:
         """The bound of each point that stays interpolated, by how far ``off`` the sampled ``points`` were."""
@@ -261,17 +312,28 @@ class _State:
         self.random = np.concatenate(
             [self._drawn(self.open, min(AUDITS, count)), self._drawn(~self.open & ~self.measured, CHECKS)]
         )[:count]
+        chosen = self.largest(count - len(self.random), self.random)
+        return np.concatenate([chosen, self.random])
+
+    def largest(self, count: int, without: Indices, around: Sequence[int] | Indices = ()) -> Indices:
+        """Up to ``count`` points of largest disagreement, apart from each other and from ``around``."""
         score = self.disagreement.reshape(self.shape).copy()
+        score.flat[without] = -1.0
+
+        def leave(point: int) -> None:
+            row, column = np.unravel_index(point, self.shape)
+            score[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = -1.0
+
+        for point in around:
+            leave(int(point))
         chosen: list[int] = []
-        score.flat[self.random] = -1.0
-        while len(chosen) < count - len(self.random):
+        while len(chosen) < count:
             best = int(score.argmax())
             if score.flat[best] <= 0:
                 break
             chosen.append(best)
-            row, column = np.unravel_index(best, self.shape)
-            score[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = -1.0
-        return np.concatenate([np.array(chosen, dtype=np.int64), self.random])
+            leave(best)
+        return np.array(chosen, dtype=np.int64)
 
     def supposed_error(self) -> float:
         """A guess at the 95th percentile of the error over the grid, as a fraction of the displayed range, to stop by.
@@ -302,8 +364,13 @@ class _State:
 
     def outcome(self, known: Known) -> Refined:
         # not clipped, so that a point above the clip is seen to lie above it
-        values = np.where(self.measured, self.values, self._unscaled(self.raw))
-        return Refined(values, self.measured, self.predicted, known, self.bounds, "log" if self.log else "linear")
+        values = np.where(self._known, self.values, self._unscaled(self.raw))
+        return Refined(values, self._known, self.predicted, known, self.bounds, "log" if self.log else "linear")
+
+    @property
+    def _known(self) -> NDArray[np.bool_]:
+        """Which points have values."""
+        return self.measured & ~self.lost
 
     def _is_late(self) -> bool:
         """Whether no more time is left than the sample will take."""
@@ -326,7 +393,7 @@ class _State:
         return min(left)
 
     def _interpolate(self) -> None:
-        known = self.measured
+        known = self._known
         ceiling = self._ceiling() + MARGIN * self._range()
         z = np.minimum(np.nan_to_num(self._scaled(self.values[known]), nan=ceiling, posinf=ceiling), ceiling)
         if known.sum() < 4 or np.ptp(z) == 0:
@@ -337,11 +404,11 @@ class _State:
                 for kernel in ("cubic", "thin_plate_spline")
             )
         top = self._ceiling()
-        self.open = ~known & (np.minimum(first, second) < top)
+        self.open = ~self.measured & (np.minimum(first, second) < top)
         self.raw = np.minimum(first, ceiling)
         self.fine, self.disagreement = np.minimum(first, top), np.abs(np.minimum(first, top) - np.minimum(second, top))
         self.fine = np.where(known, self._displayed(self.values), self.fine)
-        self.disagreement[known] = 0.0
+        self.disagreement[self.measured] = 0.0
 
     def _drawn(self, among: NDArray[np.bool_], count: int) -> Indices:
         candidates = np.flatnonzero(among)
@@ -364,7 +431,7 @@ class _State:
         return math.log10(top) if self.log else top
 
     def _range(self) -> float:
-        z = self._displayed(self.values[self.measured])
+        z = self._displayed(self.values[self._known])
         z = z[np.isfinite(z)]
         return float(np.ptp(z)) if z.size else 0.0
 

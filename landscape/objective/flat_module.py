@@ -42,7 +42,7 @@ class FlatModule:
         channels_last: bool,
         parameters: Patterns = None,
     ) -> None:
-        self.module = converted(_private_copy(module), device, dtype).eval()
+        self.module = converted(private_copy(module), device, dtype).eval()
         self._parameters, self.selection = _selected(self.module, parameters)
         self.layout = Layout.of(self._parameters, channels_last=channels_last)
         self.vector = self.layout.pack(self._parameters, dtype=dtype, device=device)
@@ -101,7 +101,12 @@ def has_convolutions(module: nn.Module) -> bool:
     return any(isinstance(layer, _CONVOLUTIONS) for layer in module.modules())
 
 
-def _private_copy(module: nn.Module) -> nn.Module:
+def private_copy(module: nn.Module) -> nn.Module:
+    """A deep copy without gradients.
+
+    Raises:
+        InputError: for what is no module, or cannot be copied.
+    """
     if not isinstance(module, nn.Module):
         raise InputError(f"module: expected a torch.nn.Module, got {module!r}.")
     if isinstance(module, torch.jit.ScriptModule):

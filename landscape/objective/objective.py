@@ -138,6 +138,9 @@ class Objective(Differentiation):
         whole = as_batch_loss(loss)
         check_choices(precision, engine, batch_size, mode)
         check_data(data, whole, forward, metrics)
+        self._given = {"loss": loss, "batch_norm": batch_norm, "calibration": calibration, "batch_size": batch_size}
+        self._given |= {"engine": engine, "forward": forward, "metric": metric, "metrics": metrics, "mode": mode}
+        self._given |= {"draws": draws, "draw_seed": draw_seed}
         self.device = resolve_device(device)
         self.precision = precision or own_precision(module)
         self.batch_norm = batch_norm = applicable_policy(batch_norm, module)

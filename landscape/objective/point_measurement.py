@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from landscape.errors import InputError
 from landscape.numerics.parameters import ParameterVector, ordinary
 from landscape.objective.batch_norm import RunningStatistics, moved_statistics
 from landscape.objective.batches import PreparedBatches
+from landscape.objective.carried import CarriedObjective, carried
 from landscape.objective.draws import Draws
 from landscape.objective.engines import Engine
 from landscape.objective.heights import Height, Heights, mean_height
@@ -24,6 +26,9 @@ from landscape.objective.spread import Spread
 from landscape.objective.stacked import POINTS, Stacked
 from landscape.objective.subspace import Subspace
 from landscape.objective.values import Evaluation
+
+if TYPE_CHECKING:
+    from landscape.objective.objective import Objective
 
 
 class PointMeasurement:
@@ -37,6 +42,7 @@ class PointMeasurement:
     _draws: Draws | None  # of a stochastic objective
     _dtype: torch.dtype
     _engine: Engine
+    _given: dict[str, Any]  # arguments that it was made with
     _fast: Runner  # the module as evaluations run it
     _head: Tensor
     _heights: Heights  # what is measured beside the loss
@@ -56,6 +62,15 @@ class PointMeasurement:
     def points_at_once(self) -> int:
         """How many points :meth:`evaluate_points` measures in one pass: 1, or for very small modules more."""
         return 1 if self._stacked is None else POINTS
+
+    def recipe(self) -> CarriedObjective:
+        """What is sent to workers, which make the same of it: module, data and arguments; see ``executor`` of the probes.
+
+        Example:
+            >>> objective.recipe().build().evaluate() == objective.evaluate()
+            True
+        """
+        return carried(cast("Objective", self))
 
     def _check_subspace(self, subspace: Subspace) -> None:
         if self.batch_norm == "interpolated" and self._statistics.layout.size and subspace.statistics is None:

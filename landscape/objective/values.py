@@ -79,6 +79,17 @@ class PointValues:
     heights: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)  # values and errors (2, P), by name
     draw_error: NDArray[np.float64] | None = None
 
+    def __getitem__(self, places: slice) -> PointValues:
+        """Those of some of the points."""
+        return PointValues(
+            self.loss[places],
+            self.standard_error[places],
+            self.accuracy[places],
+            self.n_samples[places],
+            {name: values[:, places] for name, values in self.heights.items()},
+            None if self.draw_error is None else self.draw_error[places],
+        )
+
     @classmethod
     def of(cls, found: Sequence[Evaluation]) -> PointValues:
         """From one evaluation a point."""

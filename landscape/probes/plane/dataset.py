@@ -15,7 +15,7 @@ from landscape.numerics.directions import cosine
 from landscape.numerics.grids import Grid
 from landscape.objective.losses import loss_unit
 from landscape.objective.values import Evaluation, PointValues
-from landscape.probes.plane.result import ABOVE, HEIGHT, INTERPOLATED, MEASURED, MISSING
+from landscape.probes.plane.result import ABOVE, HEIGHT, INTERPOLATED, LOST, MEASURED, MISSING
 from landscape.probes.plane.spans import Span
 from landscape.probes.provenance import VERSIONS, checkpoint_variables
 from landscape.results.attributes import flags, labels
@@ -27,6 +27,8 @@ _STATUSES = {
     ABOVE: "above_the_clip_by_part_of_the_samples",
 }
 ERROR, DRAW_ERROR = "_standard_error", "loss_draw_error"
+_LOST = {LOST: "lost_with_every_worker_that_took_it"}
+NAMED = 20  # points that were lost
 BOUND_WORDS = (
     "bound of the interpolation error that 95 % of the interpolated points keep, in parts of the displayed range"
 )
@@ -78,7 +80,7 @@ class Surface:
 
     def part(self, number: int) -> Surface:
         """The arrays of one seed, as views."""
-        own = {f.name: getattr(self, f.name)[number] for f in fields(self) if f.name != "others"}
+        own: dict[str, Any] = {f.name: getattr(self, f.name)[number] for f in fields(self) if f.name != "others"}
         return Surface(**own, others={name: array[number] for name, array in self.others.items()})
 
     def named(self, quantity: str) -> NDArray[np.float64]:
@@ -93,6 +95,12 @@ class Surface:
     def forget_above(self) -> None:
         """Let points that were given up above a clip be measured again: above another one they may not lie."""
         self.status[self.status == ABOVE] = MISSING
+
+    def lose(self, lost: NDArray[np.bool_]) -> None:
+        """Say of points that nobody knows them; what was interpolated there is no value."""
+        self.status[lost] = LOST
+        for name in (*_QUANTITIES, *self.others):
+            self.named(name)[lost] = np.nan
 
     def passes(self, n_samples: int) -> NDArray[np.float64]:
         """Passes over all samples that each known point took. Files of planes that were not refined do not say it: whole ones."""
@@ -152,10 +160,24 @@ def surface_dataset(
             "kind": "plane",
             "title": "loss surface",
             **{key: value for key, value in attributes.items() if value is not None},
+            **_lost_points(values, grid, span),
             **VERSIONS,
         },
     )
     return dataset.assign(_over_seeds(dataset)) if len(span.seeds) > 1 else dataset
+
+
+def _lost_points(values: Surface, grid: Grid, span: Span) -> dict[str, str]:
+    """The points that took their workers with them, by name."""
+    places = np.argwhere(values.status == LOST)
+    if not len(places):
+        return {}
+    named = []
+    for number, *index in places[:NAMED].tolist():
+        at = [f"{n} = {a.coordinates[k]:g}" for n, a, k in zip(grid.names, grid.axes, index[::-1], strict=True)]
+        named.append(", ".join(at) + (f" of seed {span.seeds[number]}" if len(span.seeds) > 1 else ""))
+    more = f", and {len(places) - NAMED} more" if len(places) > NAMED else ""
+    return {"lost_points": f"{'; '.join(named)}{more}: every worker that took the point died"}
 
 
 def _measured(
@@ -163,10 +185,11 @@ def _measured(
 ) -> dict[str, xr.Variable]:
     """What there is at every point of the grid."""
     error = "standard error of the mean loss over the samples"
+    statuses = _STATUSES | _LOST if (values.status == LOST).any() else _STATUSES
     found: dict[str, tuple[np.ndarray[Any, Any], dict[str, Any]]] = {
         "loss": (values.loss, labels("mean loss over the samples", unit)),
         "loss_standard_error": (values.loss_standard_error, labels(error, unit)),
-        "status": (values.status, {**labels("how the value at the point came to be"), **flags(_STATUSES)}),
+        "status": (values.status, {**labels("how the value at the point came to be"), **flags(statuses)}),
     }
     if refined:
         predicted = "loss that was predicted before the point was measured"
@@ -228,7 +251,7 @@ def _directions(span: Span) -> dict[str, xr.Variable]:
 
 def _over_seeds(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
     """Mean and standard deviation (N − 1) of the loss over direction seeds, where it is known for every seed."""
-    everywhere = (dataset["status"] != MISSING).all("seed")
+    everywhere = (~dataset["status"].isin([MISSING, LOST])).all("seed")
     loss, unit = dataset["loss"], dataset["loss"].attrs["units"]
     mean = loss.mean("seed", skipna=False).where(everywhere)
     spread = loss.std("seed", ddof=1, skipna=False).where(everywhere)

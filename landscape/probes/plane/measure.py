@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from landscape.errors import InputError, unknown_choice
+from landscape.execution.team import Work, team_of
 from landscape.numerics.grids import AXIS_NAMES, Axis, Grid
 from landscape.numerics.refinement import Refined, Refinement, interpolate
 from landscape.objective.again import check_points
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
+from landscape.objective.subspace import Subspace
 from landscape.objective.values import Evaluation, PointValues
 from landscape.probes.health import network_health
 from landscape.probes.plane.changes import is_drawn
@@ -28,7 +30,7 @@ from landscape.probes.plane.dataset import DRAW_ERROR, ERROR, Surface, surface_d
 from landscape.probes.plane.deviation import checked
 from landscape.probes.plane.held import held_points
 from landscape.probes.plane.points import GridPoints, known_attributes
-from landscape.probes.plane.result import INTERPOLATED
+from landscape.probes.plane.result import INTERPOLATED, LOST
 from landscape.probes.plane.spans import (
     Along,
     Span,
@@ -56,10 +58,11 @@ def line(
     along: Along | None = None,
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
+    executor: Any = None,
 ) -> xr.Dataset:
     """The loss along lines: random directions (x = −1:1:51), or from the checkpoint (0) ``to`` another (1; x = −0.5:1.5:401).
 
-    ``along`` is one direction to follow instead, as in :func:`plane`.
+    ``along`` is one direction to follow instead, and ``executor`` who measures, as in :func:`plane`.
 
     Returns, and raises, what :func:`surface` does, with the dimensions ``(seed, x)``.
 
@@ -80,7 +83,8 @@ def line(
         drawn = seeds if isinstance(along, str) and is_drawn(along.partition(":")[0]) else (0,)
         span = along_span(objective, [along], seeds=drawn, normalization=normalization)
     default = (-1.0, 1.0, 51) if to is None else (-0.5, 1.5, 401)
-    return surface(objective, span, [default if x is None else x], resume=resume, observer=observer)
+    axis = default if x is None else x
+    return surface(objective, span, [axis], resume=resume, observer=observer, executor=executor)
 
 
 def plane(
@@ -96,6 +100,7 @@ def plane(
     refinement: Refinement | None = None,
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
+    executor: Any = None,
 ) -> xr.Dataset:
     """The loss over planes of two random directions for each seed, or the plane ``through`` two more checkpoints.
 
@@ -114,6 +119,8 @@ def plane(
         resume: an earlier result of the same objective over the same grid of the same directions: its measured points are not
             measured again. How it was refined may differ.
         observer: told after every few points.
+        executor: who measures: a ``concurrent.futures.Executor`` or a ``dask.distributed.Client``; this process where None. Values
+            are the same bit for bit where its workers have the same installation, kind of processor, and number of threads.
 
     Returns, and raises, what :func:`surface` does, with the dimensions ``(seed, y, x)``.
 
@@ -132,7 +139,7 @@ def plane(
         along=along,
         orthogonalize=orthogonalize,
     )
-    return surface(objective, span, [x, y], refinement=refinement, resume=resume, observer=observer)
+    return surface(objective, span, [x, y], refinement=refinement, resume=resume, observer=observer, executor=executor)
 
 
 def plane_span(
@@ -163,14 +170,15 @@ def surface(
     refinement: Refinement | None = None,
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
+    executor: Any = None,
 ) -> xr.Dataset:
     """The values over the grid of ``axes`` on every subspace of ``span``, coarsest mesh first; any number of axes.
 
     Returns:
         A data set of kind ``plane`` with the dimensions ``(seed, …, y, x)``: ``loss``, ``loss_standard_error``, ``accuracy``
-        (where there is one), ``status`` (0 missing, 1 measured, 2 interpolated, 3 above the clip by part of the samples); the
-        checkpoint's own loss; every metric and term by its name, with its error; norms of the directions and the cosine between
-        the first two; and its provenance as
+        (where there is one), ``status`` (0 missing, 1 measured, 2 interpolated, 3 above the clip by part of the samples, 4 lost:
+        every worker that took the point died, which the attribute ``lost_points`` names); the checkpoint's own loss; every metric
+        and term by its name, with its error; norms of the directions and the cosine between the first two; and its provenance as
         attributes. A loss that is NaN or infinite is a result and stays. With ``refinement``, see
         :mod:`landscape.numerics.refinement`, also ``predicted_loss`` and the attributes ``picture_error_estimate`` (95th
         percentile of the error on the displayed scale, a fraction of its range, by ``picture_audits`` points drawn at random),
@@ -180,7 +188,8 @@ def surface(
 
     Raises:
         InputError: for a malformed axis, a number of axes other than the span's directions, or refinement of a grid that is
-            not two-dimensional.
+            not two-dimensional, or an ``executor`` that is none.
+        ExecutionError: for workers that are gone, or do not suit.
         MismatchError: for a ``resume`` that another objective made, or of other directions or another grid; see
             :mod:`landscape.objective.signature`. Two of its points are measured again, see :mod:`landscape.objective.again`.
 
@@ -194,7 +203,14 @@ def surface(
         made.check_resume(resume.attrs)
         check_points(objective, held_points(span, resume))
     return measured_surface(
-        objective, span, axes, refinement=refinement, resume=resume, observer=observer, made=made.attribute()
+        objective,
+        span,
+        axes,
+        refinement=refinement,
+        resume=resume,
+        observer=observer,
+        executor=executor,
+        made=made.attribute(),
     )
 
 
@@ -206,6 +222,7 @@ def measured_surface(
     refinement: Refinement | None = None,
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
+    executor: Any = None,
     made: Mapping[str, str] | None = None,
 ) -> xr.Dataset:
     """:func:`surface` for who has seen that ``resume`` belongs here; ``made`` is the attribute that says what made the result."""
@@ -237,7 +254,8 @@ def measured_surface(
     if refinement is not None:
         points, passes = min(points, refinement.max_points or points), refinement.max_passes
     count = len(span.seeds)
-    job = _Job(objective, span, grid, values, dataset, observer, points * count, passes and passes * count)
+    work = Work(_values_at, (objective, span.subspaces), team_of(executor))
+    job = _Job(objective, span, grid, values, dataset, observer, points * count, passes and passes * count, work)
     if refinement is None:
         job.measure_all()
     else:
@@ -260,6 +278,7 @@ class _Job:
     observer: ProgressObserver | None
     points: int  # at most
     passes: float | None  # over all samples, at most
+    work: Work
 
     def measure_all(self) -> None:
         """Fill in what is missing."""
@@ -291,8 +310,13 @@ class _Job:
             self.span.seeds,
             known=lambda number: self.values.part(number).known().ravel(),
             shown=lambda number: self.values.part(number).named(quantity).ravel(),
-            measure=lambda number, missing: self._measure(number, missing, ceiling),
+            work=self.work,
+            asked=lambda number, missing: (number, self.grid.coefficients(missing), ceiling),
+            keep=self._keep,
+            lose=self._lose,
+            lost=lambda number: (self.values.part(number).status == LOST).ravel(),
             at_once=max(POINTS_A_REQUEST, self.objective.points_at_once),
+            together=self.objective.points_at_once,
             passes=lambda number: self.values.part(number).passes(self.objective.n_samples).ravel(),
         )
 
@@ -312,19 +336,21 @@ class _Job:
             array.flat[unmeasured] = (
                 np.clip(between, 0.0, 1.0)[unmeasured] if name == "accuracy" else between[unmeasured]
             )
+        lost = part.status == LOST
         part.status.flat[unmeasured] = INTERPOLATED
         if quantity == "loss":
             part.predicted_loss.flat[:] = refined.predicted
             part.interpolation_bound.flat[:] = refined.bounds
+        part.lose(lost)
 
-    def _measure(self, number: int, missing: NDArray[np.int64], ceiling: float | None) -> None:
-        part = self.values.part(number)
-        points = self.grid.coefficients(missing)
-        found = self.objective.evaluate_points(self.span.subspaces[number], points, ceiling=ceiling)
-        part.fill(missing, found, self.objective.n_samples)
+    def _keep(self, number: int, points: NDArray[np.int64], found: PointValues) -> None:
+        self.values.part(number).fill(points, found, self.objective.n_samples)
         if self.observer is not None:
             done = int(self.values.known().sum())
             self.observer(Progress(done, max(done, self._total(done)), self.dataset))
+
+    def _lose(self, number: int, points: NDArray[np.int64], why: str) -> None:
+        self.values.part(number).status.flat[points] = LOST
 
     def _total(self, done: int) -> int:
         """How many points there may be, if each further one takes a whole pass."""
@@ -339,6 +365,17 @@ def _check_quantity(quantity: str, checkpoint: Evaluation) -> None:
     measured = ["loss", *(["accuracy"] if checkpoint.accuracy is not None else []), *checkpoint.heights]
     if quantity not in measured:
         raise unknown_choice("refinement: quantity", quantity, measured)
+
+
+def _values_at(
+    objective: Objective,
+    subspaces: tuple[Subspace, ...],
+    number: int,
+    points: NDArray[np.float64],
+    ceiling: float | None,
+) -> PointValues:
+    """A part of the work."""
+    return objective.evaluate_points(subspaces[number], points, ceiling=ceiling)
 
 
 def grid_of(objective: Objective, span: Span, axes: Sequence[AxisLike]) -> tuple[Grid, str]:

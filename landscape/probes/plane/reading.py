@@ -15,7 +15,7 @@ from landscape.numerics.grids import Axis
 from landscape.pictures.arrays import Floats, Mask, grid_dims
 from landscape.pictures.labels import labels_of
 from landscape.pictures.options import Options
-from landscape.probes.plane.result import ABOVE, HEIGHT, INTERPOLATED, MEASURED, MISSING
+from landscape.probes.plane.result import ABOVE, HEIGHT, INTERPOLATED, LOST, MEASURED, MISSING
 
 Status = NDArray[np.int8]
 
@@ -226,10 +226,11 @@ def _read(dataset: xr.Dataset, quantity: str, label: str) -> PlaneData:
 
 
 def _status(dataset: xr.Dataset, dims: Sequence[str]) -> Status:
-    """How each value came to be, ``(seed, y, x)``; all measured where the data set does not say."""
+    """How each value came to be, ``(seed, y, x)``; all measured where the data set does not say. What was lost is missing."""
     if "status" not in dataset:
         return np.full(tuple(dataset.sizes[d] for d in ("seed", *dims)), MEASURED, dtype=np.int8)
-    return np.asarray(dataset["status"].transpose("seed", *dims).values, dtype=np.int8)
+    status = np.asarray(dataset["status"].transpose("seed", *dims).values, dtype=np.int8)
+    return np.where(status == LOST, np.int8(MISSING), status)
 
 
 def _complete_mesh(dataset: xr.Dataset, dims: Sequence[str]) -> tuple[xr.Dataset, str]:
