@@ -22,7 +22,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 scenarios: $(VENV)/.installed-scenarios
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scenarios -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scenarios "tests/test_documents.py::test_python_of_a_page_runs[docs/doors.md]" -n 2
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
