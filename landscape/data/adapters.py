@@ -165,7 +165,7 @@ def _are_tensors(parts: list[Any]) -> bool:
 
 def _is_nesting(pair: Any) -> bool:
     """Whether a pair is one of tensors, or of tuples and mappings of them, that all have as many rows."""
-    return rows_of(tuple(as_tensors(part) for part in pair)) is not None  # type: ignore[arg-type]
+    return rows_of((as_tensors(pair[0]), as_tensors(pair[1]))) is not None
 
 
 def _is_iterable_of_batches(obj: Any) -> bool:

@@ -261,5 +261,5 @@ def loss_name(loss: object) -> str:
 
 
 def loss_unit(loss_name: str) -> str:
-    """``nat`` for cross-entropies, ``1`` for other losses."""
-    return "nat" if "cross" in loss_name.lower() else "1"
+    """``nat`` for cross-entropies, also those of the next token, ``1`` for other losses."""
+    return "nat" if "cross" in loss_name.lower() or loss_name == "causal_lm" else "1"

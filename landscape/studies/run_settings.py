@@ -32,7 +32,10 @@ class RunSettings(Settings):
     """
 
     model: Annotated[
-        str, Option("vgg08 … vgg38, mlp, torchvision:NAME, module:function or file.py:function.", PARTS)
+        str,
+        Option(
+            "vgg08 … vgg38, mlp, torchvision:NAME, timm:NAME, hf:FOLDER, module:function or file.py:function.", PARTS
+        ),
     ] = "vgg38"
     norm: Annotated[
         str | None,
@@ -51,7 +54,7 @@ class RunSettings(Settings):
     loss: Annotated[
         str,
         Option(
-            "cross_entropy, mse, module:function or file.py:function: values, or (values, weights), one a sample.",
+            "cross_entropy, mse, causal_lm, module:function or file.py:function: values, or (values, weights), one a sample.",
             PARTS,
         ),
     ] = "cross_entropy"
