@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import builtins
 import functools
+import inspect
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec
 
@@ -55,6 +56,7 @@ def shown(measure: Callable[P, xr.Dataset]) -> Callable[P, xr.Dataset]:
     @functools.wraps(measure)
     def call(*given: P.args, **named: P.kwargs) -> xr.Dataset:
         _check(given[0] if given else named.get("objective"), named.get("seeds"))
+        _check_config(measure, given, named)
         if named.get("observer") is not None or not interactive_session():
             return measure(*given, **named)
         line = _Line(measure.__name__)
@@ -100,6 +102,22 @@ class _Line:
         if self._width:
             sys.stderr.write("\n")
             sys.stderr.flush()
+
+
+def _check_config(measure: Callable[..., Any], given: Sequence[Any], named: Mapping[str, Any]) -> None:
+    """Refuse a configuration that is a class, or of another measurement."""
+    names = list(inspect.signature(measure).parameters)
+    if "config" not in names:
+        return
+    place = names.index("config")
+    config = given[place] if len(given) > place else named.get("config")
+    wanted = str(measure.__annotations__["config"]).partition(" ")[0]
+    if isinstance(config, type):
+        raise InputError(f"config: {config.__name__} is a class. Give one of it: ls.{config.__name__}(…).")
+    if config is not None and type(config).__name__ != wanted:
+        raise InputError(
+            f"config: expected an ls.{wanted}, got {config!r}. Try {measure.__name__}(objective, ls.{wanted}(…))."
+        )
 
 
 def _check(objective: Any, seeds: Any) -> None:
