@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
@@ -14,7 +17,23 @@ from landscape.pictures.texts import printable_labels
 from landscape.probes.drawn import checked, fitting, picture_of
 from landscape.registry import found
 
+_HEIGHT = 720  # pixels of a page within a notebook
 MOST_NAMES = 3  # that a title spells out
+
+
+class Page(str):
+    """A page as its text, which a notebook shows in a frame of its own."""
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the page to a file, and give its path."""
+        file = Path(path)
+        file.write_text(self, encoding="utf-8")
+        return file
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        style = f"width: 100%; height: {_HEIGHT}px; border: 0"
+        return f'<iframe srcdoc="{html.escape(self)}" style="{style}"></iframe>'
 
 
 def interactive(
@@ -29,7 +48,7 @@ def interactive(
     along: str | None = None,
     points: bool = False,
     title: str | None = None,
-) -> str:
+) -> Page:
     """One HTML page, about 5 MB, that needs no network: plotly.js is inside.
 
     A 2-D plane is a surface that can be turned beside its contours: the point under the pointer in one is marked in the
@@ -51,7 +70,7 @@ def interactive(
         title: of the page; None: from the data sets' attribute ``title`` and the labels.
 
     Returns:
-        The page's text, to be written in UTF-8.
+        The page's text, to be written in UTF-8 (``page.save("page.html")``); a notebook shows it.
 
     Raises:
         InputError: as :func:`landscape.probes.plot.plot` does.
@@ -67,7 +86,7 @@ def interactive(
         kind=kind, quantity=quantity, scale=scale, loss_max=loss_max, labels=labels, seed=seed, along=along, points=points,
     )  # fmt: skip
     named = content.pop("title") if title is None else title
-    return report_page(named, alone=[PageFigure("figure", named, content)])
+    return Page(report_page(named, alone=[PageFigure("figure", named, content)]))
 
 
 def page_content(

@@ -28,7 +28,7 @@ from landscape.probes.curvature.quadrature import quadrature
 from landscape.probes.curvature.result import MEASURED, NOT_CONVERGED
 from landscape.probes.curvature.traces import Deflation, trace_sample
 from landscape.probes.curvature.values import DENSITY, EIGENVALUES, TRACE, CurvatureTable, quantities
-from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.progress import Progress, ProgressObserver, shown
 from landscape.probes.provenance import checkpoint_variables, provenance, samples_variable
 
 WHOLE = "whole"
@@ -36,6 +36,7 @@ WHOLE = "whole"
 _STORED = {"tolerance": "curvature_tolerance"}
 
 
+@shown
 def curvature(
     objective: Objective,
     config: CurvatureConfig | None = None,

@@ -32,7 +32,7 @@ from landscape.probes.path.alignment import Alignment
 from landscape.probes.path.curves import curve_weights
 from landscape.probes.path.symmetries import align
 from landscape.probes.path.training import CurveTraining, TrainedCurve, train_curve
-from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.progress import Progress, ProgressObserver, shown
 from landscape.probes.provenance import provenance
 from landscape.results.attributes import LOSS, labels
 
@@ -45,6 +45,7 @@ STEPS_A_REPORT = 5
 State = nn.Module | Mapping[str, Tensor]
 
 
+@shown
 def path(
     objective: Objective,
     to: State,
