@@ -18,7 +18,6 @@ version = release = landscape.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design", "extension.numbers"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["extension", "_*"]
-templates_path = ["_templates"]
 
 myst_enable_extensions = [
     "colon_fence",
