@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from benchmarks.report import table
 from landscape.errors import InputError, LandscapeError
-from landscape.numerics.refinement import QUANTILE, Refinement, default_budget, refine
+from landscape.numerics.audit import QUANTILE
+from landscape.numerics.refinement import Refinement, default_budget, refine
 from landscape.objective.values import CEILING_ERRORS, head_samples
 from landscape.results import atomic_write, load_result
 

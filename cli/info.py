@@ -62,10 +62,11 @@ def _show_picture(path: Path) -> None:
 
 def _parts(path: Path) -> list[Path]:
     """The results and checkpoints of a folder that is no checkpoint itself, a run's history first."""
+    from landscape.registry import run_file
     from landscape.studies.listing import is_run
 
     if not path.is_dir():
         return [path]
-    results = sorted(path.glob("*.h5"), key=lambda file: (file.name != "history.h5", file.name))
+    results = sorted(path.glob("*.h5"), key=lambda file: (file.name != run_file("history"), file.name))
     checkpoints = sorted(path.glob("*.pt"), key=lambda file: (file.name not in ("last.pt", "best.pt"), file.name))
     return [*results, *(checkpoints if is_run(path) else [])] or [path]

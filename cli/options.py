@@ -78,6 +78,29 @@ def place_options() -> Callable[[F], F]:
     )
 
 
+def worker_options() -> Callable[[F], F]:
+    """Who does the work; see :func:`landscape_cli.workers.team_asked`."""
+    return chain(
+        click.option(
+            "--workers",
+            type=int,
+            metavar="N",
+            help="Work in N processes of this machine: each with a GPU, or a share of the cores.",
+        ),
+        click.option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Work on a Dask cluster that is up: tcp://HOST:PORT, or the scheduler's file.",
+        ),
+        click.option(
+            "--threads",
+            type=int,
+            metavar="N",
+            help="Of each worker. Values are the same bit for bit with as many.  [default: the cores' share, or this process's]",
+        ),
+    )
+
+
 def json_option() -> Callable[[F], F]:
     """For commands that can answer another program."""
     return click.option(
@@ -155,7 +178,7 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
 
 
 def listed(convert: Callable[[str], Any], what: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """An option's callback: one value, or several separated by commas as a list."""
+    """An option's callback: one value, or several separated by commas as a list. The name of a file or folder may have commas."""
 
     def read(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
         from landscape.errors import InputError
@@ -163,7 +186,9 @@ def listed(convert: Callable[[str], Any], what: str) -> Callable[[click.Context,
         if text is None:
             return None
         try:
-            values = [convert(part.strip()) for part in text.split(",")]
+            files = (text, text.rpartition(":")[0])  # a file, or what stands in one
+            whole = convert is str and any("," in file and Path(file).exists() for file in files)
+            values = [convert(part.strip()) for part in ([text] if whole else text.split(","))]
         except ValueError:
             raise InputError(
                 f"--{(parameter.name or '').replace('_', '-')}: expected {what}, or several separated by commas, got {text!r}."

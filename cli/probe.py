@@ -21,6 +21,7 @@ from .options import (
     picture_option,
     place_options,
     trust_option,
+    worker_options,
 )
 from .settings_options import GroupedOption, SettingsCommand, options_of, part_options
 
@@ -54,6 +55,7 @@ _COMMON = chain(
     ),
     trust_option(),
     place_options(),
+    worker_options(),
     json_option(),
     picture_option(),
 )
@@ -69,8 +71,9 @@ class ProbeCommand(SettingsCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         args, arguments = list(args), tuple(args)
-        if args and self._known(args[0]):
-            args = ["--kind", args[0], *args[1:]]
+        at = self._kind_at(args)
+        if at is not None:
+            args = ["--kind", args[at], *args[:at], *args[at + 1 :]]
         self.kind = ctx.meta["kind"] = self._kind_in(args)
         try:
             return super().parse_args(ctx, args)
@@ -118,6 +121,13 @@ class ProbeCommand(SettingsCommand):
 
         return word.replace("-", "_") in asked()
 
+    def _kind_at(self, args: list[str]) -> int | None:
+        """Where KIND stands: first, or among the files, where no file is called so."""
+        for place, (before, word) in enumerate(itertools.pairwise(["", *args])):
+            if self._known(word) and (place == 0 or not (before.startswith("-") or Path(word).exists())):
+                return place
+        return None
+
     def _kind_in(self, args: list[str]) -> str:
         """The last ``--kind`` of the arguments, if there is such a kind."""
         said = [after for one, after in itertools.pairwise(args) if one == "--kind"]
@@ -156,6 +166,9 @@ def command(
     device: str,
     data_root: Path | None,
     download: bool,
+    workers: int | None,
+    scheduler: str | None,
+    threads: int | None,
     listed: bool,
     as_json: bool,
     no_picture: bool,
@@ -182,6 +195,7 @@ def command(
     from landscape.probes.subjects import Subject
 
     from .terminal import Terminal, probe_document, show_json
+    from .workers import check_spreads, team_asked
 
     if listed:
         _tell_kinds(as_json)
@@ -190,8 +204,18 @@ def command(
     settings = probe_settings(given(**options))
     checkpoint, to = _checkpoints(checkpoint, to, files)
     subject = Subject(checkpoint, to=to, directions=directions, key=checkpoint_key, to_key=to_key, **parts)
-    with Terminal() as terminal:
-        places = Places(data_root=data_root, download=download, device=device, save_every=save_every, reporter=terminal)
+    if workers is not None or scheduler is not None:
+        check_spreads(settings.kind)
+    folder = Places().outputs if out is None else out.parent
+    with Terminal() as terminal, team_asked(workers, scheduler, threads, device, folder, terminal) as team:
+        places = Places(
+            data_root=data_root,
+            download=download,
+            device=device,
+            save_every=save_every,
+            reporter=terminal,
+            executor=team,
+        )
         terminal.settings(settings.model_dump())
         outcome = probe_checkpoint(subject, settings, places, out=out)
     if as_json:
@@ -217,10 +241,11 @@ def _checkpoints(
     checkpoint: Path | None, to: tuple[Path, ...], files: tuple[Path, ...]
 ) -> tuple[Path, tuple[Path, ...]]:
     """The checkpoint to probe, and those to lead to."""
+    for file in files:
+        _check_kind(file)
     if checkpoint is None:
         if not files:
             raise click.UsageError("Missing option '--checkpoint', or a run's folder.")
-        _check_kind(files[0])
         run = files[0].is_dir() and (files[0] / "last.pt").exists()
         checkpoint, files = files[0] / "last.pt" if run else files[0], files[1:]
     return checkpoint, (*to, *files)
@@ -234,6 +259,8 @@ def _check_kind(file: Path) -> None:
     if file.exists() or file.suffix or len(file.parts) != 1:
         return
     kinds = {probe.command: probe.question.lower() for probe in asked().values()}
+    if word in kinds:
+        raise click.UsageError(f"{word}: a kind stands before the options: landscape probe {word} …")
     answering = [kind for kind, question in kinds.items() if word.lower() in re.findall(r"\w+", question)]
     meant = answering or difflib.get_close_matches(word, kinds, n=1, cutoff=0.5)
     hint = f" Did you mean {' or '.join(meant)}?" if meant else ""

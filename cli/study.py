@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from .options import F, chain, place_options, whole_numbers
+from .options import F, chain, place_options, whole_numbers, worker_options
 
 if TYPE_CHECKING:
     from landscape.studies.run_settings import RunSettings
@@ -49,7 +50,13 @@ def variation_options() -> Callable[[F], F]:
 @click.option(
     "--outputs", type=click.Path(path_type=Path), default=Path("outputs"), help="Where results and pictures go."
 )
+@click.option(
+    "--part",
+    metavar="I/N",
+    help="Train and probe only the I-th of N parts, as an array of jobs does; without it, the same command collects.",
+)
 @place_options()
+@worker_options()
 def command(
     study: str,
     data: str | None,
@@ -61,6 +68,10 @@ def command(
     device: str,
     data_root: Path | None,
     download: bool,
+    part: str | None,
+    workers: int | None,
+    scheduler: str | None,
+    threads: int | None,
 ) -> None:
     """Run a study: a bundled one (quick, coursework) or a TOML file. Trainings and probes
     that are complete are kept, pictures and tables are made anew.
@@ -70,9 +81,11 @@ def command(
     from landscape.places import Places
     from landscape.studies.plan import plan, planned_images, training_images
     from landscape.studies.settings import study_text
-    from landscape.studies.study import run_study
+    from landscape.studies.study import measure_study, run_study
+    from landscape.studies.variations import part_of
 
     from .terminal import Terminal
+    from .workers import team_asked
 
     with Terminal() as terminal:
         places = Places(
@@ -85,14 +98,31 @@ def command(
         )
         count = planned_images if planned else lambda run: training_images(run, places)
         settings = varied(study, data, scale, seeds, count)
+        if part is not None:
+            settings = part_of(settings, *_part(part))
         if planned:
             terminal.plan_summary(settings, plan(settings, places))
             return
         line = study_line(study, data, scale, seeds)
-        outcome = run_study(settings, places, recipe=study_text(study), command=line)
+        with team_asked(workers, scheduler, threads, device, outputs, terminal) as team:
+            places = replace(places, executor=team)
+            if part is None:
+                outcome = run_study(settings, places, recipe=study_text(study), command=line)
+            else:
+                outcome = measure_study(settings, places)
     terminal.study_summary(settings.name, outcome)
     if outcome.failures:
         raise SystemExit(1)
+
+
+def _part(text: str) -> tuple[int, int]:
+    """``2/8`` as two numbers."""
+    from landscape.errors import InputError
+
+    number, _, count = text.partition("/")
+    if not (number.isdigit() and count.isdigit() and int(count)):
+        raise InputError(f"--part: expected a number and how many parts there are, such as 2/8, got {text!r}.")
+    return int(number), int(count)
 
 
 def varied(

@@ -75,14 +75,15 @@ class Terminal:
         if self._verbosity >= VERBOSE:
             self.message(", ".join(f"{name} {'not set' if value is None else value}" for name, value in values.items()))
 
-    def progress(self, task: str, done: int, total: int, unit: str = "points") -> None:
+    def progress(self, task: str, done: int, total: int, unit: str = "points", workers: int | None = None) -> None:
         if self._verbosity == QUIET:
             return
         task = printable(task)
+        by = "" if workers is None else f", {workers} worker{'s' * (workers != 1)} at work"
         if self._console.is_terminal:
-            self._bar(task, done, total, unit)
+            self._bar(task, done, total, unit, by)
         else:
-            self._line(task, done, total, unit)
+            self._line(task, done, total, unit, by)
         if done >= total:
             self._close()
 
@@ -94,7 +95,7 @@ class Terminal:
             return ()
         return (TerminalProgress(title=task, console=self._console),)
 
-    def _bar(self, task: str, done: int, total: int, unit: str) -> None:
+    def _bar(self, task: str, done: int, total: int, unit: str, by: str) -> None:
         if self._progress is None:
             self._progress = Progress(
                 TextColumn("{task.description}", markup=False),
@@ -108,9 +109,9 @@ class Terminal:
             self._progress.start()
         if task not in self._tasks:
             self._tasks[task] = self._progress.add_task(task, total=total, unit=unit)
-        self._progress.update(self._tasks[task], completed=done, total=total)
+        self._progress.update(self._tasks[task], completed=done, total=total, description=task + by)
 
-    def _line(self, task: str, done: int, total: int, unit: str) -> None:
+    def _line(self, task: str, done: int, total: int, unit: str, by: str) -> None:
         now = time.monotonic()
         begun, first = self._started.setdefault(task, (now, done))
         if done < total and now - self._printed < self._every:
@@ -118,7 +119,7 @@ class Terminal:
         self._printed = now
         rate = (done - first) / (now - begun) if now > begun else 0.0
         left = f", about {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
-        self._console.print(Text(f"{task}: {done} of {total} {unit}{left}"))
+        self._console.print(Text(f"{task}: {done} of {total} {unit}{left}{by}"))
 
     def _close(self) -> None:
         if self._progress is not None:

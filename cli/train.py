@@ -79,7 +79,7 @@ def _check_probe(options: dict[str, Any]) -> None:
     from landscape.errors import InputError
 
     often = options["probe_every"] is not None or options["probe_count"] is not None
-    for name in ("probe_eta", "probe_spacing"):
+    for name in ("probe_eta", "probe_spacing", "probe_along"):
         if options[name] is not None and not often:
             raise InputError(
                 f"{name}: says where to look along a step, and not how often. Add --probe-every 50 or such."

@@ -38,6 +38,10 @@ class LockedError(LandscapeError):
     """Another process is writing the same file."""
 
 
+class ExecutionError(LandscapeError):
+    """Workers that were to do the work cannot be reached, do not suit it, or are gone."""
+
+
 class CheckError(LandscapeError):
     """A check of :mod:`landscape.testing` found something wrong."""
 

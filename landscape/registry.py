@@ -35,6 +35,9 @@ ROOMS = (
     "landscape.probes.sharpness:SHARPNESS",
     "landscape.probes.noise_scale:NOISE_SCALE",
     "landscape.probes.weight_noise:WEIGHT_NOISE",
+    "landscape.probes.critical_sharpness:CRITICAL_SHARPNESS",
+    "landscape.probes.critical_sharpness:CRITICAL_STEPS",
+    "landscape.probes.basin_radius:BASIN_RADIUS",
     "landscape.probes.path:PATH",
     "landscape.probes.curvature:CURVATURE",
     "landscape.probes.curvature_map:CURVATURE_MAP",
@@ -82,6 +85,7 @@ class Probe:
         drawn: how it is drawn, by the number of axes where there are several.
         compared: path of its :class:`landscape.probes.comparable.Kind`.
         compared_on: the kind of file that ``compared`` reads, if it is another one's.
+        spreads: whether workers may measure it.
         leads: whether it may lead to further checkpoints, or follow directions of a file.
         observer: path of the observer of training that measures it.
         run_file: of what is watched in training, the file in a run's folder.
@@ -102,6 +106,7 @@ class Probe:
     drawn: tuple[Drawn, ...] = ()
     compared: str = ""
     compared_on: str = ""
+    spreads: bool = False
     leads: bool = False
     observer: str = ""
     run_file: str = ""
@@ -149,6 +154,16 @@ def asked() -> dict[str, Probe]:
 def picture_kinds() -> tuple[str, ...]:
     """Every kind of picture, ``auto`` first."""
     return ("auto", *(name for probe in probes().values() for drawn in probe.drawn for name in drawn.pictures))
+
+
+def run_file(kind: str) -> str:
+    """What the results of a kind that is watched in training are called in a run's folder."""
+    return probes()[kind].run_file
+
+
+def run_files() -> tuple[str, ...]:
+    """All such files, the history first."""
+    return tuple(sorted((p.run_file for p in probes().values() if p.run_file), key=run_file("history").__ne__))
 
 
 def of_file(kind: object) -> Probe | None:

@@ -90,32 +90,43 @@ def displayed(values: Floats, log: bool, top: float) -> Floats:
     return np.log10(clipped) if log else clipped
 
 
-def judged(values: Floats, seed: int, samples: int) -> Iterator[tuple[bool, float, float, float]]:
-    """For each sample of one refined picture: does the limit hold, limit and estimate over the true error, added passes."""
+def judged(values: Floats, seed: int, samples: int) -> Iterator[tuple[bool, float, float, float, float]]:
+    """For each sample of one refined picture: does the limit hold, limit and estimate over the true error, added passes, and
+    the share of interpolated points that are within their own bound."""
     settings = Refinement(max_passes=default_budget(values.shape)).around(
         float(values[tuple(n // 2 for n in values.shape)])
     )
     state = _State((values.shape[0], values.shape[1]), settings, seed, "auto", 10, None)
     flat = values.ravel()
 
-    def measure(points: NDArray[np.int64]) -> Floats:
-        found: Floats = flat[points]
-        return found
-
-    state.tell(state.coarse_mesh(), measure)
+    points = state.coarse_mesh()
+    state.tell(points, flat[points])
     while not state.is_done():
-        state.tell(state.next_points(), measure)
+        points = state.next_points()
+        state.tell(points, flat[points])
     top = float(settings.value_max or 10.0)
     truth = displayed(flat, state.log, top)
     for number in range(samples):
         one = copy.copy(state)
         one.values, one.measured, one.predicted = state.values.copy(), state.measured.copy(), state.predicted.copy()
+        one.lost, one.bounds = state.lost.copy(), state.bounds.copy()
         one.draws = np.random.default_rng([seed, number])
-        known = one.audited(measure)
-        shown = displayed(one.outcome(known).values, state.log, top)
+        points = one.sample()
+        known = one.audited(points, flat[points])
+        refined = one.outcome(known)
+        shown = displayed(refined.values, state.log, top)
         error = float(np.quantile(np.abs(truth - shown), 0.95) / np.ptp(truth))
         added = known.audits / float(state.measured.sum())
-        yield error <= known.limit + 1e-12, known.limit / max(error, 1e-9), known.error / max(error, 1e-9), added
+        left = ~refined.measured
+        off = np.abs(truth - shown)[left] / np.ptp(displayed(flat[refined.measured], state.log, top))
+        within = float(np.mean(off <= refined.bounds[left] + 1e-12))
+        yield (
+            error <= known.limit + 1e-12,
+            known.limit / max(error, 1e-9),
+            known.error / max(error, 1e-9),
+            added,
+            within,
+        )
 
 
 def network_planes(size: int) -> Iterator[tuple[str, Floats]]:
@@ -142,10 +153,15 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=[25, 51])
     parser.add_argument("--no-networks", action="store_true")
     given = parser.parse_args()
-    print(
-        "| landscape | grid | draws | limit holds | limit / true error, median | estimate / true error | sample / other passes |"
+    said = (
+        "limit holds",
+        "limit / true error, median",
+        "estimate / true error",
+        "sample / other passes",
+        "points within their bound",
     )
-    print("|---|---|---:|---:|---:|---:|---:|")
+    print(f"| landscape | grid | draws | {' | '.join(said)} |")
+    print("|---|---|---:|---:|---:|---:|---:|---:|")
     for size in given.sizes:
         for surface in SURFACES:
             found = [
@@ -159,11 +175,11 @@ def main() -> None:
             _row(name, size, found)
 
 
-def _row(name: str, size: int, found: list[tuple[bool, float, float, float]]) -> None:
-    held, limit, estimate, added = (np.array(column, dtype=float) for column in zip(*found, strict=True))
+def _row(name: str, size: int, found: list[tuple[bool, float, float, float, float]]) -> None:
+    held, limit, estimate, added, within = (np.array(column, dtype=float) for column in zip(*found, strict=True))
     print(
         f"| {name} | {size} × {size} | {len(held)} | {100 * held.mean():.1f} % "
-        f"| {np.median(limit):.2f} | {np.median(estimate):.2f} | {100 * np.median(added):.0f} % |",
+        f"| {np.median(limit):.2f} | {np.median(estimate):.2f} | {100 * np.median(added):.0f} % | {100 * within.mean():.1f} % |",
         flush=True,
     )
 

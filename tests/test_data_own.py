@@ -105,7 +105,7 @@ def test_indexed_pairs_equal_the_tensors_they_came_from() -> None:
     [
         ([(torch.ones(2), 0), (torch.ones(3), 1)], "cannot be stacked.*one shape"),
         ([(object(), 0)], "cannot be stacked"),
-        ([{"image": 1, "label": 2}], r"expected a pair \(input, target\) as sample 0 of list, got dict"),
+        ([{"image": 1, "label": 2}], "sample 0 of list is a mapping with 'image', 'label'.*targets='label'"),
         ([(1, 2, 3)], "expected a pair"),
         ([], "no samples"),
     ],
@@ -173,9 +173,9 @@ def test_anything_of_the_shape_of_data_is_used_as_it_is() -> None:
     [
         (torch.ones(3), "Its targets are missing"),
         (np.ones(3), "Its targets are missing"),
-        (DataLoader(TensorDataset(torch.ones(3))), "loader.dataset"),
+        (DataLoader(TensorDataset(torch.ones(3))), "batch 0 of DataLoader is a list of 1.*targets=-1"),
         ("cifar10", r"load_data\('cifar10'\)"),
-        ({"x": 1}, "got dict"),
+        ({"x": 1}, "a mapping with 'x'.*targets='x'"),
         (7, "got int 7"),
         ((np.array([1.0]), np.array([None])), "arrays of numbers.*object"),
     ],

@@ -45,7 +45,11 @@ def test_every_setting_of_a_run_identifies_it_but_what_is_kept_of_it() -> None:
         "stability_every": 3,
     }
     kept = {"groups": ("some",), "checkpoint_every": 1}
-    where = {"probe_eta": "0.5:2:3", "probe_spacing": "log"}  # of no effect where nothing is probed
+    where = {
+        "probe_eta": "0.5:2:3",
+        "probe_spacing": "log",
+        "probe_along": "relative",
+    }  # of no effect where nothing is probed
     assert {*other, *kept, *where, "training"} == set(RunSettings.model_fields)
     for name, value in other.items():
         assert run_settings({name: value}).identity() != base.identity(), name

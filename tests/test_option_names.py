@@ -146,3 +146,32 @@ def test_a_list_of_any_setting_trains_each() -> None:
     }
     assert {run.model_options["depth"] for run in runs} == {2}
     assert not any(run.training.augment for run in runs)
+
+
+def test_a_comma_in_the_name_of_a_file_that_is_there_separates_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a,b").mkdir()
+    (context,) = [context for context in CONTEXTS if context.command.name == "train"]
+    for text, read in (("a,b", "a,b"), ("a,b:make", "a,b:make"), ("a,c", ["a", "c"])):
+        assert context.command.make_context("train", ["--data", text], parent=context.parent).params["data"] == read
+
+
+def test_a_kind_is_understood_after_the_files_and_refused_in_a_sentence_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("run").mkdir()
+    fails(
+        capsys, "probe", "run", "line", "--y=-1:1:3", status=2, says="--y: is no setting of kind 'line', but of plane"
+    )
+    fails(
+        capsys,
+        "probe",
+        "run",
+        "--full",
+        "line",
+        status=2,
+        says="a kind stands before the options: landscape probe line",
+    )

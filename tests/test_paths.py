@@ -153,7 +153,10 @@ def test_no_single_exchange_of_two_units_would_bring_the_networks_nearer() -> No
     ("net", "message"),
     [
         (tiny_transformer, "align: "),
-        (lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.GroupNorm(2, 4), nn.Conv2d(4, 2, 3)), r"1 \(GroupNorm\) is none"),
+        (
+            lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.LocalResponseNorm(2), nn.Conv2d(4, 2, 3)),
+            r"1 \(LocalResponseNorm\) is none",
+        ),
         (lambda: nn.Sequential(nn.Conv2d(4, 4, 3, groups=2)), "Conv2d with 2 groups"),
     ],
 )

@@ -63,7 +63,6 @@ class Measured:
 
 def small(kind: str) -> list[str]:
     names = [option.name for option in options_of(kinds()[kind]) if option.name in SMALL]
-    names = [name for name in names if not (kind == "line" and name == "y")]
     return [f"--{name.replace('_', '-')}={SMALL[name]}" for name in names]
 
 

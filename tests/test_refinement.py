@@ -14,17 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from landscape.errors import InputError
+from landscape.numerics.audit import Known, audits_for, bound_factor, known_by
 from landscape.numerics.directions import Direction
-from landscape.numerics.refinement import (
-    COARSE,
-    Known,
-    Refinement,
-    _State,
-    audits_for,
-    default_budget,
-    known_by,
-    refine,
-)
+from landscape.numerics.refinement import COARSE, Refinement, _State, default_budget, refine
 from landscape.numerics.seeds import generator
 from landscape.objective.objective import Objective
 from landscape.objective.subspace import Subspace
@@ -111,6 +103,31 @@ def test_the_upper_limit_of_the_error_holds_where_interpolants_are_fooled(
         error = np.quantile(np.abs(displayed(refined.values, refined.scale, 10.0) - truth), 0.95) / np.ptp(truth)
         held.append(error <= refined.known.limit + 1e-12)
     assert sum(held) >= 25  # of 96 % in each, fewer come about once in 500 times
+
+
+@pytest.mark.parametrize("surface", [cliff, strip, half_nan])
+def test_95_of_100_interpolated_points_keep_the_bound_that_each_has_where_interpolants_are_fooled(
+    surface: Callable[[int, np.random.Generator], Floats],
+) -> None:
+    kept = []
+    for number in range(30):
+        values = surface(25, np.random.default_rng(number))
+        measure = answers(values)[1]
+        refined = refine((25, 25), Refinement(max_passes=default_budget((25, 25))), measure, seed=number)  # type: ignore[arg-type]
+        left = ~refined.measured
+        assert np.isnan(refined.bounds[refined.measured]).all() and (refined.bounds[left] >= 0).all()
+        shown, truth = (displayed(v, refined.scale, 10.0) for v in (refined.values, values.ravel()))
+        kept.append(np.mean(np.abs(shown - truth)[left] <= refined.bounds[left] * np.ptp(truth) + 1e-12))
+    assert np.mean(kept) >= 0.93
+
+
+def test_the_factor_of_a_bound_is_kept_by_95_of_100_new_points_whatever_their_ratios_are_like() -> None:
+    draws = np.random.default_rng(0)
+    for count in (19, 50, 117):
+        ratios = np.exp(3 * draws.standard_normal((4000, count + 1)))
+        kept = np.mean([one[-1] <= bound_factor(one[:-1]) for one in ratios])
+        assert 0.94 <= kept <= 0.95 + 1 / (count + 1) + 0.01
+    assert bound_factor(np.ones(18)) == math.inf
 
 
 def test_the_limit_is_the_order_statistic_that_the_hypergeometric_distribution_gives() -> None:
@@ -203,7 +220,7 @@ def rounds(surface: Floats, settings: Refinement) -> tuple[list[float], list[int
     points = state.coarse_mesh()
     guesses, sizes = [], []
     while True:
-        state.tell(points, lambda wanted: flat[wanted])
+        state.tell(points, flat[points])
         guesses.append(state.supposed_error())
         sizes.append(len(points))
         if state.is_done():

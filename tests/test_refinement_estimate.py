@@ -13,16 +13,9 @@ from scipy.interpolate import RBFInterpolator
 from test_refinement import SURFACES, rough_surface
 
 from landscape.errors import InputError
-from landscape.numerics.refinement import (
-    COARSE,
-    Known,
-    Refinement,
-    _State,
-    audits_for,
-    default_budget,
-    interpolate,
-    refine,
-)
+from landscape.numerics.audit import Known, audits_for
+from landscape.numerics.interpolation import interpolate
+from landscape.numerics.refinement import COARSE, Refinement, _State, default_budget, refine
 
 Floats = NDArray[np.float64]
 N = 26
@@ -52,9 +45,11 @@ def asked_of(
         return found
 
     state = _State((surface.shape[0], surface.shape[1]), settings, seed, scale, coarse, None)
-    state.tell(state.coarse_mesh(), measure)
+    points = state.coarse_mesh()
+    state.tell(points, measure(points))
     while not state.is_done():
-        state.tell(state.next_points(), measure)
+        points = state.next_points()
+        state.tell(points, measure(points))
     made = state.outcome(Known(0.0, 0.0, 0))
     return Asked(made.values, made.measured, made.predicted, state.supposed_error(), made.scale), questions
 

@@ -130,6 +130,44 @@ def test_on_a_quadratic_every_quantity_is_its_closed_form() -> None:
     assert {name: float(along[name]) for name in expected} == pytest.approx(expected, rel=1e-10)
 
 
+RELATIVE = ls.StepProbeConfig(every=1, eta=(0.5, 4.0, 4), spacing="log", along=("gradient", "relative"))
+
+
+def test_a_relative_segment_is_as_long_beside_each_weight_whatever_the_learning_rate() -> None:
+    theta, matrices = problem()
+    hessian = matrices.mean(0)
+    gradient = hessian @ theta
+    direction = -(theta**2) * gradient / (theta * gradient).norm()  # ‖d/θ‖ = 1
+    lengths = torch.tensor([0.125, 0.25, 0.5, 1.0], dtype=torch.float64)
+    points = [theta + length * direction for length in lengths]
+    losses = torch.stack([point @ hessian @ point / 2 for point in points])
+    changes = torch.stack([(theta * (hessian @ (point - theta))).norm() for point in points])
+    for rate in (RATE, 100 * RATE):
+        found = step(Point(theta), quadratic, torch.zeros(4, 1), matrices, config=RELATIVE, rate=rate)
+        along = found.sel(along="relative").isel(step=0)
+        np.testing.assert_allclose(along["loss_along"], losses, rtol=1e-10)
+        np.testing.assert_allclose(along["relative_gradient_distance"], changes, rtol=1e-10)
+        # The outputs of every sample are θ itself.
+        np.testing.assert_allclose(along["function_distance"], lengths * direction.norm(), rtol=1e-10)
+        assert float(along["loss_variation"]) == pytest.approx(float(losses.max() - losses.min()), rel=1e-10)
+        assert float(along["function_change"]) == pytest.approx(float(direction.norm()), rel=1e-10)
+        expected = float((changes.max() - changes.min()) / (theta * gradient).norm())
+        assert float(along["relative_predictiveness"]) == pytest.approx(expected, rel=1e-10)
+
+
+def test_where_nothing_relative_is_asked_for_nothing_relative_is_measured() -> None:
+    theta, matrices = problem()
+    found = step(Point(theta), quadratic, torch.zeros(4, 1), matrices)
+    assert not [name for name in found if str(name).startswith(("relative", "function"))]
+
+
+def test_a_relative_segment_without_a_gradient_stays_where_it_is() -> None:
+    theta, _ = problem()
+    found = step(Point(theta), linear, torch.zeros(4, 1), torch.zeros(4, len(theta)).double(), config=RELATIVE)
+    along = found.sel(along="relative").isel(step=0)
+    assert float(along["loss_variation"]) == float(along["function_change"]) == float(along["direction_norm"]) == 0
+
+
 def test_a_linear_loss_is_perfectly_smooth() -> None:
     theta, matrices = problem()
     found = step(Point(theta), linear, torch.zeros(4, 1), matrices[:, 0]).sel(along="gradient").isel(step=0)

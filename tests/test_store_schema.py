@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from landscape.errors import LandscapeError, ResultFileError
 from landscape.probes.trajectory.measure import trajectory
 from landscape.registry import asked, probes
 from landscape.results import describe, load_result, save_result, summary
-from landscape.results.schema import check
+from landscape.results.schema import MEASURED, MISSING, check
 
 
 def network(seed: int) -> nn.Module:
@@ -169,3 +170,9 @@ def test_kinds_of_other_packages_and_parts_of_a_plane_are_read(tmp_path: Path) -
         save_result(dataset, tmp_path / f"{number}.h5")
         xr.testing.assert_identical(uncreated(load_result(tmp_path / f"{number}.h5")), uncreated(dataset))
         assert describe(tmp_path / f"{number}.h5")
+
+
+@pytest.mark.parametrize("kind", probes())
+def test_every_kind_says_by_the_same_numbers_what_is_missing_and_what_was_measured(kind: str) -> None:
+    module = importlib.import_module(probes()[kind].schema.partition(":")[0])
+    assert [one.value for one in getattr(module, "Status", ())][:2] in ([], [MISSING, MEASURED])

@@ -255,6 +255,7 @@ def test_a_study_writes_its_comparisons_in_every_format_and_draws_them(
     study.write_text(
         "[[runs]]\nmodel='tiny.py:net'\ndata='tiny.py:data'\nbatch_size=[20, 30]\nseed=[0, 1]\nepochs=2\n"
         "[[comparisons]]\nname='sizes'\nby='batch_size'\nequivalence={train_loss=50.0}\n"
+        "[[comparisons]]\nname='chosen'\nby='batch_size'\nreference=20\nmeasures=['train_loss']\n"
     )
     finished = run(capsys, "study", str(study), "--scale", "0.5", "--device", "cpu")
     assert finished.status == 0, finished.err
@@ -263,6 +264,9 @@ def test_a_study_writes_its_comparisons_in_every_format_and_draws_them(
     for suffix in (".md", ".html", ".tex"):
         text = next(here.glob(f"outputs/*/sizes{suffix}")).read_text()
         assert "Scaled to 0.5" in text and "p, equivalent" in text
+    sizes, chosen = (next(here.glob(f"outputs/*/{name}.md")).read_text() for name in ("sizes", "chosen"))
+    assert "20 vs 30" in sizes and "training accuracy" in sizes
+    assert "30 vs 20" in chosen and "training accuracy" not in chosen
 
 
 def test_runs_of_equal_settings_belong_to_every_group_that_names_them() -> None:

@@ -13,7 +13,7 @@ import xarray as xr
 from landscape.comparison.made_with import conflicts, has_identity, identity, settings_of
 from landscape.errors import InputError, LandscapeError
 from landscape.probes.comparable import Kind, Options, Reading
-from landscape.registry import found, probes
+from landscape.registry import found, probes, run_file
 from landscape.results import load_result
 
 Source = str | Path | xr.Dataset
@@ -110,8 +110,10 @@ def _results(source: Source, number: int, found: Collected) -> list[Result]:
     files = sorted(path.glob("*.h5"))
     if not files:
         found.left_out.append(f"{path}: holds no result (.h5). Give runs' folders, such as {path}/*.")
-    elif path / "history.h5" not in files:
-        found.left_out.append(f"{path}/history.h5: is missing, so this run's losses and accuracies are not compared.")
+    elif path / run_file("history") not in files:
+        found.left_out.append(
+            f"{path / run_file('history')}: is missing, so this run's losses and accuracies are not compared."
+        )
     return _usable(_loaded(files, found), found, explicit=False)
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 from landscape.results.attributes import mapping
 
 # What was watched while training changes nothing about it.
-_WATCHED = ("flow_every", "probe_every", "probe_count", "probe_eta", "probe_spacing", "stability_every")
+_WATCHED = ("flow_every", "probe_every", "probe_count", "probe_eta", "probe_spacing", "probe_along", "stability_every")
 _FALLBACK = ("model", "norm", "data", "learning_rate", "batch_size", "seed", "optimizer", "model_options")
 _NESTED = ("model_options", "data_options")
 NOT_SET = "not set"

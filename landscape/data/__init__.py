@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from landscape.data.adapters import as_data
+from landscape.data.adapters import as_data, as_whole
 from landscape.data.catalog import DATA_SETS, NAMED_FACTS, TRAIN_IMAGES, load_data
 from landscape.data.images import ImageData
 from landscape.data.indexed import IndexedData
@@ -19,6 +19,7 @@ __all__ = [
     "IndexedData",
     "TensorData",
     "as_data",
+    "as_whole",
     "load_data",
     "subset",
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from landscape.data.parts import Targets, as_tensors, separated
 from landscape.data.tensors import TensorData
 from landscape.errors import InputError
 from landscape.numerics.seeds import derive_seed
@@ -29,16 +31,22 @@ class IndexedData:
     global random state is left alone.
 
     Args:
-        source: ``source[i]`` is a pair ``(input, target)`` of tensors, arrays, numbers, or nestings of them.
+        source: ``source[i]`` is a pair ``(input, target)`` of tensors, arrays, numbers, or nestings of them, or a mapping or a
+            tuple of which ``targets`` says what the target is.
         name: what results call this split.
+        targets: as in :func:`landscape.data.as_data`.
+        whole: whether samples are handed over as they are; the targets are then their numbers.
 
     Raises:
         InputError: at the first use, for a sample that cannot be read, is no pair, or cannot be stacked with the others.
     """
 
-    def __init__(self, source: Indexable, name: str = "indexed") -> None:
+    def __init__(
+        self, source: Indexable, name: str = "indexed", *, targets: Targets = None, whole: bool = False
+    ) -> None:
         self.source = source
         self.name = name
+        self._targets, self.together = targets, whole
         self._device: torch.device | str = "cpu"
         self._stacked: TensorData | None = None
 
@@ -60,7 +68,7 @@ class IndexedData:
         return self._memory.fingerprint()
 
     def to(self, device: torch.device | str) -> IndexedData:
-        moved = IndexedData(self.source, self.name)
+        moved = IndexedData(self.source, self.name, targets=self._targets, whole=self.together)
         moved._device = device
         moved._stacked = None if self._stacked is None else self._stacked.to(device)
         return moved
@@ -68,45 +76,53 @@ class IndexedData:
     @property
     def _memory(self) -> TensorData:
         if self._stacked is None:
-            inputs, targets = _stacked(_samples(self.source, self.name), self.name)
+            inputs, targets = _stacked(self._samples(), self.name)
             listed = getattr(self.source, "classes", None)
             classes = len(listed) if isinstance(listed, list | tuple) else None
             self._stacked = labelled(inputs, targets, name=self.name, classes=classes).to(self._device)
         return self._stacked
 
+    def _samples(self) -> list[tuple[Any, Any]]:
+        samples = []
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(derive_seed(0, "read"))
+            for index in range(len(self.source)):
+                try:
+                    sample = self.source[index]
+                except Exception as error:
+                    raise InputError(
+                        f"data: sample {index} of {self.name} raised {type(error).__name__}: {error}"
+                    ) from error
+                samples.append((as_tensors(sample), index) if self.together else self._separated(sample, index))
+        if not samples:
+            raise InputError(f"data: {self.name} has no samples; expected at least one.")
+        return samples
 
-def labelled(inputs: Any, targets: Any, *, name: str, classes: int | None = None) -> TensorData:
+    def _separated(self, sample: Any, index: int) -> tuple[Any, Any]:
+        sample = as_tensors(sample) if isinstance(sample, Mapping) else sample
+        pair = isinstance(sample, tuple | list) and len(sample) == 2
+        if self._targets is None and not pair and not isinstance(sample, Mapping):
+            raise InputError(
+                f"data: expected a pair (input, target) as sample {index} of {self.name}, got {type(sample).__name__} "
+                f"{sample!r:.80}. Wrap the data so that data[i] returns such a pair, or say targets=…, a key or a place."
+            )
+        return separated(sample, self._targets, f"sample {index} of {self.name}")
+
+
+def labelled(
+    inputs: Any, targets: Any, *, name: str, classes: int | None = None, sizes: tuple[int, ...] = ()
+) -> TensorData:
     """A :class:`TensorData` with ``classes``, or one more than the largest label, if ``targets`` look like labels.
 
     Labels are integers of shape ``(N,)``, none of them negative; with other targets there are no classes.
     """
     integers = isinstance(targets, Tensor) and targets.ndim == 1 and targets.dtype in _INTEGERS and len(targets) > 0
     if not integers or int(targets.min()) < 0:
-        return TensorData(inputs, targets, name=name)
-    return TensorData(inputs, targets, classes=classes or int(targets.max()) + 1, name=name)
+        return TensorData(inputs, targets, name=name, sizes=sizes)
+    return TensorData(inputs, targets, classes=classes or int(targets.max()) + 1, name=name, sizes=sizes)
 
 
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
-
-
-def _samples(source: Indexable, name: str) -> list[tuple[Any, Any]]:
-    samples = []
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(derive_seed(0, "read"))
-        for index in range(len(source)):
-            try:
-                sample = source[index]
-            except Exception as error:
-                raise InputError(f"data: sample {index} of {name} raised {type(error).__name__}: {error}") from error
-            if not isinstance(sample, tuple | list) or len(sample) != 2:
-                raise InputError(
-                    f"data: expected a pair (input, target) as sample {index} of {name}, got {type(sample).__name__} "
-                    f"{sample!r:.80}. Wrap the data so that data[i] returns such a pair."
-                )
-            samples.append((sample[0], sample[1]))
-    if not samples:
-        raise InputError(f"data: {name} has no samples; expected at least one.")
-    return samples
 
 
 def _stacked(samples: list[tuple[Any, Any]], name: str) -> tuple[Any, Any]:
@@ -115,6 +131,7 @@ def _stacked(samples: list[tuple[Any, Any]], name: str) -> tuple[Any, Any]:
     except Exception as error:
         raise InputError(
             f"data: the samples of {name} cannot be stacked into batches ({type(error).__name__}: {error}). "
-            "Expected tensors, arrays or numbers of one shape; give the data a transform to tensors of one size."
+            "Expected tensors, arrays or numbers of one shape; give the data a transform to tensors of one size, or a DataLoader "
+            "with the collate_fn that makes batches of it."
         ) from error
     return inputs, targets

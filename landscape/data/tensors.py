@@ -23,6 +23,7 @@ class TensorData:
         targets: the same, as the loss takes it.
         classes: the number of classes if ``targets`` are labels, integers of shape ``(N,)``; they are then checked.
         name: what results call this split.
+        sizes: of the batches in which the samples were given, where they were.
 
     Raises:
         InputError: for no tensors, tensors of different lengths or none at all, and labels outside 0 … classes − 1.
@@ -32,6 +33,7 @@ class TensorData:
     targets: Any
     classes: int | None = None
     name: str = "tensors"
+    sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         lengths = {len(tensor) if tensor.ndim else None for tensor in leaves((self.inputs, self.targets))}
@@ -45,6 +47,11 @@ class TensorData:
 
     def __len__(self) -> int:
         return len(leaves((self.inputs, self.targets))[0])
+
+    @property
+    def given(self) -> Tensor | None:
+        """The number of the batch in which each sample was given ``(N,)``; None where samples were not given in batches."""
+        return torch.arange(len(self.sizes)).repeat_interleave(torch.tensor(self.sizes)) if self.sizes else None
 
     def batch(self, indices: Tensor) -> tuple[Any, Any]:
         rows = map_leaves(lambda tensor: tensor[indices.to(tensor.device)], (self.inputs, self.targets))

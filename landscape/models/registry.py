@@ -9,9 +9,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from landscape.checking import check_counts
 from landscape.errors import InputError, unknown_choice
 from landscape.models.mlp import mlp
+from landscape.models.others import (
+    PREFIXES,
+    TIMM,
+    TORCHVISION,
+    TRANSFORMERS,
+    timm_model,
+    torchvision_model,
+    transformers_model,
+)
 from landscape.models.vgg import DEPTHS, vgg
 from landscape.numerics.seeds import derive_seed
 from landscape.references import (
@@ -23,7 +31,6 @@ from landscape.references import (
     resolve_reference,
 )
 
-_TORCHVISION = "torchvision:"
 FACTS = ("classes", "channels", "image_size")  # of data, that a model's builder may take
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {
@@ -43,7 +50,8 @@ def build_model(name: str, *, seed: int | None = None, **options: Any) -> nn.Mod
     The pair ``{"name": name, "options": options}`` is a model's spec: what a checkpoint records, and enough to build it again.
 
     Args:
-        name: one of :data:`MODELS`; ``torchvision:NAME`` for one of torchvision's classification models, without trained weights;
+        name: one of :data:`MODELS`; ``torchvision:NAME`` for one of torchvision's classification models and ``timm:NAME`` for one
+            of timm's, without trained weights; ``hf:FOLDER`` for the model that a configuration of transformers names, likewise;
             or a reference ``module:function`` or ``path/to/file.py:function`` to a function that returns a module. It is imported
             and called: a name that a file holds belongs here only if its code may run.
         seed: initial weights are a function of it, and torch's global random state is left as it was. None draws them from that
@@ -70,7 +78,7 @@ def build_model(name: str, *, seed: int | None = None, **options: Any) -> nn.Mod
 
 def is_own_code(name: str) -> bool:
     """Whether a model's name is a reference to a user's own function, rather than one that landscape knows."""
-    return is_reference(name) and not name.startswith(_TORCHVISION)
+    return is_reference(name) and not name.startswith(PREFIXES)
 
 
 def fitting_options(name: str, **facts: Any) -> dict[str, Any]:
@@ -81,8 +89,8 @@ def fitting_options(name: str, **facts: Any) -> dict[str, Any]:
     Raises:
         InputError: for a name that does not exist.
     """
-    if name.startswith(_TORCHVISION):
-        taken = {"classes"}
+    if name.startswith(PREFIXES):
+        taken = set() if name.startswith(TRANSFORMERS) else {"classes"}
     else:
         builder = resolve_reference("model", name) if is_reference(name) else _builder(name)
         taken = set(accepted_options(builder) or ())
@@ -90,8 +98,13 @@ def fitting_options(name: str, **facts: Any) -> dict[str, Any]:
 
 
 def _build(name: str, options: dict[str, Any]) -> nn.Module:
-    if name.startswith(_TORCHVISION):
-        return _torchvision_model(name, **options)
+    if name.startswith(TORCHVISION):
+        return torchvision_model(name, **options)
+    if name.startswith(TIMM):
+        return timm_model(name, **options)
+    if name.startswith(TRANSFORMERS):
+        check_options(f"model {name!r}", lambda: None, options)
+        return transformers_model(name)
     if not is_reference(name):
         builder = _builder(name)
         check_options(f"model {name!r}", builder, options)
@@ -109,26 +122,3 @@ def _builder(name: str) -> Callable[..., nn.Module]:
         unknown = unknown_choice("model", name, MODELS)
         raise InputError(f"{unknown} Or torchvision:NAME, or your own: module:function, path/to/file.py:function.")
     return _BUILDERS[name]
-
-
-def _torchvision_model(name: str, classes: int = 1000, **options: Any) -> nn.Module:
-    from torchvision import models
-
-    chosen = name.removeprefix(_TORCHVISION)
-    # Only the classification models: the others (detection, segmentation) take no plain batch of images and labels.
-    names = models.list_models(module=models)
-    if chosen not in names:
-        raise unknown_choice("torchvision model", chosen, names)
-    if "weights" in options:
-        raise InputError(
-            f"model {name!r}, option 'weights': it is built untrained; load trained weights as a checkpoint."
-        )
-    check_counts(classes=classes)
-    try:
-        model: nn.Module = models.get_model(chosen, weights=None, num_classes=classes, **options)
-    except Exception as error:
-        raise InputError(
-            f"model {name!r}: torchvision refused the options {options!r} with {classes} classes "
-            f"({type(error).__name__}: {error})."
-        ) from error
-    return model

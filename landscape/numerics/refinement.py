@@ -8,7 +8,8 @@ The guess says when to stop, and nothing else.
 
 What a picture is known to is then asked of a sample: points drawn at random among all that were not measured, each as likely as any
 other, which had no part in the interpolant. The order statistics of their errors bound a percentile of the picture's error by the
-hypergeometric distribution, whatever the values are like: cliffs, strips and holes included.
+hypergeometric distribution, whatever the values are like: cliffs, strips and holes included. Single points get a bound of their
+own from the same sample: a multiple of the disagreement at the point, which a sampled point meets as often as any other.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
-from scipy.stats import hypergeom
 
 from landscape.errors import InputError
+from landscape.numerics.audit import QUANTILE, Known, audits_for, bound_factor, known_by
+from landscape.numerics.interpolation import grid_places
 from landscape.numerics.seeds import derive_seed
 
 Floats = NDArray[np.float64]
@@ -34,9 +37,7 @@ ROUND = 16  # points a round
 AUDITS = 3  # of which this many are drawn at random where the value is open
 CHECKS = 1  # and this many where both interpolants lie above the clip
 MARGIN = 0.5  # how far above the clip values still shape the interpolant, in displayed ranges
-QUANTILE = 0.95
 MIN_AUDITS = 24
-RISK = 0.04  # that the upper limit is too low: less than the 5 % that is said, so that chance does not show more
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Refinement:
             clip takes only part of one, so that a picture of steep walls may have more points for the same work. In a curvature map
             each point counts as one. The command's default is :func:`default_budget`; here there is none.
         minutes: stop after this long; the only setting that makes a result depend on the machine's speed.
+        quantity: of which picture: ``loss``, ``accuracy``, or the name of another height that is measured, which is not clipped.
 
     Example:
         >>> coarse = ls.Refinement(tolerance=0.02, max_points=200)
@@ -64,10 +66,13 @@ class Refinement:
     max_points: int | None = None
     minutes: float | None = None
     max_passes: float | None = None
+    quantity: str = "loss"
 
     def __post_init__(self) -> None:
         if not 0 < self.tolerance < 1:
             raise InputError(f"tolerance: expected a fraction between 0 and 1, such as 0.01, got {self.tolerance!r}.")
+        if self.quantity != "loss" and self.value_max is not None:
+            raise InputError(f"loss_max: clips the loss, and the picture is of {self.quantity!r}. Leave it out.")
         if self.value_max is not None and not math.isfinite(self.value_max):
             raise InputError(f"loss_max: expected a finite number, such as 10, got {self.value_max!r}.")
         if self.max_points is not None and self.max_points < 1:
@@ -76,10 +81,11 @@ class Refinement:
             if given is not None and not given > 0:
                 raise InputError(f"{name}: expected a positive number, got {given!r}.")
 
-    def settings(self) -> dict[str, float | None]:
+    def settings(self) -> dict[str, Any]:
         """What decides a result, by name; without a budget of passes where there is none, as before there were any."""
-        named: dict[str, float | None] = dict(vars(self))
-        return named if self.max_passes is not None else {k: v for k, v in named.items() if k != "max_passes"}
+        left_out = {"max_passes"} if self.max_passes is None else set[str]()
+        left_out |= {"quantity"} if self.quantity == "loss" else set[str]()
+        return {name: value for name, value in vars(self).items() if name not in left_out}
 
     def most(self, points: int) -> int:
         """How many of ``points`` are measured at most, if each takes a whole pass: an upper bound of the passes."""
@@ -92,6 +98,8 @@ class Refinement:
         Raises:
             InputError: where the centre itself would be clipped.
         """
+        if self.quantity != "loss":
+            return self
         if self.value_max is None:
             return replace(self, value_max=4 * centre if math.isfinite(centre) and centre > 5 else 10.0)
         if centre >= self.value_max:
@@ -103,21 +111,6 @@ class Refinement:
 
 
 @dataclass(frozen=True)
-class Known:
-    """How well a picture is known, in fractions of its displayed range, from a random sample of what was interpolated.
-
-    Attributes:
-        error: the 95th percentile of the error over the grid, as the sample has it; NaN without a sample.
-        limit: its upper limit, which holds in 95 of 100 draws of the sample; infinite where the sample is too small for one.
-        audits: how many points the sample has.
-    """
-
-    error: float
-    limit: float
-    audits: int
-
-
-@dataclass(frozen=True)
 class Refined:
     """What a refinement came to.
 
@@ -126,6 +119,8 @@ class Refined:
         measured: which points were measured.
         predicted: what was predicted for a point before it was measured; NaN for the others and the coarse mesh.
         known: how well the others are known.
+        bounds: of each interpolated point, :func:`bound_factor` times the disagreement there, as a fraction of the displayed range;
+            NaN where measured.
         scale: ``log`` or ``linear``.
     """
 
@@ -133,6 +128,7 @@ class Refined:
     measured: NDArray[np.bool_]
     predicted: Floats
     known: Known
+    bounds: Floats
     scale: str
 
 
@@ -156,21 +152,54 @@ def refine(
         coarse: mesh widths along each axis of the first grid; fewer for values that are dear.
         passes: how many passes over all samples the measured points of these indices took; one each by default.
     """
-    state = _State(shape, settings, seed, scale, coarse, passes)
-    state.tell(state.coarse_mesh(), measure)
-    while not state.is_done():
-        state.tell(state.next_points(), measure)
-    return state.outcome(state.audited(measure))
+    refiner = Refiner(shape, settings, seed=seed, scale=scale, coarse=coarse, passes=passes)
+    while refiner.result is None:
+        refiner.give(measure(refiner.wanted))
+    return refiner.result
 
 
-def interpolate(shape: tuple[int, int], values: Floats, known: NDArray[np.bool_]) -> Floats:
-    """All values of a flat grid from the finite ``known`` ones, by the cubic radial basis that refinement uses."""
-    places = _places(shape)
-    usable = known & np.isfinite(values)
-    if usable.sum() < 4:
-        return np.where(known, values, np.nan)
-    found = RBFInterpolator(places[usable], values[usable], kernel="cubic")(places)
-    return np.where(known, values, found)
+class Refiner:
+    """A refinement that is told values instead of asking for them: until there is a ``result``, give those of ``wanted``.
+
+    Whoever has several workers gives them the points of a round, and meanwhile some of :meth:`ahead`, which are likely to be
+    wanted next. What is wanted follows from the values that were given and ``seed`` alone, whoever measured them, in which order.
+
+    Attributes:
+        wanted: flat indices of the points of this round.
+        result: what the refinement came to; None before its end.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        settings: Refinement,
+        *,
+        seed: int = 0,
+        scale: str = "auto",
+        coarse: int = COARSE,
+        passes: Callable[[Indices], Floats] | None = None,
+    ) -> None:
+        self._state = _State(shape, settings, seed, scale, coarse, passes)
+        self.wanted = self._state.coarse_mesh()
+        self.result: Refined | None = None
+        self._audit = False
+
+    def give(self, values: Floats, lost: NDArray[np.bool_] | None = None) -> None:
+        """The values of :attr:`wanted`; ``lost``: which of them nobody could measure, of whose values nothing is supposed."""
+        state = self._state
+        if self._audit:
+            self.result = state.outcome(state.audited(self.wanted, values, lost))
+            return
+        state.tell(self.wanted, values, lost)
+        self._audit = state.is_done()
+        self.wanted = state.sample() if self._audit else state.next_points()
+        if not len(self.wanted):
+            self.give(np.zeros(0))
+
+    def ahead(self, count: int) -> Indices:
+        """Up to so many points that are likely to be wanted in the next rounds: those of largest disagreement after this one's."""
+        state, wanted = self._state, self.wanted
+        return wanted[:0] if self._audit else state.largest(count, state.random, np.setdiff1d(wanted, state.random))
 
 
 def default_budget(shape: Sequence[int], coarse: int = COARSE) -> int:
@@ -178,42 +207,6 @@ def default_budget(shape: Sequence[int], coarse: int = COARSE) -> int:
     points = math.prod(shape)
     refined = max(points // 6, 3 * math.prod(len(_every(n, coarse)) for n in shape) // 2)
     return refined + audits_for(points, points - refined)
-
-
-def audits_for(points: int, open_points: int) -> int:
-    """The smallest sample of ``open_points`` of a grid's ``points`` whose largest error bounds the 95th percentile of all.
-
-    If more than 5 % of the grid were worse, all of the sample would be better in less than 5 of 100 draws.
-    """
-    worse = _allowed(points) + 1
-    if open_points < worse:
-        return 0
-    counts = np.arange(1, open_points + 1)
-    enough = hypergeom.cdf(0, open_points, worse, counts) <= RISK
-    return int(counts[enough][0])
-
-
-def known_by(errors: Floats, points: int, open_points: int) -> Known:
-    """What the ``errors`` of points drawn at random among ``open_points`` say of a grid of ``points``; the others have none.
-
-    The upper limit is the smallest order statistic that more than 5 % of the grid could exceed in less than 5 of 100 draws.
-    """
-    count, worse = len(errors), _allowed(points) + 1
-    if open_points < worse:
-        return Known(0.0, 0.0, count)
-    if not count:
-        return Known(math.nan, math.inf, 0)
-    descending = np.sort(errors)[::-1]
-    weight = open_points / count
-    error = float(descending[min(int(_allowed(points) / weight), count - 1)])
-    chances = hypergeom.cdf(np.arange(count), open_points, worse, count)
-    usable = np.flatnonzero(chances <= RISK)
-    return Known(error, float(descending[usable[-1]]) if usable.size else math.inf, count)
-
-
-def _allowed(points: int) -> int:
-    """How many points of a grid lie beyond its 95th percentile."""
-    return math.floor((1 - QUANTILE) * points + 1e-9)
 
 
 class _State:
@@ -230,9 +223,10 @@ class _State:
         self.scale, self.coarse = scale, coarse
         self.passes_of, self.passes = passes, 0.0
         count = math.prod(shape)
-        self.places = _places(shape)
+        self.places = grid_places(shape)
         self.values = np.full(count, np.nan)
         self.measured = np.zeros(count, dtype=bool)
+        self.lost = np.zeros(count, dtype=bool)  # of what was measured, or rather was not: nobody could
         self.predicted = np.full(count, np.nan)
         self.ratios: list[float] = []  # error over disagreement, at audits where the value was open
         self.slips: list[float] = []  # error, at checks of points that both interpolants put above the clip
@@ -244,20 +238,23 @@ class _State:
         self.deadline = math.inf if settings.minutes is None else self.begun + 60 * settings.minutes
         self.random: Indices = np.zeros(0, dtype=np.int64)
         self.open = np.zeros(count, dtype=bool)
+        self.bounds = np.full(count, np.nan)
 
     def coarse_mesh(self) -> Indices:
         rows, columns = (_every(n, self.coarse) for n in self.shape)
         return np.ravel_multi_index(np.meshgrid(rows, columns, indexing="ij"), self.shape).ravel().astype(np.int64)
 
-    def tell(self, points: Indices, measure: Callable[[Indices], Floats]) -> None:
-        """Measure the points, keep how far off their predictions were, and interpolate anew."""
+    def tell(self, points: Indices, values: Floats, lost: NDArray[np.bool_] | None = None) -> None:
+        """Take the values of the points, keep how far off their predictions were, and interpolate anew."""
         predicted = self._unscaled(self.fine[points]) if self.measured.any() else np.full(len(points), np.nan)
-        self.values[points] = measure(points)
+        self.values[points] = values
+        self.lost[points] = False if lost is None else lost
         self.passes += len(points) if self.passes_of is None else float(self.passes_of(points).sum())
         self.predicted[points] = predicted
         self.measured[points] = True
-        supposed = [(p, self.fine[p], max(self.disagreement[p], self._floor()), self.open[p]) for p in self.random]
-        positive = bool((self.values[self.measured & np.isfinite(self.values)] > 0).all())
+        told = self.random[~self.lost[self.random]]
+        supposed = [(p, self.fine[p], max(self.disagreement[p], self._floor()), self.open[p]) for p in told]
+        positive = bool((self.values[self._known & np.isfinite(self.values)] > 0).all())
         self.log = self.scale == "auto" and positive
         found = self._displayed(self.values)
         for point, fine, disagreement, was_open in supposed:
@@ -274,17 +271,31 @@ class _State:
         enough = len(self.ratios) >= MIN_AUDITS or not self.open.any()
         return enough and self.supposed_error() <= self.settings.tolerance
 
-    def audited(self, measure: Callable[[Indices], Floats]) -> Known:
-        """Measure a random sample of what is interpolated, which changes nothing about the interpolant."""
+    def sample(self) -> Indices:
+        """A random sample of what is interpolated."""
         unmeasured = np.flatnonzero(~self.measured)
         wanted = max(0, min(audits_for(len(self.measured), len(unmeasured)), self._left()))
-        points = self.draws.choice(unmeasured, wanted, replace=False).astype(np.int64)
+        return self.draws.choice(unmeasured, wanted, replace=False).astype(np.int64)
+
+    def audited(self, points: Indices, values: Floats, lost: NDArray[np.bool_] | None = None) -> Known:
+        """What the values of the sample say of the picture; they change nothing about the interpolant."""
+        unmeasured = int((~self.measured).sum())
         self.predicted[points] = self._unscaled(self.fine[points])
-        self.values[points] = measure(points) if wanted else np.nan
-        self.measured[points] = True
+        self.values[points] = values
+        self.measured[points], self.lost[points] = True, False if lost is None else lost
         off = np.abs(self._displayed(self.values[points]) - self.fine[points])
+        off[self.lost[points]] = np.inf  # it may be off by anything
         extent = self._range()
-        return known_by(off / extent if extent else np.zeros(wanted), len(self.measured), len(unmeasured))
+        self._bound(points, off, extent)
+        return known_by(off / extent if extent else np.zeros(len(points)), len(self.measured), unmeasured)
+
+    def _bound(self, points: Indices, off: Floats, extent: float) -> None:
+        """The bound of each point that stays interpolated, by how far ``off`` the sampled ``points`` were."""
+        left = ~self.measured
+        self.bounds[left] = 0.0
+        if extent:
+            disagreement = np.maximum(self.disagreement, self._floor())
+            self.bounds[left] = bound_factor(off / disagreement[points]) * disagreement[left] / extent
 
     def next_points(self) -> Indices:
         """The points of largest disagreement, apart from each other, and a few at random."""
@@ -292,17 +303,28 @@ class _State:
         self.random = np.concatenate(
             [self._drawn(self.open, min(AUDITS, count)), self._drawn(~self.open & ~self.measured, CHECKS)]
         )[:count]
+        chosen = self.largest(count - len(self.random), self.random)
+        return np.concatenate([chosen, self.random])
+
+    def largest(self, count: int, without: Indices, around: Sequence[int] | Indices = ()) -> Indices:
+        """Up to ``count`` points of largest disagreement, apart from each other and from ``around``."""
         score = self.disagreement.reshape(self.shape).copy()
+        score.flat[without] = -1.0
+
+        def leave(point: int) -> None:
+            row, column = np.unravel_index(point, self.shape)
+            score[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = -1.0
+
+        for point in around:
+            leave(int(point))
         chosen: list[int] = []
-        score.flat[self.random] = -1.0
-        while len(chosen) < count - len(self.random):
+        while len(chosen) < count:
             best = int(score.argmax())
             if score.flat[best] <= 0:
                 break
             chosen.append(best)
-            row, column = np.unravel_index(best, self.shape)
-            score[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = -1.0
-        return np.concatenate([np.array(chosen, dtype=np.int64), self.random])
+            leave(best)
+        return np.array(chosen, dtype=np.int64)
 
     def supposed_error(self) -> float:
         """A guess at the 95th percentile of the error over the grid, as a fraction of the displayed range, to stop by.
@@ -333,8 +355,13 @@ class _State:
 
     def outcome(self, known: Known) -> Refined:
         # not clipped, so that a point above the clip is seen to lie above it
-        values = np.where(self.measured, self.values, self._unscaled(self.raw))
-        return Refined(values, self.measured, self.predicted, known, "log" if self.log else "linear")
+        values = np.where(self._known, self.values, self._unscaled(self.raw))
+        return Refined(values, self._known, self.predicted, known, self.bounds, "log" if self.log else "linear")
+
+    @property
+    def _known(self) -> NDArray[np.bool_]:
+        """Which points have values."""
+        return self.measured & ~self.lost
 
     def _is_late(self) -> bool:
         """Whether no more time is left than the sample will take."""
@@ -357,7 +384,7 @@ class _State:
         return min(left)
 
     def _interpolate(self) -> None:
-        known = self.measured
+        known = self._known
         ceiling = self._ceiling() + MARGIN * self._range()
         z = np.minimum(np.nan_to_num(self._scaled(self.values[known]), nan=ceiling, posinf=ceiling), ceiling)
         if known.sum() < 4 or np.ptp(z) == 0:
@@ -368,11 +395,11 @@ class _State:
                 for kernel in ("cubic", "thin_plate_spline")
             )
         top = self._ceiling()
-        self.open = ~known & (np.minimum(first, second) < top)
+        self.open = ~self.measured & (np.minimum(first, second) < top)
         self.raw = np.minimum(first, ceiling)
         self.fine, self.disagreement = np.minimum(first, top), np.abs(np.minimum(first, top) - np.minimum(second, top))
         self.fine = np.where(known, self._displayed(self.values), self.fine)
-        self.disagreement[known] = 0.0
+        self.disagreement[self.measured] = 0.0
 
     def _drawn(self, among: NDArray[np.bool_], count: int) -> Indices:
         candidates = np.flatnonzero(among)
@@ -385,13 +412,17 @@ class _State:
 
     def _ceiling(self) -> float:
         """The clip on the displayed scale."""
+        if self.settings.quantity != "loss":
+            z = self._scaled(self.values[self.measured])
+            z = z[np.isfinite(z)]
+            return float(z.max() + np.ptp(z)) if z.size else math.inf  # beyond all that was seen
         top = 10.0 if self.settings.value_max is None else self.settings.value_max
         if self.log and top <= 0:
             return math.inf
         return math.log10(top) if self.log else top
 
     def _range(self) -> float:
-        z = self._displayed(self.values[self.measured])
+        z = self._displayed(self.values[self._known])
         z = z[np.isfinite(z)]
         return float(np.ptp(z)) if z.size else 0.0
 
@@ -408,12 +439,6 @@ class _State:
 
     def _unscaled(self, z: Floats) -> Floats:
         return 10.0**z if self.log else z
-
-
-def _places(shape: tuple[int, int]) -> Floats:
-    """Every grid point as (row, column) in the unit square, so that both axes weigh alike."""
-    rows, columns = np.unravel_index(np.arange(math.prod(shape)), shape)
-    return np.stack([rows / max(shape[0] - 1, 1), columns / max(shape[1] - 1, 1)], axis=-1)
 
 
 def _every(count: int, coarse: int) -> Indices:

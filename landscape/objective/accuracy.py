@@ -87,6 +87,8 @@ def counts_of(targets: Tensor, counted: Tensor | None, classes: int) -> Tensor:
 
 def as_metric(metric: Callable[[Any, Any], Tensor | None], loss: SampleLoss, *, counting: bool = False) -> Metric:
     """A user's metric as the runner calls it, or the accuracy, with the classes where a torch loss has them."""
+    if metric is per_sample_accuracy and loss.takes == "tokens":  # whose labels stand one place on
+        return no_metric
     if metric is per_sample_accuracy:
         return Accuracy(1 if loss.takes == "labels" else None, counting)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from landscape.data import Data, subset
+from landscape.data.collated import to_device
 from landscape.data.tensors import map_leaves
 from landscape.errors import InputError
 from landscape.stopping import look
@@ -35,6 +36,7 @@ class PreparedBatches:
         dtype: floating-point inputs and targets are cast to it.
         channels_last: whether 4-D inputs are laid out channels-last.
         head: places in ``indices`` of samples that come first and end a batch, so that one can stop after them.
+        as_given: whether batches are those in which the data was given, as far as their samples are asked for.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class PreparedBatches:
         dtype: torch.dtype,
         channels_last: bool,
         head: Tensor | None = None,
+        as_given: bool = False,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size: expected at least 1, got {batch_size!r}.")
@@ -57,8 +60,15 @@ class PreparedBatches:
         places = torch.arange(len(indices), device=indices.device)
         first = places[:0] if head is None else head.to(indices.device)
         rest = _without(places, first)
-        self._order = torch.cat([first, rest]) if len(first) else None
-        self._parts = [indices[some] for some in (*_split(first, batch_size), *_split(rest, batch_size))]
+        if as_given:
+            parts = _grouped(places, data.given[indices.cpu()])  # type: ignore[attr-defined]
+        else:
+            groups = getattr(data, "groups", None)
+            each = [(some, None if groups is None else groups[indices[some].cpu()]) for some in (first, rest)]
+            parts = [part for some, of in each for one in _grouped(some, of) for part in _split(one, batch_size)]
+        order = torch.cat(parts)
+        self._order = None if torch.equal(order, places) else order
+        self._parts = [indices[part] for part in parts]
         self._kept: list[_Kept] | None = None
         one = _Kept(self._prepare(self._parts[0]))
         if tensor_bytes(one.batch) * len(self._parts) <= _KEEP_BYTES:
@@ -109,7 +119,10 @@ class PreparedBatches:
     )  # under which tensors can neither be differentiated with nor tell whether they were written to
     def _prepare(self, indices: Tensor) -> tuple[Any, Any]:
         inputs, targets = self.data.batch(indices)
-        return map_tensors(self._place, inputs), map_tensors(self._place, targets)
+        return map_leaves(self._placed, inputs), map_leaves(self._placed, targets)
+
+    def _placed(self, leaf: Any) -> Any:
+        return self._place(leaf) if isinstance(leaf, Tensor) else to_device(leaf, self._device)
 
     def _place(self, tensor: Tensor) -> Tensor:
         dtype = self._dtype if tensor.is_floating_point() else tensor.dtype
@@ -134,6 +147,13 @@ def _without(places: Tensor, some: Tensor) -> Tensor:
     left = torch.ones_like(places, dtype=torch.bool)
     left[some] = False
     return places[left]
+
+
+def _grouped(places: Tensor, groups: Tensor | None) -> list[Tensor]:
+    """The places of each group, in the order of their numbers; all together where there are no groups."""
+    if groups is None:
+        return [places]
+    return [places[(groups == number).to(places.device)] for number in sorted(set(groups.tolist()))]
 
 
 def _split(indices: Tensor, batch_size: int) -> list[Tensor]:

@@ -64,9 +64,11 @@ class Dependence:
 def dependence(objective: Objective) -> Dependence | None:
     """How far the module follows its input at the checkpoint, in fp32 where the objective is in bf16.
 
-    None where that cannot be told: for inputs that are all equal, outputs that are not one row a sample, and values that are not
-    finite.
+    None where that cannot be told: for inputs that are all equal, outputs that are not one row a sample, values that are not
+    finite, a loss over model and batch, which makes no difference between outputs and loss, and one that draws.
     """
+    if objective._runner.own_loss or objective._draws is not None:
+        return None
     run = reference_of(objective)
     theta, seen = run._load(None), _Seen()
     with torch.no_grad(), run._runner.own_randomness():

@@ -13,7 +13,7 @@ from landscape.errors import InputError
 from landscape.numerics.parameters import Layout, ParameterVector
 
 Patterns = str | Sequence[str] | None
-TRAINABLE, ALL = "trainable", "all"
+TRAINABLE, ALL, ADAPTERS = "trainable", "all", "adapters"
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
@@ -24,8 +24,8 @@ class FlatModule:
 
     Args:
         parameters: those that make up θ: a shell pattern of their names (``"features.*"``), several, ``"trainable"`` (those that
-            require a gradient) or ``"all"``. By default those that require a gradient, or all where none does. The others keep
-            their values.
+            require a gradient), ``"adapters"`` (those of peft) or ``"all"``. By default those that require a gradient, or all
+            where none does. The others keep their values.
         channels_last: whether 4-D weights are stored channels-last.
 
     Raises:
@@ -42,7 +42,7 @@ class FlatModule:
         channels_last: bool,
         parameters: Patterns = None,
     ) -> None:
-        self.module = converted(_private_copy(module), device, dtype).eval()
+        self.module = converted(private_copy(module), device, dtype).eval()
         self._parameters, self.selection = _selected(self.module, parameters)
         self.layout = Layout.of(self._parameters, channels_last=channels_last)
         self.vector = self.layout.pack(self._parameters, dtype=dtype, device=device)
@@ -101,7 +101,12 @@ def has_convolutions(module: nn.Module) -> bool:
     return any(isinstance(layer, _CONVOLUTIONS) for layer in module.modules())
 
 
-def _private_copy(module: nn.Module) -> nn.Module:
+def private_copy(module: nn.Module) -> nn.Module:
+    """A deep copy without gradients.
+
+    Raises:
+        InputError: for what is no module, or cannot be copied.
+    """
     if not isinstance(module, nn.Module):
         raise InputError(f"module: expected a torch.nn.Module, got {module!r}.")
     if isinstance(module, torch.jit.ScriptModule):
@@ -136,13 +141,30 @@ def _selected(module: nn.Module, patterns: Patterns) -> tuple[dict[str, nn.Param
     lazy = [n for n, p in named.items() if isinstance(p, nn.parameter.UninitializedParameter)]
     if lazy:
         raise InputError(f"module: {lazy[0]} is not initialised yet. Run one batch through the module first.")
-    chosen, how = _chosen(named, patterns)
+    chosen, how = (
+        _adapters(module, named) if patterns in (ADAPTERS, [ADAPTERS], (ADAPTERS,)) else _chosen(named, patterns)
+    )
     if other := [n for n, p in chosen.items() if not p.is_floating_point()]:
         raise InputError(
             f"parameters: expected floating-point ones, but {other[0]} is of {named[other[0]].dtype}. Keep a complex parameter as "
             "its real and imaginary parts (torch.view_as_complex), or leave it out by parameters=[…]."
         )
     return chosen, f"{_size(chosen):,} of {_size(named):,}: {how}"
+
+
+def _adapters(module: nn.Module, named: dict[str, nn.Parameter]) -> tuple[dict[str, nn.Parameter], str]:
+    """What peft added: the tensors that its layers say are an adapter's, and its copies of whole layers."""
+    of_peft = [layer for layer in module.modules() if type(layer).__module__.startswith("peft.")]
+    parts = {part for layer in of_peft for part in (getattr(layer, "adapter_layer_names", None) or ())}
+    parts |= {"modules_to_save", "prompt_encoder", "trainable_tokens_delta"}
+    chosen = {name: p for name, p in named.items() if of_peft and parts & set(name.split("."))}
+    if not chosen:
+        raise InputError(
+            "parameters: 'adapters' are those of peft, and the module has none. Give a model of peft.get_peft_model, or patterns "
+            "of "
+            "names, such as 'head.*'."
+        )
+    return chosen, "the adapters of peft"
 
 
 def _chosen(named: dict[str, nn.Parameter], patterns: Patterns) -> tuple[dict[str, nn.Parameter], str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_flatten
 from landscape.errors import InputError
 
 # What the sum of all values is divided by to give L: their number, the number of samples, their weights, or nothing.
+TOTAL = "loss"  # the entry of a mapping of terms that is the loss itself
 MOVED = 1e-4  # by which the sum of weights may differ through rounding
 Divisor = Literal["elements", "samples", "weights", "nothing"]
 
@@ -47,11 +48,13 @@ class SampleLoss:
         own: a function of the user's, of which nothing is known before it is called.
         weigh: the weight of each value, from the targets; gives None for targets that are no labels.
         count: which labels count at all.
-        takes: what it takes: ``labels`` against scores ``(B, C, …)``, targets of the outputs' ``shape``, or anything.
+        takes: what it takes: ``labels`` against scores ``(B, C, …)``, those of the next ``tokens``, targets of the outputs'
+            ``shape``, or anything.
         whole: the torch loss with its own reduction, to be held against.
         of_batches: whether one number for a whole batch is taken for the value of each of its samples.
         scale: N / Σ w, or N for a loss that divides by nothing, where they are known; None to take those of each batch.
         samples: N, where the scale is known.
+        terms: the names of what the function gives a mapping of, where it does; see :class:`Summed`.
     """
 
     function: Callable[[Any, Any], Any]
@@ -60,11 +63,12 @@ class SampleLoss:
     own: bool = False
     weigh: Callable[[Tensor], Tensor | None] | None = None
     count: Callable[[Tensor], Tensor] | None = None
-    takes: Literal["labels", "shape", "anything"] = "anything"
+    takes: Literal["labels", "tokens", "shape", "anything"] = "anything"
     whole: nn.Module | None = None
     of_batches: bool = False
     scale: float | None = None
     samples: int = 0
+    terms: tuple[str, ...] = ()
 
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
         return self.shares(self.parts(outputs, targets))
@@ -88,6 +92,11 @@ class SampleLoss:
             return Parts(values if values.ndim == 1 else values.flatten(1).mean(1), None, counted)
         numerators = summed(values)
         return Parts(numerators, None if weights is None else summed(weights).to(numerators.dtype), counted)
+
+    @property
+    def of_scores(self) -> bool:
+        """Whether it takes the scores alone of what a module gives: all but a function of the user's own."""
+        return not self.own or self.takes == "tokens"
 
     @cached_property
     def _plain(self) -> bool:
@@ -141,10 +150,54 @@ class SampleLoss:
                 f"({total:.6g}, at the checkpoint {before:.6g}). Take them from the targets."
             )
 
+    def with_terms(self, outputs: Any, targets: Any) -> SampleLoss:
+        """The same where the function turns out to give a mapping of terms."""
+        if not self.own or self.whole is not None or isinstance(self.function, Summed):
+            return self
+        try:
+            made = self.function(outputs, targets)
+        except Exception:  # of any kind: it is the user's code, and tried again with a sentence for what it raises
+            return self
+        if not isinstance(made, Mapping):
+            return self
+        names = tuple(str(name) for name in made if name != TOTAL)
+        if usual := [name for name in names if not name.isidentifier()]:
+            raise InputError(f"loss: its terms are named by words, such as 'data', got {usual[0]!r}.")
+        return replace(self, function=Summed(self.function), terms=names)
+
+    def terms_of(self, outputs: Any, targets: Any, samples: int) -> dict[str, Tensor]:
+        """Each term of a batch ``(B,)``; of one number for the batch, as often as there are samples."""
+        made = self.function.function(outputs, targets) if isinstance(self.function, Summed) else {}
+        return {name: _per_sample(name, made[name]).expand(samples) for name in self.terms if name in made}
+
     def plain(self) -> SampleLoss:
         """The same where every value turned out to weigh one, and every label to count."""
         divisor: Divisor = "elements" if self.divisor == "weights" else self.divisor
         return replace(self, divisor=divisor, weigh=None, count=None)
+
+
+@dataclass(frozen=True)
+class Summed:
+    """A function that gives a mapping of terms, as one that gives their sum, or the entry ``loss`` where there is one."""
+
+    function: Callable[[Any, Any], Any]
+
+    def __call__(self, outputs: Any, targets: Any) -> Any:
+        made = self.function(outputs, targets)
+        if TOTAL in made:
+            return made[TOTAL]
+        terms = [_per_sample(name, term) for name, term in made.items()]
+        return torch.stack(torch.broadcast_tensors(*terms)).sum(0)  # type: ignore[no-untyped-call]
+
+
+def _per_sample(name: str, term: Any) -> Tensor:
+    """A term with one value a sample ``(B,)``, or one number."""
+    if not isinstance(term, Tensor) or term.is_complex():
+        raise InputError(
+            f"loss: its term {name!r} is {_describe(term)}; expected a tensor of real numbers. The loss itself may be "
+            "(values, weights), as the entry 'loss' of the mapping."
+        )
+    return term if term.ndim < 2 else term.flatten(1).mean(1)
 
 
 def samples_of(targets: Any) -> int:
@@ -203,6 +256,7 @@ def loss_name(loss: object) -> str:
     """How results call the loss: its own name, or its class's or function's."""
     if isinstance(loss, str):
         return loss
+    loss = getattr(loss, "function", loss)  # of one over model and batch
     return getattr(loss, "__qualname__", None) or type(loss).__name__
 
 

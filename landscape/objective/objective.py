@@ -13,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from landscape.data import as_data
+from landscape.data import as_data, as_whole
+from landscape.data.parts import Targets
 from landscape.errors import InputError
-from landscape.numerics.parameters import ParameterVector, ordinary
-from landscape.objective.accuracy import as_metric, per_sample_accuracy
+from landscape.numerics.parameters import ParameterVector
+from landscape.objective.accuracy import as_metric, no_metric, per_sample_accuracy
 from landscape.objective.agreement import Agreement, elsewhere
+from landscape.objective.batch_loss import BatchLoss, as_batch_loss, taken
 from landscape.objective.batch_norm import (
     RunningStatistics,
     applicable_policy,
@@ -26,13 +28,13 @@ from landscape.objective.batch_norm import (
 from landscape.objective.batches import PreparedBatches, chosen_indices
 from landscape.objective.derivatives import Derivatives
 from landscape.objective.description import provenance_of, summary_of
+from landscape.objective.differentiation import Differentiation
+from landscape.objective.draws import Draws
 from landscape.objective.engines import choose_engine
 from landscape.objective.flat_module import Patterns
-from landscape.objective.labels import check_loss_count
-from landscape.objective.losses import loss_name
-from landscape.objective.operators import SymmetricOperator, operator_of
-from landscape.objective.point_measurement import PointMeasurement
-from landscape.objective.preparation import Preparation, check_choices
+from landscape.objective.heights import Heights, checked_metrics
+from landscape.objective.losses import SampleLoss, loss_name
+from landscape.objective.preparation import Preparation, check_choices, check_data
 from landscape.objective.runner import PRECISIONS, Runner, call, own_precision
 from landscape.objective.second_derivatives import CheckedDerivatives
 from landscape.objective.side_by_side import side_by_side
@@ -40,14 +42,14 @@ from landscape.objective.spread import clusters
 from landscape.objective.stacked import Stacked, may_stack, try_stacked
 from landscape.objective.subspace import Subspace
 from landscape.objective.torch_losses import described, per_sample_loss
-from landscape.objective.values import Evaluation, Gradient, PointValues
+from landscape.objective.values import Evaluation, PointValues
 from landscape.torch_state.devices import resolve_device
 
 # update_bn weighs batches equally, so the calibration batch is part of the result and is not tied to the evaluation batch.
 CALIBRATION_BATCH = 128
 
 
-class Objective(PointMeasurement):
+class Objective(Differentiation):
     """L(θ): the user's own loss over a fixed set of samples, as a function of the parameters.
 
     The module is copied; it, its buffers, mode, ``requires_grad`` and the global random state stay as they are, also after
@@ -61,9 +63,13 @@ class Objective(PointMeasurement):
             ``(outputs, targets) -> values (B, …)`` or ``-> (values, weights)``; see
             :func:`landscape.objective.torch_losses.per_sample_loss`. One that couples the samples of a batch is recognised, as is a
             module that does, and measured over fixed batches of ``batch_size`` (128 by default), which are part of the result.
-            One that gives a number for a whole batch needs a ``batch_size``; batches weigh by their samples.
-        data: a :class:`landscape.data.Data`, a pair of tensors ``(inputs, targets)``, or anything with ``__len__`` and
-            ``__getitem__``. Used without augmentation.
+            One that gives a number for a whole batch needs a ``batch_size``; batches weigh by their samples. ``"model"``: what the
+            module computes itself. A function ``(model, batch)`` is :func:`batch_loss`. A mapping of terms is their sum, or its
+            entry ``loss``; every term is measured.
+        data: a :class:`landscape.data.Data`, a pair ``(inputs, targets)``, a mapping or a frame of columns, a ``DataLoader`` or
+            another iterable of batches, or anything with ``__len__`` and ``__getitem__``; see :func:`landscape.data.as_data`. Read
+            once, without augmentation.
+        targets: which part of a batch the targets are, such as ``"labels"``; ``"inputs"`` where what goes in is to come out.
         batch_norm: ``frozen``, ``interpolated``, ``reestimated`` or ``batch``; see :mod:`landscape.objective.batch_norm`. Always
             ``batch`` for a module whose BatchNorms keep no running statistics.
         samples: how many of the data's samples to use (drawn by ``sample_seed``), the indices themselves, or None for all.
@@ -77,12 +83,17 @@ class Objective(PointMeasurement):
         precision: ``fp32``, ``fp64`` or ``bf16`` (autocast over fp32 weights); None keeps the module's own dtype. On a GPU too
             fp32 is never TF32, PyTorch's default for convolutions: see :func:`landscape.torch_state.isolation.full_precision`.
         device: ``auto``, ``cpu``, ``cuda``, ``mps`` or a ``torch.device``.
-        parameters: those that make up θ: a shell pattern of names, several of them, ``"trainable"`` or ``"all"``. By default those
-            with ``requires_grad``, with a warning where some have it not, and all where none has.
+        parameters: those that make up θ: a shell pattern of names, several of them, ``"trainable"``, ``"adapters"`` (of peft) or
+            ``"all"``. By default those with ``requires_grad``, with a warning where some have it not, and all where none has.
         forward: ``(module, inputs) -> outputs`` for modules that are called in another way. Where it takes derivatives itself (by
             the inputs, say) and fails without a graph, evaluations make one too, which takes the memory of a gradient.
         metric: ``(outputs, targets) -> (B,)``, whose mean is reported as accuracy; by default the top-1 accuracy where there are
             classes, over the labels among them to which the loss gives a weight; see :mod:`landscape.objective.accuracy`.
+        metrics: what else is measured at every point, by name: functions ``(outputs, targets)`` that give one value a sample, or
+            one number for all samples, and torchmetrics objects.
+        draws: of an objective that draws (dropout in ``mode="train"``, noise in the loss or the module): how often every point is
+            measured, each time with the same random numbers at all points, from ``draw_seed``. None: once.
+        mode: ``eval``, or ``train``, in which the module runs as in training but for its BatchNorms, which ``batch_norm`` decides.
 
     Raises:
         InputError: for a choice that does not exist, an empty or unusable data set, a module that cannot be copied or run, a loss
@@ -97,13 +108,16 @@ class Objective(PointMeasurement):
         40
     """
 
+    differentiable: bool = True  # whether there is a gradient at all
+
     @torch.inference_mode(False)
     def __init__(
         self,
         module: nn.Module,
-        loss: str | nn.Module | Callable[[Any, Any], Tensor] = "cross_entropy",
+        loss: str | nn.Module | BatchLoss | Callable[[Any, Any], Any] = "cross_entropy",
         data: Any = None,
         *,
+        targets: Targets = None,
         batch_norm: str = "frozen",
         samples: int | Tensor | Sequence[int] | None = None,
         sample_seed: int = 0,
@@ -116,32 +130,47 @@ class Objective(PointMeasurement):
         parameters: Patterns = None,
         forward: Callable[[nn.Module, Any], Any] | None = None,
         metric: Callable[[Any, Any], Tensor | None] = per_sample_accuracy,
+        metrics: Mapping[str, Any] | None = None,
+        draws: int | None = None,
+        draw_seed: int = 0,
+        mode: str = "eval",
     ) -> None:
-        check_choices(precision, engine, batch_size, data)
+        whole = as_batch_loss(loss)
+        check_choices(precision, engine, batch_size, mode)
+        check_data(data, whole, forward, metrics)
+        self._given = {"loss": loss, "batch_norm": batch_norm, "calibration": calibration, "batch_size": batch_size}
+        self._given |= {"engine": engine, "forward": forward, "metric": metric, "metrics": metrics, "mode": mode}
+        self._given |= {"draws": draws, "draw_seed": draw_seed}
         self.device = resolve_device(device)
         self.precision = precision or own_precision(module)
         self.batch_norm = batch_norm = applicable_policy(batch_norm, module)
         self.loss_name = loss_name(loss)
         self._dtype = PRECISIONS[self.precision]
         self._wide = torch.float32 if self.device.type == "mps" else torch.float64  # MPS has no float64
-        self.data = as_data(data).to(self.device)
-        measured = replace(per_sample_loss(loss, self.device, self._dtype), of_batches=batch_size is not None)
+        self.data = (as_data if whole is None else as_whole)(data, targets=targets).to(self.device)
+        named, self._draws = checked_metrics(metrics), None if draws is None else Draws(draws, draw_seed)
+        measured = _sample_loss(loss, whole, self.device, self._dtype, of_batches=batch_size is not None)
+        called = forward if whole is None else whole.forward
+        scored = no_metric if whole is not None or "accuracy" in named else as_metric(metric, measured)
         self._said = {
             "loss_function": measured.words,
             "forward": described(forward or call),
-            "metric": described(metric),
+            "metric": described(metric if scored is not no_metric else no_metric),
         }
+        run = Runner(module, measured, scored, called or call, self.precision, self.device)
         self._made = made = Preparation(
             module,
-            Runner(module, measured, as_metric(metric, measured), forward or call, self.precision, self.device),
+            replace(run, own_loss=whole is not None, draw=None if self._draws is None else self._draws.seeds[0]),
             self.data,
             chosen_indices(self.data, samples, sample_seed),
             batch_size=batch_size,
             statistics=batch_norm == "batch",
             parameters=parameters,
+            mode=mode,
         )
         self._said["parameters_moved"] = made.flat.selection
         self._flat, self._runner, self.spread, self.couples = made.flat, made.runner, made.spread, made.couples
+        self._heights = Heights(named, self._runner.loss)
         self._batches, self._head, self.batch_size = made.batches, made.head, made.batch_size
         self._of_head = self.spread.part(self._head)
         self.bn_layers = len(batch_norm_layers(self._flat.module))
@@ -154,7 +183,12 @@ class Objective(PointMeasurement):
         own = partial(Agreement, self._runner, self._flat, self._statistics, self._batches, made.outputs)
         with self._runner.own_randomness():  # tracing runs the module
             self._engine, self.engine_note = choose_engine(
-                engine, self._flat, self._statistics, own, fixed=fixed, half=self.precision == "bf16"
+                "plain" if mode == "train" else engine,
+                self._flat,
+                self._statistics,
+                own,
+                fixed=fixed,
+                half=self.precision == "bf16",
             )
         if self._engine.flat is not self._flat:
             self._theta = ParameterVector(self._flat.vector, self._flat.layout)  # which nothing is loaded into then
@@ -170,7 +204,7 @@ class Objective(PointMeasurement):
             self._runner,
             self._theta.layout,
             wide=self._wide,
-            whole=batch_size is not None or batch_norm == "batch" or bool(self.couples),
+            whole=made.whole or batch_size is not None or batch_norm == "batch",
         )
         self._derivatives = CheckedDerivatives(derivatives, self._flat.module)
         self._stacked = self._try_stacked()
@@ -181,6 +215,7 @@ class Objective(PointMeasurement):
 
     def _try_stacked(self) -> Stacked | None:
         simple = self.batch_norm == "frozen" and not self.compiled and self.precision != "bf16"
+        simple = simple and not self._heights and self._draws is None and getattr(self.data, "groups", None) is None
         # A function's own weights are looked at in every pass, whether a parameter moves them.
         watched = self._runner.loss.own and self.spread.weights is not None
         if not simple or watched or self.n_samples > self.batch_size:
@@ -233,7 +268,9 @@ class Objective(PointMeasurement):
         """
         part = copy.copy(self)
         part._head, part._stacked = self._head[:0], None
-        part._batches = self._made.prepared(self.data, self.indices[places], self.batch_size)
+        part._batches = self._made.prepared(
+            self.data, self.indices[places], self.batch_size, as_given=self._made.as_given
+        )
         part.spread = self.spread.part(places, clusters(part._batches) if self.couples else None)
         return part
 
@@ -350,85 +387,14 @@ class Objective(PointMeasurement):
         self._check_subspace(subspace)
         return PointValues.of(self._at_points(subspace, coefficients, ceiling))
 
-    def gradient(self, theta: ParameterVector | Tensor | None = None) -> Gradient:
-        """∇L(θ) of the loss over the samples, batch gradients summed in float64.
-
-        Under ``reestimated`` the recomputed statistics are held constant; under ``batch`` the gradient flows through them.
+    def first_inputs(self) -> Any:
+        """The inputs of the first batch, as the module is given them.
 
         Example:
-            >>> gradient = objective.gradient().vector
-            >>> objective.evaluate(objective.theta.vector - 0.1 * gradient.vector).loss < objective.evaluate().loss
-            True
+            >>> objective.first_inputs().shape[1:]
+            torch.Size([2])
         """
-        vector = self._load(theta)
-        losses, total = self._derivatives.gradient(vector, self._batches)
-        check_loss_count(losses, self.n_samples)
-        loss, _ = self.spread.mean(self._batches.in_order(losses).cpu())
-        return Gradient(loss, ParameterVector(self._of_these(total), self._theta.layout))
-
-    def hessian_product(
-        self, vector: Tensor, theta: ParameterVector | Tensor | None = None, *, names: Sequence[str] | None = None
-    ) -> Tensor:
-        """H(θ) v for the Hessian H of the mean loss over the samples: shape ``(n,)``; see :mod:`landscape.objective.derivatives`.
-
-        The first is held against differences, see :mod:`landscape.objective.product_check`. Under ``reestimated`` the recomputed
-        statistics are constant; under ``batch`` H flows through them. With ``names``, v and the result hold these parameters alone.
-
-        Raises:
-            InputError: where module or loss have no second derivative, or PyTorch a wrong one; the layer is named.
-
-        Example:
-            >>> v = objective.gradient().vector.vector
-            >>> round(float(v @ objective.hessian_product(v) / (v @ v)), 2)  # the curvature along the gradient
-            0.73
-        """
-        point, along = self._load(theta), ordinary(vector.to(self.device, self._dtype))
-        return self._of_these(self._derivatives.hessian_product(point, along, self._batches, names))
-
-    def gauss_newton_product(
-        self, vector: Tensor, theta: ParameterVector | Tensor | None = None, *, names: Sequence[str] | None = None
-    ) -> Tensor:
-        """G(θ) v for the generalised Gauss–Newton matrix G = 1/N Σ Jᵢᵀ ∇²ℓᵢ Jᵢ; otherwise as :meth:`hessian_product`.
-
-        ℓᵢ are the shares in the loss, whose mean it is.
-
-        Example:
-            >>> v = objective.gradient().vector.vector
-            >>> bool(v @ objective.gauss_newton_product(v) > 0)  # of a convex loss
-            True
-        """
-        point, along = self._load(theta), ordinary(vector.to(self.device, self._dtype))
-        return self._of_these(self._derivatives.gauss_newton_product(point, along, self._batches, names))
-
-    def hessian(
-        self, theta: ParameterVector | Tensor | None = None, *, names: Sequence[str] | None = None
-    ) -> SymmetricOperator:
-        """H(θ) as an operator: :meth:`hessian_product` by ``H @ v``, which iterative solvers take; θ is copied.
-
-        With ``names`` it is the diagonal block of these parameters.
-
-        Raises:
-            InputError: for a θ of another shape or layout.
-
-        Example:
-            >>> from scipy.sparse.linalg import eigsh
-            >>> H = objective.hessian()
-            >>> eigsh(H, k=2, return_eigenvectors=False).round(2)
-            array([0.58, 1.02], dtype=float32)
-        """
-        return operator_of(self, "Hessian", self.hessian_product, theta, names)
-
-    def gauss_newton(
-        self, theta: ParameterVector | Tensor | None = None, *, names: Sequence[str] | None = None
-    ) -> SymmetricOperator:
-        """G(θ) as an operator: :meth:`gauss_newton_product` by ``G @ v``; otherwise as :meth:`hessian`.
-
-        Example:
-            >>> v = np.ones(objective.theta.layout.size)
-            >>> bool(v @ objective.gauss_newton() @ v > 0)
-            True
-        """
-        return operator_of(self, "Gauss–Newton matrix", self.gauss_newton_product, theta, names)
+        return next(iter(self._batches))[0]
 
     def provenance(self) -> dict[str, Any]:
         """What a result must say about how its values came to be; every entry is text or a number.
@@ -439,6 +405,14 @@ class Objective(PointMeasurement):
             ('cross_entropy', 60, '42 of 42: all')
         """
         return provenance_of(self)
+
+
+def _sample_loss(
+    loss: Any, whole: BatchLoss | None, device: torch.device, dtype: torch.dtype, *, of_batches: bool
+) -> SampleLoss:
+    if whole is None:
+        return replace(per_sample_loss(loss, device, dtype), of_batches=of_batches)
+    return SampleLoss(taken, described(whole.function), own=True, of_batches=True)
 
 
 def _state(module: nn.Module | Mapping[str, Tensor]) -> Mapping[str, Tensor]:

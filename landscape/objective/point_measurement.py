@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -13,13 +16,19 @@ from landscape.errors import InputError
 from landscape.numerics.parameters import ParameterVector, ordinary
 from landscape.objective.batch_norm import RunningStatistics, moved_statistics
 from landscape.objective.batches import PreparedBatches
+from landscape.objective.carried import CarriedObjective, carried
+from landscape.objective.draws import Draws
 from landscape.objective.engines import Engine
+from landscape.objective.heights import Height, Heights, mean_height
 from landscape.objective.labels import check_loss_count
 from landscape.objective.runner import Runner
 from landscape.objective.spread import Spread
 from landscape.objective.stacked import POINTS, Stacked
 from landscape.objective.subspace import Subspace
 from landscape.objective.values import Evaluation
+
+if TYPE_CHECKING:
+    from landscape.objective.objective import Objective
 
 
 class PointMeasurement:
@@ -30,10 +39,13 @@ class PointMeasurement:
     _batches: PreparedBatches
     _calibration: PreparedBatches | None  # whose statistics are taken at every point; None where none are
     _checkpoint_statistics: Tensor
+    _draws: Draws | None  # of a stochastic objective
     _dtype: torch.dtype
     _engine: Engine
+    _given: dict[str, Any]  # arguments that it was made with
     _fast: Runner  # the module as evaluations run it
     _head: Tensor
+    _heights: Heights  # what is measured beside the loss
     _of_head: Spread
     _runner: Runner  # the module as the user wrote it
     _stacked: Stacked | None
@@ -50,6 +62,15 @@ class PointMeasurement:
     def points_at_once(self) -> int:
         """How many points :meth:`evaluate_points` measures in one pass: 1, or for very small modules more."""
         return 1 if self._stacked is None else POINTS
+
+    def recipe(self) -> CarriedObjective:
+        """What is sent to workers, which make the same of it: module, data and arguments; see ``executor`` of the probes.
+
+        Example:
+            >>> objective.recipe().build().evaluate() == objective.evaluate()
+            True
+        """
+        return carried(cast("Objective", self))
 
     def _check_subspace(self, subspace: Subspace) -> None:
         if self.batch_norm == "interpolated" and self._statistics.layout.size and subspace.statistics is None:
@@ -85,14 +106,46 @@ class PointMeasurement:
 
     def _evaluation(self, ceiling: float | None = None) -> Evaluation:
         """The values at the point that is loaded."""
+        if self._heights or self._draws is not None:
+            return self._with_heights()
         losses, right = self._measured(ceiling)
         spread = self.spread if len(losses) == self.n_samples else self._of_head
         return spread.evaluation(losses, right)
+
+    def _with_heights(self) -> Evaluation:
+        """The same with what is measured beside the loss, and over all draws; no ceiling gives such a point up."""
+        passes = [self._one_pass(runner) for runner in self._runners()]
+        losses = torch.stack([one[0] for one in passes])
+        right = None if passes[0][1] is None else torch.stack([one[1] for one in passes if one[1] is not None]).mean(0)
+        found = self.spread.evaluation(losses.mean(0), right)
+        heights = {name: mean_height([one[2][name] for one in passes]) for name in passes[0][2]}
+        if self._draws is None:
+            return replace(found, heights=heights)
+        means = torch.tensor([self.spread.mean(one)[0] for one in losses], dtype=torch.float64)
+        error = float(means.std(correction=1)) / math.sqrt(len(means)) if len(means) > 1 else math.nan
+        return replace(found, heights=heights, draw_error=error)
+
+    def _runners(self) -> list[Runner]:
+        """The module as evaluations run it, once for each draw."""
+        return [self._fast] if self._draws is None else [replace(self._fast, draw=seed) for seed in self._draws.seeds]
+
+    def _one_pass(self, runner: Runner) -> tuple[Tensor, Tensor | None, dict[str, Height]]:
+        """Loss and metric of every sample in one pass, and what is measured besides."""
+        collected = self._heights.begin()
+        losses, metric = runner.measure(self._batches, also=collected if self._heights else None)
+        check_loss_count(losses, self.n_samples)
+        in_order = self._batches.in_order
+        heights = collected.values(in_order, self.spread.clusters)
+        return in_order(losses), None if metric is None else in_order(metric), heights
 
     def _measured(self, ceiling: float | None = None) -> tuple[Tensor, Tensor | None]:
         """Loss and metric of every sample at the point that is loaded; with ``ceiling``, of the first part where that is enough."""
         if self._stacked is not None:
             return self._stacked.measure([self._engine.flat.vector])[0]
+        if self._draws is not None:
+            found = [self._one_pass(runner)[:2] for runner in self._runners()]
+            right = [metric for _, metric in found if metric is not None]
+            return torch.stack([losses for losses, _ in found]).mean(0), torch.stack(right).mean(0) if right else None
         above = None if ceiling is None else partial(self._of_head.lies_above, ceiling=ceiling)
         losses, metric = self._fast.measure(self._batches, above, len(self._head))
         if above is not None and len(losses) == len(self._head):

@@ -8,21 +8,28 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.utils.parametrize import ParametrizationList
+from torch.utils._pytree import tree_map
 
 from landscape.data import Data
 from landscape.errors import InputError, LandscapeError, unknown_choice
 from landscape.objective.agreement import elsewhere
+from landscape.objective.batch_loss import BatchLoss
 from landscape.objective.batch_norm import use_batch_statistics
 from landscape.objective.batches import PreparedBatches, evenly, map_tensors, split_batch
 from landscape.objective.convolutions import unfilter_convolutions
 from landscape.objective.coupling import loss_couples, module_couples, of_batches, refuse_weighted
+from landscape.objective.draws import MODES
 from landscape.objective.engines import ENGINES
 from landscape.objective.flat_module import FlatModule, Patterns, has_convolutions
 from landscape.objective.labels import check_fit, check_labels
+from landscape.objective.losses import samples_of
 from landscape.objective.runner import PRECISIONS, Runner, with_graph_if_needed
 from landscape.objective.sizing import Footprint, evaluation_batch, footprint
 from landscape.objective.spread import settled
 from landscape.objective.trial import (
+    copied,
     not_run,
     refuse_kept,
     refuse_other_sources,
@@ -48,6 +55,7 @@ class Preparation:
         batch_size: samples a forward pass, None for as many as fit; 128 where batches are part of the result.
         statistics: whether BatchNorm takes each batch's own statistics.
         parameters: those of θ; see :class:`landscape.objective.flat_module.FlatModule`.
+        mode: ``train``: the module runs as in training, but for layers that keep running statistics.
 
     Attributes:
         flat: the private copy, channels-last where it has convolutions and takes that.
@@ -59,6 +67,8 @@ class Preparation:
         head: places of the samples that a ceiling is judged by; none where batches are part of the result.
         outputs: of the first batch, at the checkpoint.
         footprint: bytes that a forward pass handles.
+        as_given: whether batches are those in which the data was given.
+        whole: whether a batch is never cut, as what is made of it depends on all that is in it.
         fixed: parameters that stay as they are although nobody said so.
 
     Raises:
@@ -75,11 +85,16 @@ class Preparation:
         batch_size: int | None,
         statistics: bool,
         parameters: Patterns,
+        mode: str = "eval",
     ) -> None:
         self._data, self._indices, self._statistics = data, indices, statistics
         # Batch statistics depend on the batches, which are then left as they are.
-        self.head = drawn_head(0 if statistics else len(indices))
-        self.batch_size = batch_size or (FIXED_BATCH if statistics else 0)
+        draws = run.draw is not None
+        grouped = getattr(data, "groups", None) is not None
+        given = getattr(data, "given", None)
+        self.as_given, self._mode = False, mode
+        self.head = drawn_head(0 if statistics or draws or grouped else len(indices))
+        self.batch_size = batch_size or (FIXED_BATCH if statistics or draws else 0)
         self.runner = run
         self._module = module
         for self.channels_last in (True, False) if has_convolutions(module) else (False,):
@@ -92,13 +107,16 @@ class Preparation:
             except Exception as error:  # of any kind: it is the user's code
                 # Some modules call .view() on their weights or features, which the channels-last layout does not allow.
                 if not self.channels_last or not isinstance(error, RuntimeError):
-                    raise not_run(module, *data.batch(indices[:2]), error) from error
+                    raise not_run(module, *data.batch(indices[: 1 if grouped else 2]), error) from error
         self._of_batches = False
         self._try()
         self.couples = self._coupled()
         if self.couples:
             self.head, self.batch_size = self.head[:0], batch_size or FIXED_BATCH
+            if batch_size is None and given is not None:
+                self.as_given, self.batch_size = True, int(torch.bincount(given).max())
             self.batches, self.outputs = self._batches()
+        self.whole = bool(self.couples) or draws or getattr(data, "of_batches", False)
         self.fixed: dict[str, Tensor] = {}
         if self._of_batches and self.batches.count > 1:
             warnings.warn(
@@ -114,7 +132,9 @@ class Preparation:
             self.fixed = self.flat.fixed
             warnings.warn(said, stacklevel=4)  # points to whoever makes the objective
 
-    def prepared(self, data: Data, indices: Tensor, batch_size: int, head: Tensor | None = None) -> PreparedBatches:
+    def prepared(
+        self, data: Data, indices: Tensor, batch_size: int, head: Tensor | None = None, *, as_given: bool = False
+    ) -> PreparedBatches:
         """Batches of these samples of any data, as the module takes them."""
         return PreparedBatches(
             data,
@@ -124,6 +144,7 @@ class Preparation:
             dtype=PRECISIONS[self.runner.precision],
             channels_last=self.channels_last,
             head=head,
+            as_given=as_given,
         )
 
     def _private_copy(self, module: nn.Module, run: Runner, parameters: Patterns) -> FlatModule:
@@ -132,6 +153,8 @@ class Preparation:
             module, device=run.device, dtype=dtype, channels_last=self.channels_last, parameters=parameters
         )
         unfilter_convolutions(flat.module)
+        if self._mode == "train":
+            train_but_statistics(flat.module)
         if self._statistics:
             use_batch_statistics(flat.module)
         return flat
@@ -161,7 +184,8 @@ class Preparation:
     def _footprint_of(self, count: int) -> Footprint:
         """Run twice, as what the module keeps from the first time would make another point of every other."""
         few, theta = self._indices[:count], self.flat.vector.clone()
-        inputs, _ = next(iter(self.prepared(self._data, few, count)))
+        inputs, targets = next(iter(self.prepared(self._data, few, count)))
+        few = few[: samples_of(targets)] if getattr(self._data, "groups", None) is not None else few
         before = [parameter._version for parameter in self.flat.parameters]
         found, made = footprint(self.runner, map_tensors(torch.clone, inputs), len(few))
         refuse_written(self.flat, theta, before)
@@ -170,12 +194,15 @@ class Preparation:
 
     def _batches(self) -> tuple[PreparedBatches, Any]:
         """All batches, and the outputs for the first."""
-        batches = self.prepared(self._data, self._indices, self.batch_size, self.head)
+        batches = self.prepared(self._data, self._indices, self.batch_size, self.head, as_given=self.as_given)
         return batches, self.runner.tried(next(iter(batches))[0])
 
     def _try(self) -> None:
         """Try loss and metric on the first batch."""
         runner, (_, targets), outputs = self.runner, next(iter(self.batches)), self.outputs
+        with torch.no_grad(), runner.own_randomness():
+            loss = runner.loss.with_terms(*tree_map(copied, (runner.widened(outputs), targets)))
+        runner = self.runner = replace(runner, loss=loss)
         check_fit(runner.loss, outputs, targets)
         check_labels(runner.loss, outputs, self.batches)
         outputs = runner.widened(outputs)
@@ -193,7 +220,9 @@ class Preparation:
         """What couples the samples of a batch: tried on a few that are spread over the data, which is often sorted."""
         runner = replace(self.runner, precision="fp32") if self.runner.precision == "bf16" else self.runner
         some = max(SEVERAL, min(MANY, self.batches.sizes[0]))
-        places = evenly(len(self._indices), some).to(self._indices.device)
+        if getattr(self._data, "of_batches", False):
+            return "the loss" if self._of_batches else ""
+        places = self._spread(some)
         inputs, targets = next(iter(self.prepared(self._data, self._indices[places], some)))
         if not self._statistics and self._module_couples(runner, inputs):
             return "the module"
@@ -204,10 +233,21 @@ class Preparation:
             with torch.no_grad(), runner.own_randomness():
                 refuse_weighted(runner.loss, runner.widened(outputs), targets)
             return "the loss"
+        if self.runner.draw is not None:
+            return ""  # who is beside a sample decides what is drawn for it
         # Bf16 rounds by how many samples run together, so that its first batch says nothing.
         first = [] if runner is not self.runner else [(*next(iter(self.batches)), self.outputs)]
         tried = any(self._loss_couples(runner, *batch) for batch in ((inputs, targets, outputs), *first))
         return "the loss" if tried else ""
+
+    def _spread(self, count: int) -> Tensor:
+        """Places of a few samples over the data; of the commonest form, where there are several."""
+        groups = getattr(self._data, "groups", None)
+        places = torch.arange(len(self._indices))
+        if groups is not None:
+            own = groups[self._indices.cpu()]
+            places = (own == own.mode().values).nonzero().flatten()
+        return places[evenly(len(places), count)].to(self._indices.device)
 
     def _module_couples(self, runner: Runner, inputs: Any) -> bool:
         """Elsewhere than at the checkpoint, whose last layer may still be zero, unless it cannot run there."""
@@ -230,16 +270,38 @@ class Preparation:
             return loss_couples(runner.loss, runner.widened(outputs), targets, None if self._statistics else again)
 
 
-def check_choices(precision: str | None, engine: str, batch_size: int | None, data: Any) -> None:
+def train_but_statistics(module: nn.Module) -> None:
+    """Training mode for all layers but those that would change what they keep: running statistics, parametrisations."""
+    module.train()
+    for layer in module.modules():
+        if isinstance(layer, _NormBase | ParametrizationList):
+            layer.eval()
+
+
+def check_choices(precision: str | None, engine: str, batch_size: int | None, mode: str) -> None:
     """Refuse arguments of an objective that are not usable, whatever the module."""
     if precision is not None and precision not in PRECISIONS:
         raise unknown_choice("precision", precision, PRECISIONS)
     if engine not in ENGINES:
         raise unknown_choice("engine", engine, ENGINES)
+    if mode not in MODES:
+        raise unknown_choice("mode", mode, MODES)
     if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size: expected at least 1, got {batch_size!r}.")
-    if data is None:
+
+
+def check_data(data: Any, whole: BatchLoss | None, forward: Any, metrics: Any) -> None:
+    """Refuse data that is missing, and what a loss over model and batch leaves no place for."""
+    if data is None and whole is None:
         raise InputError("data: expected a data set, a pair of tensors or anything indexable, got None.")
+    if whole is None:
+        return
+    for name, given in (("forward", forward), ("metrics", metrics)):
+        if given is not None:
+            raise InputError(
+                f"{name}: a loss over model and batch calls the model itself. Let it return a mapping, {{'loss': …, 'f1': …}}, of "
+                "which every entry is measured."
+            )
 
 
 def fixed_batches(batches: PreparedBatches, couples: str) -> str:

@@ -15,8 +15,9 @@ from torch.utils._pytree import tree_map
 from landscape.numerics.seeds import derive_seed
 from landscape.objective.accuracy import Metric
 from landscape.objective.convolutions import widened_convolutions
+from landscape.objective.heights import Collected
 from landscape.objective.losses import Parts, SampleLoss
-from landscape.torch_state.isolation import isolated, seed_modules
+from landscape.torch_state.isolation import isolated, seed_modules, seeded_numpy
 
 PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.float32}
 Forward = Callable[[Any, Any], Any]
@@ -31,6 +32,13 @@ def call(module: nn.Module, inputs: Any) -> Any:
     if isinstance(inputs, tuple | list):
         return module(*inputs)
     return module(inputs)
+
+
+def is_model_output(made: Any) -> bool:
+    """Whether it is the output of a model of transformers, which need not be installed."""
+    return any(
+        kind.__name__ == "ModelOutput" and kind.__module__.startswith("transformers") for kind in type(made).__mro__
+    )
 
 
 def agree(found: Any, expected: Any, precision: str) -> bool:
@@ -51,7 +59,8 @@ class Runner:
     """How a module is run. ``precision`` bf16 is autocast: weights stay fp32, losses are taken in fp32.
 
     ``differentiates``: its forward takes derivatives of its own (by its inputs, say), which need a graph also where no gradient is
-    asked for.
+    asked for. ``draw``: the seed of what is drawn in a pass, of a stochastic objective; None: the same for all. ``own_loss``:
+    whether the outputs are the loss itself, of a :class:`landscape.objective.batch_loss.BatchLoss`.
     """
 
     module: nn.Module | Callable[..., Any]
@@ -61,6 +70,8 @@ class Runner:
     precision: str
     device: torch.device
     differentiates: bool = False
+    draw: int | None = None
+    own_loss: bool = False
 
     def of(self, module: nn.Module | Callable[..., Any]) -> Runner:
         """The same for another module."""
@@ -69,10 +80,16 @@ class Runner:
     def outputs(self, inputs: Any) -> Any:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             if not self.differentiates or torch.is_grad_enabled():
-                return self.forward(self.module, inputs)
+                return self._scores(self.forward(self.module, inputs))
             with torch.inference_mode(False), torch.enable_grad():
-                made = self.forward(self.module, inputs)
+                made = self._scores(self.forward(self.module, inputs))
             return tree_map(lambda x: x.detach() if isinstance(x, Tensor) else x, made)
+
+    def _scores(self, made: Any) -> Any:
+        """The logits of what a model of transformers returns, where the loss is one of scores; else as it is."""
+        if isinstance(made, Tensor) or not self.loss.of_scores or not is_model_output(made):
+            return made
+        return made if getattr(made, "logits", None) is None else made.logits
 
     def tried(self, inputs: Any) -> Any:
         """The outputs for a first batch, by which ways of running are compared: without gradients, the generators left alone.
@@ -110,11 +127,16 @@ class Runner:
         return ((self.wide_outputs(inputs), targets) for inputs, targets in batches)
 
     def measure(
-        self, batches: Iterable[tuple[Any, Any]], enough: Callable[[Tensor], bool] | None = None, look_at: int = 0
+        self,
+        batches: Iterable[tuple[Any, Any]],
+        enough: Callable[[Tensor], bool] | None = None,
+        look_at: int = 0,
+        also: Collected | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Share in the loss and metric of every sample, float64 on the CPU; nothing waits for the device before the end.
 
         With ``enough`` the losses so far are shown to it once, after ``look_at`` samples; where it says yes, the rest is left out.
+        ``also`` is shown what the loss takes of every batch.
         """
         losses: list[Tensor] = []
         metrics: list[Tensor] = []
@@ -125,6 +147,8 @@ class Runner:
             for outputs, targets in passes:
                 parts, metric = self.scored(outputs, targets)
                 losses.append(self.loss.shares(parts))
+                if also is not None:
+                    also.add(outputs, targets, len(losses[-1]))
                 if metric is not None:
                     metrics.append(metric)
                 if parts.weights is not None:
@@ -142,8 +166,10 @@ class Runner:
     @contextlib.contextmanager
     def own_randomness(self) -> Iterator[None]:
         """Layers that draw in evaluation mode draw the same at every point, and leave the global state alone."""
-        with isolated(self.device):
-            seed_modules(self.device, derive_seed(0, "evaluation"))
+        with isolated(self.device), contextlib.ExitStack() as held:
+            seed_modules(self.device, derive_seed(0, "evaluation") if self.draw is None else self.draw)
+            if self.draw is not None:
+                held.enter_context(seeded_numpy(self.draw))
             yield
 
 

@@ -7,6 +7,7 @@ matrix: see :mod:`landscape.objective.product_check`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor, nn
 
@@ -38,6 +39,14 @@ class CheckedDerivatives:
     def run_by(self, runner: Runner) -> CheckedDerivatives:
         """The same with another loss or precision."""
         return CheckedDerivatives(self._run.run_by(runner), self._plain)
+
+    def at_draw(self, seed: int | None) -> CheckedDerivatives:
+        """The same with another seed of what is drawn; which way is right is asked once for all draws."""
+        if seed is None:
+            return self
+        other = self.run_by(replace(self._run.runner, draw=seed))
+        other._ways = self._ways
+        return other
 
     def gradient(self, theta: Tensor, batches: Batches) -> tuple[Tensor, Tensor]:
         """The losses of all samples ``(N,)`` and the gradient ``(n,)`` at θ."""

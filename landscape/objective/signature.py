@@ -249,6 +249,7 @@ def _facts(objective: Objective) -> dict[str, Any]:
         "calibration": None if calibration is None else [calibration.data.fingerprint(), calibration.index_hash()],
         "precision": objective.precision,
         "compiled": objective.compiled,
+        **({} if objective._draws is None else {"draws": list(objective._draws.seeds)}),
     }
 
 

@@ -28,7 +28,25 @@ def mse(outputs: Tensor, targets: Tensor) -> Tensor:
     return F.mse_loss(outputs, targets, reduction="none")
 
 
-LOSSES: dict[str, Callable[[Any, Any], Tensor]] = {"cross_entropy": cross_entropy, "mse": mse}
+def causal_lm(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy in nats of every next token, as ``(values, weights)`` ``(B, T − 1)``.
+
+    Scores ``(B, T, V)`` at a place are held against the label at the next one, as language models of transformers do it; labels of
+    −100 have the weight 0. L is the mean over all tokens that count, and its standard error that of a ratio over the sequences.
+    """
+    if not isinstance(outputs, Tensor) or outputs.ndim != 3 or targets.shape != outputs.shape[:2]:
+        raise InputError(
+            f"loss: causal_lm takes scores (B, T, V) and labels (B, T), got outputs {_size(outputs)} and targets "
+            f"{_size(targets)}. Say "
+            "with targets= which the labels are, and with forward= which outputs are the scores."
+        )
+    labels = targets[:, 1:]
+    values = F.cross_entropy(outputs[:, :-1].movedim(-1, 1), labels, reduction="none", ignore_index=IGNORED)
+    return values, labels != IGNORED
+
+
+IGNORED = -100  # the label that counts nothing, as in PyTorch
+LOSSES: dict[str, Callable[[Any, Any], Any]] = {"cross_entropy": cross_entropy, "mse": mse, "causal_lm": causal_lm}
 _NAMED: dict[Any, type[nn.Module]] = {cross_entropy: nn.CrossEntropyLoss, mse: nn.MSELoss}
 
 _LABELS = (nn.CrossEntropyLoss, nn.NLLLoss)
@@ -118,7 +136,8 @@ def per_sample_loss(
 
     ``loss`` is one of:
 
-    - a name (``"cross_entropy"``, ``"mse"``), which means torch's loss of that name with its defaults;
+    - a name: ``"cross_entropy"`` and ``"mse"`` mean torch's loss of that name with its defaults, ``"causal_lm"``
+      :func:`causal_lm`;
     - a ``torch.nn`` loss or a function of ``torch.nn.functional``, also as a :func:`functools.partial`. Its own reduction is taken:
       ``mean`` divides as torch does (by the number of values; by the sum of the weights of the labels that count),
       ``sum`` by nothing, ``batchmean`` by the number of samples; of ``none`` the mean over all values is taken;
@@ -148,7 +167,7 @@ def per_sample_loss(
         raise InputError(
             f"loss: expected a name ({', '.join(sorted(LOSSES))}) or a callable (outputs, targets), got {loss!r}."
         )
-    return SampleLoss(loss, described(loss), own=True)
+    return SampleLoss(loss, described(loss), own=True, takes="tokens" if loss is causal_lm else "anything")
 
 
 def described(function: object) -> str:
@@ -228,6 +247,10 @@ class _Labels:
         """Which labels have a weight."""
         weights = self.weights(targets)
         return torch.ones_like(targets, dtype=torch.bool) if weights is None else weights != 0
+
+
+def _size(value: Any) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
 
 
 def _options(loss: nn.Module) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from landscape.numerics.parameters import ParameterVector
 from landscape.numerics.seeds import generator
+from landscape.objective.heights import Height
 
 # One-sided: by chance, a point below a ceiling is given up once in 740 times at most.
 CEILING_ERRORS = 3.0
@@ -24,7 +25,9 @@ class Evaluation:
     """The loss over the samples, its standard error, the accuracy (of what counts; None where there is none), and N.
 
     The standard error is s/√N; of a weighted mean that of a ratio, and of a loss that couples the samples of a batch that over
-    the batches. See :class:`landscape.objective.spread.Spread`.
+    the batches. See :class:`landscape.objective.spread.Spread`. ``heights`` holds what is measured besides, by name: terms of the
+    loss and metrics, each a value with its standard error. Of a stochastic objective the loss is the mean over its draws, the
+    standard error is that over the samples, and ``draw_error`` is that of the mean over the draws, given the samples.
 
     Example:
         >>> value = objective.evaluate()
@@ -36,6 +39,14 @@ class Evaluation:
     standard_error: float
     accuracy: float | None
     n_samples: int
+    heights: Mapping[str, Height] = field(default_factory=dict)
+    draw_error: float | None = None
+
+    def __repr__(self) -> str:
+        said = {name: value for name, value in vars(self).items() if not (name == "heights" and not value)}
+        if self.draw_error is None:
+            del said["draw_error"]
+        return f"Evaluation({', '.join(f'{name}={value!r}' for name, value in said.items())})"
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,19 @@ class PointValues:
     standard_error: NDArray[np.float64]
     accuracy: NDArray[np.float64]
     n_samples: NDArray[np.int64]
+    heights: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)  # values and errors (2, P), by name
+    draw_error: NDArray[np.float64] | None = None
+
+    def __getitem__(self, places: slice) -> PointValues:
+        """Those of some of the points."""
+        return PointValues(
+            self.loss[places],
+            self.standard_error[places],
+            self.accuracy[places],
+            self.n_samples[places],
+            {name: values[:, places] for name, values in self.heights.items()},
+            None if self.draw_error is None else self.draw_error[places],
+        )
 
     @classmethod
     def of(cls, found: Sequence[Evaluation]) -> PointValues:
@@ -74,6 +98,12 @@ class PointValues:
             standard_error=np.array([e.standard_error for e in found]),
             accuracy=np.array([math.nan if e.accuracy is None else e.accuracy for e in found]),
             n_samples=np.array([e.n_samples for e in found]),
+            heights={
+                name: np.array([e.heights[name] for e in found]).T for name in (found[0].heights if found else ())
+            },
+            draw_error=None
+            if not found or found[0].draw_error is None
+            else np.array([e.draw_error for e in found], dtype=np.float64),
         )
 
 

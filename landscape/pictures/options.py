@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -58,6 +59,7 @@ class Options:
 def known_up_to(datasets: Sequence[xr.Dataset], quantity: str) -> float | None:
     """The loss above which the points of adaptively measured planes are not known; None where all are."""
     known = [float(d.attrs["loss_max"]) for d in datasets if {"tolerance", "loss_max"} <= d.attrs.keys()]
+    known = [most for most in known if math.isfinite(most)]
     return min(known) if known and quantity == "loss" else None
 
 

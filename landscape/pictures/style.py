@@ -168,4 +168,4 @@ def colour_map(quantity: str) -> Colormap:
     """
     if quantity in SIGNED:
         return DIVERGING.with_extremes(over="#76b7b2", under="#b07aa1", bad=MISSING_GREY)
-    return colormaps[COLOUR_MAPS[quantity]].with_extremes(over=OVER, under="#1a0023", bad=MISSING_GREY)
+    return colormaps[COLOUR_MAPS.get(quantity, "viridis")].with_extremes(over=OVER, under="#1a0023", bad=MISSING_GREY)

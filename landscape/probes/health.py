@@ -56,6 +56,8 @@ def network_health(objective: Objective, loss: float) -> Health:
     it cannot be told (inputs that are all equal, outputs that are not one row a sample, a loss that is not finite), nothing is
     called dead. ``loss`` is the checkpoint's.
     """
+    if not objective.differentiable:
+        return Health(False, "", math.nan)
     gradients = {name: g for name, g in objective.gradient().vector.views().items() if g.ndim > 1}
     means = {name: float(g.abs().mean(dtype=torch.float64)) for name, g in gradients.items()}
     middle = typical(list(means.values()))

@@ -196,7 +196,8 @@ class RefinedSettings(SampledSettings):
     def axes_identity(self, axes: Sequence[str]) -> dict[str, Any]:
         """The same as :meth:`identity`, with axes and refinement as they are where the settings leave them open."""
         refinement = self.refinement(axes)
-        resolved = {"adaptive": refinement is not None, "refinement": None if refinement is None else vars(refinement)}
+        named = None if refinement is None else {"max_passes": refinement.max_passes, **refinement.settings()}
+        resolved = {"adaptive": refinement is not None, "refinement": named}
         return {**self.identity(), **dict(zip("xy", axes, strict=False)), **resolved}
 
     def bounded(self, refinement: Refinement, counts: Sequence[int]) -> Refinement:

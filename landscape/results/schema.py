@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from landscape.errors import ResultFileError
 from landscape.registry import found, of_file
 
+# What the variable ``status`` of every kind begins with.
+MISSING, MEASURED = 0, 1
 _ALL_KINDS = ("@precision_deviation_max @precision_deviation_rms | @precision_deviation_note",)
 
 
@@ -44,7 +46,7 @@ _NUMBERS = _names(
 _TEXTS = _names(
     "title data model norm checkpoint notes note directions normalization bn_policy loss_name dead_reason dead_part range_note "
     "status by rule precision device units long_name settings training fingerprint precision_deviation_note optimizer "
-    "landscape_version torch_version runs to operator"
+    "landscape_version torch_version runs to operator lost_points"
 )
 _RECIPE = _names("learning_rate batch_size seed epochs weight_decay momentum")
 _JSON = {"settings": dict, "training": dict, "runs": list}

@@ -13,11 +13,10 @@ import xarray as xr
 
 from landscape.comparison.made_with import settings_of, shown
 from landscape.errors import InputError, LandscapeError, unknown_choice
-from landscape.registry import probes
+from landscape.registry import probes, run_file, run_files
 from landscape.results import load_result
 
 RUN, UNREADABLE = "run", "unreadable"
-_HISTORY = "history.h5"
 _SHOWN = ("model", "norm", "data", "batch_size", "learning_rate", "seed")
 
 
@@ -121,14 +120,13 @@ def selected(every: Iterable[Entry], kinds: Sequence[str], where: Mapping[str, A
 
 def is_run(folder: Path) -> bool:
     """Whether a folder is that of a training."""
-    return (folder / _HISTORY).exists() or (folder / "last.pt").exists()
+    return (folder / run_file("history")).exists() or (folder / "last.pt").exists()
 
 
 def _within(place: Path) -> Iterator[Entry]:
     if not place.is_dir():
         yield _result(place)
         return
-    watched = {probe.run_file for probe in probes().values() if probe.run_file}
     for name, folders, files in os.walk(place):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         folder = Path(name)
@@ -136,12 +134,12 @@ def _within(place: Path) -> Iterator[Entry]:
         if run:
             yield _run(folder)
         for file in sorted(files):
-            if file.endswith(".h5") and not file.startswith(".") and not (run and file in watched):
+            if file.endswith(".h5") and not file.startswith(".") and not (run and file in run_files()):
                 yield _result(folder / file)
 
 
 def _run(folder: Path) -> Entry:
-    path = folder / _HISTORY
+    path = folder / run_file("history")
     try:
         history = load_result(path)
         settings = settings_of(history)

@@ -17,7 +17,7 @@ from landscape.probes.interactive import interactive
 from landscape.probes.plot import plot
 from landscape.probes.steps.run_range import run_range
 from landscape.probes.topology.measure import topology
-from landscape.registry import probes
+from landscape.registry import probes, run_file
 from landscape.results import atomic_write, check_writable, load_result
 
 FORMATS = ("png", "svg", "pdf", "html")
@@ -91,7 +91,7 @@ def draw_files(files: Sequence[Path], paths: Sequence[Path], drawing: Drawing) -
         raise InputError("files: expected at least one result file.")
     results = [_result_of(path, drawing.kind) for path in files]
     datasets = [load_result(path) for path in results]
-    implied = drawing.kind == "auto" or (files[0].is_dir() and drawing.kind in run_files().keys() - {"run-range"})
+    implied = drawing.kind == "auto" or (files[0].is_dir() and drawing.kind in drawn_of_runs().keys() - {"run-range"})
     name = results[0].stem + ("" if implied else f"-{drawing.kind}")
     return draw(datasets, paths or [results[0].with_name(f"{name}.png")], drawing)
 
@@ -129,14 +129,14 @@ def _result_of(path: Path, kind: str) -> Path:
     """A run's folder stands for its history, or for the file of it that a kind of picture draws."""
     if not path.is_dir():
         return path
-    name, hint = run_files().get(kind, ("history.h5", ""))
+    name, hint = drawn_of_runs().get(kind, (run_file("history"), ""))
     if hint and not (path / name).exists():
         raise InputError(f"kind: {kind!r} draws {path / name}, which does not exist. {hint}")
     return path / name
 
 
 @cache
-def run_files() -> dict[str, tuple[str, str]]:
+def drawn_of_runs() -> dict[str, tuple[str, str]]:
     """Kind of picture -> which file of a run's folder it draws, and how to have it where there is none."""
     watched = [probe for probe in probes().values() if probe.run_file]
     files = {name: (p.run_file, p.run_hint) for p in watched for drawn in p.drawn for name in drawn.pictures}

@@ -11,12 +11,12 @@ from typing import Any
 from landscape.errors import LandscapeError
 from landscape.pictures.report_page import Plotly, Stamp
 from landscape.places import Places
-from landscape.registry import of_file
+from landscape.registry import of_file, run_file
 from landscape.reporting.figures import Wanted
 from landscape.reporting.gathering import Gathered, Piece, Training, gather
 from landscape.reporting.writing import Asked, written
 from landscape.results.names import REPORT, part_names
-from landscape.studies.pictures import Drawing, joined, run_files
+from landscape.studies.pictures import Drawing, drawn_of_runs, joined
 from landscape.studies.runs import run_folder
 from landscape.studies.settings import PictureSettings, StudySettings
 from landscape.studies.sweep import labels_of
@@ -183,8 +183,8 @@ class StudyReport:
     def _piece(
         self, picture: PictureSettings, training: Training, probed: Mapping[tuple[str, str], Piece]
     ) -> Piece | None:
-        if picture.kind == "curves" or picture.kind in run_files():
-            name = "history.h5" if picture.kind == "curves" else run_files()[picture.kind][0]
+        if picture.kind == "curves" or picture.kind in drawn_of_runs():
+            name = run_file("history") if picture.kind == "curves" else drawn_of_runs()[picture.kind][0]
             own = (
                 piece for piece in training.pieces if piece.path is not None and "checkpoint" not in piece.dataset.attrs
             )

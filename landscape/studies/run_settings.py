@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, model_validator
 from landscape.checking import Option, Settings, checked
 from landscape.data import DATA_SETS
 from landscape.errors import InputError, unknown_choice
-from landscape.probes.steps.measure import StepProbeConfig
+from landscape.probes.steps.measure import ALONG_HELP, DEFAULT_ALONG, Along, StepProbeConfig
 from landscape.probes.subjects import DEFAULT_DATA
 from landscape.references import is_reference
 from landscape.results.names import file_part
@@ -73,6 +73,7 @@ class RunSettings(Settings):
         "0.5:4:8"
     )
     probe_spacing: Annotated[str, Option("linear or log.", WATCHED)] = "linear"
+    probe_along: Annotated[Along, Option(ALONG_HELP, WATCHED)] = DEFAULT_ALONG
     stability_every: Annotated[
         int | None,
         Option(
@@ -88,9 +89,7 @@ class RunSettings(Settings):
     def _watched(self) -> Self:
         if self.probe_every is not None and self.probe_count is not None:
             raise InputError("probe_count: give either probe_every or probe_count, not both.")
-        StepProbeConfig.parse(
-            every=1 if self.probe_every is None else self.probe_every, eta=self.probe_eta, spacing=self.probe_spacing
-        )
+        self._config(1 if self.probe_every is None else self.probe_every)
         return self
 
     def identity(self) -> dict[str, Any]:
@@ -124,13 +123,18 @@ class RunSettings(Settings):
             every = max(1, updates // self.probe_count)
         if every is None:
             return None
-        return StepProbeConfig.parse(every=every, eta=self.probe_eta, spacing=self.probe_spacing)
+        return self._config(every)
+
+    def _config(self, every: int) -> StepProbeConfig:
+        return StepProbeConfig.parse(every, self.probe_eta, self.probe_spacing, self.probe_along)
 
     def watching(self) -> dict[str, Any]:
         """What of the identity was only watched, and decides nothing about the weights."""
         names = ("flow_every", "probe_every", "probe_count", "stability_every")
         watched = {name: getattr(self, name) for name in names}
         where = {"probe_eta": self.probe_eta, "probe_spacing": self.probe_spacing}
+        if self.probe_along != DEFAULT_ALONG:  # runs are named as before there were others
+            where["probe_along"] = self.probe_along
         probed = self.probe_every is not None or self.probe_count is not None
         return {**{k: v for k, v in watched.items() if v is not None}, **(where if probed else {})}
 

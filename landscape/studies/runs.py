@@ -19,13 +19,14 @@ from landscape.probes.health import Health, health_of
 from landscape.probes.stability.measure import StabilityProbe
 from landscape.probes.steps.observer import StepProbe
 from landscape.probes.subjects import with_data
+from landscape.registry import run_file, run_files
 from landscape.results import ResultFile, check_writable, load_checkpoint, load_result, save_checkpoint, save_result
 from landscape.stopping import in_pieces
 from landscape.studies.run_settings import RunSettings
 from landscape.training import EpochReport, Observer, TrainingResult, fit, history_dataset, signature_of
 
 _START = "stability_start"
-HISTORY, FLOW, STEPS, STABILITY = RESULTS = ("history.h5", "gradient_flow.h5", "steps.h5", "stability.h5")
+HISTORY, FLOW, STEPS, STABILITY = map(run_file, ("history", "gradient_flow", "steps", "stability"))
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class RunOutcome:
     @property
     def files(self) -> list[Path]:
         """The results in the folder: the history, the gradient flow, and those of the probes that there were."""
-        return [path for name in RESULTS if (path := self.folder / name).exists()]
+        return [path for name in run_files() if (path := self.folder / name).exists()]
 
 
 def run_folder(settings: RunSettings, places: Places) -> Path:
@@ -66,7 +67,7 @@ def train_run(settings: RunSettings, places: Places, *, folder: Path | None = No
         LockedError: if another process trains in the same folder.
     """
     folder = folder or run_folder(settings, places)
-    for name in (*RESULTS, "last.pt", "best.pt"):
+    for name in (*run_files(), "last.pt", "best.pt"):
         check_writable(folder / name)
     with ResultFile(folder / HISTORY, settings.identity()) as file:
         existing = file.existing()

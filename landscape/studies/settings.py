@@ -33,7 +33,7 @@ class PictureSettings(Settings):
     runs: tuple[str, ...] = ()
     probe: str | None = None
     quantity: str | None = None
-    along: Literal["gradient", "update"] | None = None
+    along: Literal["gradient", "update", "relative"] | None = None
     scale: Literal["auto", "linear", "log"] = "auto"
     loss_max: float | None = None
     formats: tuple[Literal["png", "svg", "pdf", "html"], ...] = ("png",)
@@ -65,6 +65,8 @@ class ComparisonSettings(Settings):
     name: str
     by: str
     runs: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
+    reference: str | int | float | None = None
     equivalence: dict[str, float] = Field(default_factory=dict)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import xarray as xr
 from landscape.comparison import compare
 from landscape.comparison.writing import FORMATS, writable_files
 from landscape.errors import InputError
+from landscape.execution.team import Team
 from landscape.places import Places
 from landscape.probes.path.config import PathSettings
 from landscape.probes.probing import ProbeOutcome, probe_checkpoint
@@ -22,11 +23,12 @@ from landscape.reporting.keeping import write_page
 from landscape.results import atomic_write, check_writable, load_result
 from landscape.results.names import REPORT, RUNS_TABLE, part_names
 from landscape.studies.path_ends import far_end
-from landscape.studies.pictures import Drawing, draw, run_files
+from landscape.studies.pictures import Drawing, draw, drawn_of_runs
 from landscape.studies.reporting import StudyReport
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.runs import RunOutcome
 from landscape.studies.settings import ComparisonSettings, PictureSettings, StudySettings, TableSettings, picture_names
+from landscape.studies.spread import Job, spread
 from landscape.studies.sweep import Trained, attempt, labels_of, train_all
 from landscape.studies.tables import Probed, Row, final_rows, run_rows, study_markdown, table_markdown
 
@@ -58,6 +60,15 @@ def run_study(
     return _Study(study, places).run(recipe, command)
 
 
+def measure_study(study: StudySettings, places: Places) -> StudyOutcome:
+    """Train and probe what is missing, and nothing else: what :func:`run_study` finds done then.
+
+    Raises:
+        LandscapeError: if every run failed.
+    """
+    return _Study(study, places).measured() if study.runs else StudyOutcome([], [], [], [], {})
+
+
 class _Study:
     """One study under way: what has been trained and probed, and what failed."""
 
@@ -68,12 +79,23 @@ class _Study:
         self._trained: Trained = []
         self._probed: dict[str, Probed] = {}
 
+    def measured(self) -> StudyOutcome:
+        """The runs and their probes alone."""
+        study = self._study
+        self._trained = train_all(study.runs, self._places, self._failures)
+        if self._places.executor is not None:
+            self._probe_all_by(self._places.executor)
+        else:
+            for name, probe in zip(part_names(study.probes), study.probes, strict=True):
+                self._probed[name] = self._probe(probe, name)
+        results = [path for _, outcome in self._trained for path in outcome.files]
+        results += [path for made in self._probed.values() for path, _ in made.values()]
+        return StudyOutcome([], [], [], results, self._failures)
+
     def run(self, recipe: tuple[str, str], command: str) -> StudyOutcome:
         study = self._study
         self._check_writable()
-        self._trained = train_all(study.runs, self._places, self._failures)
-        for name, probe in zip(part_names(study.probes), study.probes, strict=True):
-            self._probed[name] = self._probe(probe, name)
+        results = self.measured().results
         pictures = self._each(study.pictures, picture_names(study), self._draw)
         rows = run_rows(self._trained, self._probed)
         tables = [self._write(RUNS_TABLE, study_markdown(study, rows, self._failures))]
@@ -81,8 +103,6 @@ class _Study:
         tables += self._each(study.comparisons, [made.name for made in study.comparisons], self._compare)
         # Again, because what was made since may have failed too.
         self._write(RUNS_TABLE, study_markdown(study, rows, self._failures))
-        results = [path for _, outcome in self._trained for path in outcome.files]
-        results += [path for made in self._probed.values() for path, _ in made.values()]
         report = attempt(self._failures, REPORT, partial(self._report, recipe, command))
         return StudyOutcome(rows, tables, pictures, results, self._failures, report)
 
@@ -116,8 +136,7 @@ class _Study:
     def _probe(self, probe: ProbeSettings, name: str) -> Probed:
         """The probe of every run that it is of, by the run's folder."""
         made: Probed = {}
-        runs = attempt(self._failures, name, partial(self._of, probe.runs)) or []
-        for (settings, outcome), label in zip(runs, labels_of([s for s, _ in runs]), strict=True):
+        for settings, outcome, label, runs in self._probed_runs(probe, name):
             self._places.reporter.message(f"probe {name}: {label}")
             work = partial(self._probe_run, probe, settings, outcome, runs)
             result = attempt(self._failures, f"{name} of {label}", work)
@@ -125,26 +144,56 @@ class _Study:
                 made[outcome.folder] = (result.path, result.dataset)
         return made
 
+    def _probed_runs(self, probe: ProbeSettings, name: str) -> Iterator[tuple[RunSettings, RunOutcome, str, Trained]]:
+        """Each run that a probe is of, with its label and all of them."""
+        runs = attempt(self._failures, name, partial(self._of, probe.runs)) or []
+        for (settings, outcome), label in zip(runs, labels_of([s for s, _ in runs]), strict=True):
+            yield settings, outcome, label, runs
+
     def _probe_run(
         self, probe: ProbeSettings, settings: RunSettings, outcome: RunOutcome, runs: Trained
     ) -> ProbeOutcome | None:
         """The probe of one run; None where it is a path and the run is where the last one ends."""
+        subject = self._subject(probe, settings, outcome, runs)
+        return None if subject is None else probe_checkpoint(subject, probe, self._inside)
+
+    def _probe_all_by(self, team: Team) -> None:
+        """Every probe of every run, by workers."""
+        jobs, of = [], []
+        for name, probe in zip(part_names(self._study.probes), self._study.probes, strict=True):
+            self._probed[name] = {}
+            for settings, outcome, label, runs in self._probed_runs(probe, name):
+                task = f"{name} of {label}"
+                subject = attempt(self._failures, task, partial(self._subject, probe, settings, outcome, runs))
+                if subject is not None:
+                    jobs.append(Job(task, f"probe {task}", probed_path, (subject, probe)))
+                    of.append((name, outcome.folder))
+        for (name, folder), path in zip(of, spread(team, jobs, self._inside, self._failures), strict=True):
+            if path is not None:
+                self._probed[name][folder] = (path, load_result(path))
+
+    @property
+    def _inside(self) -> Places:
+        return replace(self._places, outputs=self._folder)
+
+    def _subject(
+        self, probe: ProbeSettings, settings: RunSettings, outcome: RunOutcome, runs: Trained
+    ) -> Subject | None:
+        """What is probed of one run; None where it is a path and the run is where the last one ends."""
         to: tuple[Path, ...] = ()
         if isinstance(probe, PathSettings):
             end = far_end(probe, settings, runs, self._trained)
             if end is None:
                 return None
             to = (_checkpoint(probe, end),)
-        inside = replace(self._places, outputs=self._folder)
         # All from the study, which the user runs: nothing that a file in a run's folder names is.
-        subject = Subject(
+        return Subject(
             _checkpoint(probe, outcome),
             model={"name": settings.model, "options": settings.builder_options()},
             data={"name": settings.data, "options": settings.data_options},
             loss=settings.loss,
             to=to,
         )
-        return probe_checkpoint(subject, probe, inside)
 
     def _draw(self, picture: PictureSettings, stem: str) -> list[Path]:
         runs = self._of(picture.runs)
@@ -169,8 +218,8 @@ class _Study:
         """What a picture shows of one run; None where there is no such thing."""
         if picture.kind == "curves":
             return outcome.history
-        if picture.kind in run_files():
-            path = outcome.folder / run_files()[picture.kind][0]
+        if picture.kind in drawn_of_runs():
+            path = outcome.folder / drawn_of_runs()[picture.kind][0]
             return load_result(path) if path.exists() else None
         name = picture.probe or next(iter(self._probed), None)
         if name not in self._probed:
@@ -190,7 +239,12 @@ class _Study:
         folders = [outcome.folder for _, outcome in runs]
         probed = [made[f][0] for made in self._probed.values() for f in folders if f in made]
         found = compare(
-            [*folders, *probed], by=comparison.by, equivalence=comparison.equivalence, note=self._study.note
+            [*folders, *probed],
+            by=comparison.by,
+            reference=comparison.reference,
+            measures=comparison.measures,
+            equivalence=comparison.equivalence,
+            note=self._study.note,
         )
         paths = found.write(*self._comparison_files(name))
         figure = self._folder / f"{name}.png"
@@ -215,6 +269,11 @@ class _Study:
         path = self._folder / f"{name}.md"
         atomic_write(path, text.encode())
         return path
+
+
+def probed_path(subject: Subject, probe: ProbeSettings, places: Places) -> Path:
+    """Probe a checkpoint, and say where the result lies."""
+    return probe_checkpoint(subject, probe, places).path
 
 
 def suffixes_of(picture: PictureSettings) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from landscape.errors import InputError, LandscapeError
 from landscape.places import Places
 from landscape.studies.run_settings import RunSettings, run_settings
-from landscape.studies.runs import RunOutcome, train_run
+from landscape.studies.runs import RunOutcome, run_folder, train_run
+from landscape.studies.spread import Job, spread
 
 T = TypeVar("T")
 Trained = list[tuple[RunSettings, RunOutcome]]
@@ -23,6 +24,14 @@ def train_all(runs: Sequence[RunSettings], places: Places, failures: dict[str, s
         LandscapeError: if every run failed.
     """
     trained: Trained = []
+    if places.executor is not None:
+        jobs = [
+            Job(label, f"run {label}", train_run, (settings,), run_folder(settings, places) / "last.pt")
+            for settings, label in zip(runs, labels_of(runs), strict=True)
+        ]
+        outcomes = spread(places.executor, jobs, places, failures)
+        trained = [(settings, made) for settings, made in zip(runs, outcomes, strict=True) if made is not None]
+        runs = ()
     for number, (settings, label) in enumerate(zip(runs, labels_of(runs), strict=True), 1):
         places.reporter.message(f"run {number} of {len(runs)}: {label}")
         outcome = attempt(failures, label, partial(train_run, settings, places))

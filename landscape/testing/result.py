@@ -14,11 +14,11 @@ from landscape.errors import LandscapeError
 from landscape.results.digest import has_digest
 from landscape.results.hdf5 import SIGNATURE
 from landscape.results.results import load_result
+from landscape.results.schema import MEASURED, MISSING
 from landscape.results.words import picture_known
 from landscape.testing.report import Finding, Report
 
 UNSURE = 0.1  # a standard error this large, of the range of the values, hides their shape
-MISSING, MEASURED = 0, 1
 # Relative: what the loss at the origin may differ by from the checkpoint's own, which is of the same samples.
 ROUNDING = {"fp64": 1e-9, "fp32": 1e-4, "bf16": 5e-2}
 

@@ -1,11 +1,16 @@
-"""PyTorch's global state borrowed and given back: the random one, from which modules such as dropout draw, and cuDNN's."""
+"""PyTorch's global state borrowed and given back: the random one, from which modules such as dropout draw, and cuDNN's.
+
+Of numpy and of Python itself the random state alone.
+"""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 T = TypeVar("T")
@@ -98,3 +103,16 @@ def seed_modules(device: torch.device, seed: int) -> None:
             torch.cuda.manual_seed(seed)
     elif device.type == "mps":
         torch.mps.manual_seed(seed)
+
+
+@contextmanager
+def seeded_numpy(seed: int) -> Iterator[None]:
+    """While open, numpy's and Python's own global generators draw from ``seed``; afterwards they are as before."""
+    before = np.random.get_state(), random.getstate()  # noqa: NPY002 - the global one is what a user's code draws from
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(before[0])  # noqa: NPY002
+        random.setstate(before[1])

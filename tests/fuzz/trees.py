@@ -9,16 +9,15 @@ from collections.abc import Callable
 import h5py
 import numpy as np
 
+from landscape.registry import probes
+
 NAMES = ("../x", "\x1b[31mred", "=1+1", "x" * 5000, "\u202eabc", "a\nb", "NaN", " ", "0", "loss", "kind", "units")
 _VALUES: tuple[object, ...] = (
     0, -1, 2**62, 1.5, float("nan"), float("inf"), "", "text", "\x1b[2J", "x" * 20000, "{", "[1,", "null", '{"a": 1}',
     np.arange(3), np.zeros(0), np.array(["a", "b"], dtype=object), np.float16(2), np.complex128(1j), b"\xff\xfe",
     np.zeros(2, dtype=[("a", "f8")]), h5py.Empty("f8"), np.ones((2, 2)), np.bool_(True), np.longdouble(1),
 )  # fmt: skip
-_KINDS = (
-    "plane", "trajectory", "curvature_map", "path", "topology", "curvature", "sharpness", "noise_scale", "history", "steps",
-    "gradient_flow", "stability", "run_range", "comparison", "plane_curvature", "plane_smoothness", "mine", "",
-)  # fmt: skip
+_KINDS = (*(probe.of_file for probe in probes().values()), "mine", "")
 _ATTRIBUTES = (
     "kind", "title", "settings", "units", "long_name", "_FillValue", "scale_factor", "add_offset", "missing_value",
     "coordinates", "dtype", "_Unsigned", "_Encoding", "flag_values", "CLASS", "NAME", "DIMENSION_LIST", "_Netcdf4Dimid",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from landscape.errors import InputError
+from landscape.errors import ExecutionError, InputError
+from landscape.execution.team import Work, team_of
 from landscape.numerics.directions import Direction
 from landscape.numerics.eigenvalues import Extremes, Search, extremes
 from landscape.numerics.refinement import Refinement
@@ -22,6 +22,7 @@ from landscape.numerics.seeds import generator
 from landscape.objective.again import check_points
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
+from landscape.objective.subspace import Subspace
 from landscape.probes.curvature_map.values import RATIO_LIMIT, CurvatureValues, of_ends
 from landscape.probes.plane.held import held_points
 from landscape.probes.plane.measure import AxisLike, grid_of, measured_surface, plane_span
@@ -80,6 +81,7 @@ def curvature_map(
     refinement: Refinement | None = None,
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
+    executor: Any = None,
 ) -> xr.Dataset:
     """λ_max, λ_min and λ_min/λ_max over planes of two random directions for each seed, or the plane ``through`` two checkpoints.
 
@@ -105,7 +107,14 @@ def curvature_map(
         orthogonalize=orthogonalize,
     )
     return curvature_over(
-        objective, span, [x, y], search=search, refinement=refinement, resume=resume, observer=observer
+        objective,
+        span,
+        [x, y],
+        search=search,
+        refinement=refinement,
+        resume=resume,
+        observer=observer,
+        executor=executor,
     )
 
 
@@ -118,6 +127,7 @@ def curvature_over(
     refinement: Refinement | None = None,
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
+    executor: Any = None,
 ) -> xr.Dataset:
     """The curvature over the grid of two ``axes`` on every plane of ``span``; the loss at every point comes first.
 
@@ -180,16 +190,33 @@ def curvature_over(
 
     most = len(grid) if refinement is None else refinement.most(len(grid))
     total = (len(grid) + most) * len(span.seeds)
-    plane = measured_surface(objective, span, grid.axes, resume=losses, observer=on_loss)
+    team = team_of(executor)
+    plane = measured_surface(objective, span, grid.axes, resume=losses, observer=on_loss, executor=team)
 
-    def measure(number: int, missing: NDArray[np.int64]) -> None:
-        for point, place in zip(missing.tolist(), grid.coefficients(missing), strict=True):
-            finite = bool(np.isfinite(plane["loss"].values[number].flat[point]))
-            theta = span.subspaces[number].point(torch.from_numpy(place))
-            values.fill(number, point, hessian.ends(theta) if finite else {})
+    def asked(number: int, missing: NDArray[np.int64]) -> tuple[Any, ...]:
+        return number, grid.coefficients(missing), np.isfinite(plane["loss"].values[number].ravel()[missing])
+
+    def keep(number: int, points: NDArray[np.int64], found: list[dict[str, float]]) -> None:
+        for point, ends in zip(points.tolist(), found, strict=True):
+            values.fill(number, point, ends)
             tell(plane["loss"].size, lambda: plane)
 
-    points = GridPoints(grid, span.seeds, values.known, values.shown, measure)
+    def lose(number: int, points: NDArray[np.int64], why: str) -> None:
+        raise ExecutionError(
+            f"workers: the eigenvalues at a point could not be found, as {why}. Ask for the same again to go on."
+        )
+
+    points = GridPoints(
+        grid,
+        span.seeds,
+        values.known,
+        values.shown,
+        Work(_ends_at, (objective, span.subspaces, hessian.start, wanted), team),
+        asked,
+        keep,
+        lose,
+        lost=lambda number: np.zeros(len(grid), dtype=bool),
+    )
     if refinement is None:
         points.measure_all()
     else:
@@ -242,34 +269,47 @@ class _NotFinite(Exception):
 
 
 class _Hessian:
-    """Finds the ends of the Hessian's spectrum at any point, always from the same start.
+    """Finds the ends of the Hessian's spectrum at any point, always from the same ``start``.
 
     ``checkpoint`` is what was found at the checkpoint itself, named as in :data:`landscape.probes.curvature_map.values.POINT`.
     """
 
     def __init__(self, objective: Objective, search: EigenvalueSearch) -> None:
-        self._objective, self._search = objective, search.search()
         theta = objective.theta.vector
         drawn = torch.randn(theta.numel(), generator=generator(0, "curvature map")).to(theta)
-        self._start = drawn / torch.linalg.vector_norm(drawn)
-        found = self._found(theta)
+        self.start = drawn / torch.linalg.vector_norm(drawn)
+        found = _found(objective, theta, self.start, search)
         self.checkpoint = {} if found is None else of_ends(found)
         if found is not None:
-            self._start = self._start + found.vectors.sum(dim=0) / math.sqrt(2)
+            self.start = self.start + found.vectors.sum(dim=0) / math.sqrt(2)
 
-    def ends(self, theta: Tensor) -> dict[str, float]:
-        """What there is at θ; nothing where a product is not finite."""
-        found = self._found(theta)
-        return {} if found is None else of_ends(found)
 
-    def _found(self, theta: Tensor) -> Extremes | None:
-        try:
-            return extremes(partial(self._product, theta), self._start, self._search)[0]
-        except _NotFinite:
-            return None
+def _ends_at(
+    objective: Objective,
+    subspaces: tuple[Subspace, ...],
+    start: Tensor,
+    search: EigenvalueSearch,
+    number: int,
+    points: NDArray[np.float64],
+    finite: NDArray[np.bool_],
+) -> list[dict[str, float]]:
+    """What there is at points; nothing where the loss or a product is not finite."""
+    ends = []
+    for place, usable in zip(points, finite.tolist(), strict=True):
+        theta = subspaces[number].point(torch.from_numpy(place))
+        found = _found(objective, theta, start, search) if usable else None
+        ends.append({} if found is None else of_ends(found))
+    return ends
 
-    def _product(self, theta: Tensor, vector: Tensor) -> Tensor:
-        product = self._objective.hessian_product(vector, theta)
-        if not bool(torch.isfinite(product).all()):
+
+def _found(objective: Objective, theta: Tensor, start: Tensor, search: EigenvalueSearch) -> Extremes | None:
+    def product(vector: Tensor) -> Tensor:
+        made = objective.hessian_product(vector, theta)
+        if not bool(torch.isfinite(made).all()):
             raise _NotFinite
-        return product
+        return made
+
+    try:
+        return extremes(product, start, search.search())[0]
+    except _NotFinite:
+        return None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from landscape.numerics.eigenvalues import Extremes
 from landscape.numerics.refinement import Refined
+from landscape.probes.plane.dataset import BOUND_WORDS
 from landscape.probes.plane.result import INTERPOLATED, MEASURED, MISSING
 from landscape.results.attributes import LOSS, flags, labels
 
@@ -38,7 +39,7 @@ POINT: dict[str, tuple[str, str]] = {
     **_of_end("smallest", "λ_min"),
     "products": ("1", "Hessian products that the two eigenvalues took"),
 }
-PREDICTED = "predicted_ratio"
+PREDICTED, BOUND = "predicted_ratio", "interpolation_bound"
 _COUNTS = ("products",)
 _STATUSES = {MISSING: "missing", MEASURED: "measured", INTERPOLATED: "interpolated"}
 
@@ -71,7 +72,7 @@ class CurvatureValues:
 
     @classmethod
     def empty(cls, shape: tuple[int, ...]) -> CurvatureValues:
-        arrays = {name: np.full(shape, 0.0 if name in _COUNTS else math.nan) for name in (*POINT, PREDICTED)}
+        arrays = {name: np.full(shape, 0.0 if name in _COUNTS else math.nan) for name in (*POINT, PREDICTED, BOUND)}
         return cls(np.full(shape, MISSING, dtype=np.int8), arrays)
 
     @classmethod
@@ -108,6 +109,7 @@ class CurvatureValues:
         self.arrays[RATIO][number].flat[unmeasured] = between
         self.status[number].flat[unmeasured] = INTERPOLATED
         self.arrays[PREDICTED][number].flat[:] = refined.predicted
+        self.arrays[BOUND][number].flat[:] = refined.bounds
 
     def dataset(self, plane: xr.Dataset, checkpoint: dict[str, float], *, refined: bool) -> xr.Dataset:
         """``plane`` with the curvature beside the loss, as a data set of kind ``curvature_map``."""
@@ -120,6 +122,7 @@ class CurvatureValues:
         if refined:
             words = "ratio that was predicted before the point was measured"
             made[PREDICTED] = (self.arrays[PREDICTED].copy(), labels(words))
+            made[BOUND] = (self.arrays[BOUND].copy(), labels(BOUND_WORDS))
         dims = plane["loss"].dims
         dataset = plane.rename(status="loss_status").assign({name: (dims, *each) for name, each in made.items()})
         for name, (units, words) in POINT.items():

@@ -36,10 +36,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Group:
-    """``size`` hidden units that may change places without changing the network's function, and every place they show in."""
+    """``size`` hidden units that may change places without changing the network's function, and every place they show in.
+
+    ``blocks``: they stand in so many blocks of neighbours (of a GroupNorm), and change places within a block, or with a whole one.
+    """
 
     size: int
     places: tuple[Place, ...]
+    blocks: int = 1
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def _match(
     for place in counted:
         ours, theirs = (_by_unit(tensors[place.name], place, group.size) for tensors in (a, b))
         likeness += (ours @ theirs.T).numpy()
-    _, chosen = linear_sum_assignment(likeness, maximize=True)
+    chosen = assigned(likeness, group.blocks)
     units = np.arange(group.size)
     gain = float((likeness[units, chosen] - likeness[units, units]).sum())
     # Only what is more than rounding: otherwise equal units could change places forever.
@@ -141,6 +145,20 @@ def _match(
     permutations[number] = permutations[number][chosen]
     b.update(moved)
     return True
+
+
+def assigned(likeness: NDArray[np.float64], blocks: int = 1) -> Permutation:
+    """Which unit goes to each place so that the likeness ``(n, n)`` of places and units is largest, blocks staying together."""
+    if blocks in (1, len(likeness)):
+        _, chosen = linear_sum_assignment(likeness, maximize=True)
+        return np.asarray(chosen, dtype=np.int64)
+    size = len(likeness) // blocks
+    parts = likeness.reshape(blocks, size, blocks, size).swapaxes(1, 2)
+    inner = np.array([[linear_sum_assignment(part, maximize=True)[1] for part in row] for row in parts])
+    places = np.arange(size)
+    gains = np.array([[parts[i, j, places, inner[i, j]].sum() for j in range(blocks)] for i in range(blocks)])
+    outer = linear_sum_assignment(gains, maximize=True)[1]
+    return np.concatenate([outer[i] * size + inner[i, outer[i]] for i in range(blocks)]).astype(np.int64)
 
 
 def _by_unit(tensor: Tensor, place: Place, size: int) -> Tensor:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from landscape.pictures.caption import data_words, joined, once, policy_words
 from landscape.pictures.style import number
-from landscape.probes.plane.reading import QUANTITIES, Field, PlaneData
+from landscape.probes.plane.reading import Field, PlaneData, heights_of
+from landscape.probes.plane.result import HEIGHT
 from landscape.results.words import picture_known
 
 
@@ -31,21 +31,29 @@ def plane_caption(
         once(labels, [_cosines(plane, field) for plane, field in pairs], "cos(d₁,\u00a0d₂): "),
         once(labels, [str(plane.attrs.get("checkpoint", "")) for plane in planes], "Checkpoint: "),
         once(labels, [_error(plane, field) for plane, field in pairs], "Standard error over the samples: "),
-        once(labels, [_adaptive(plane.attrs) for plane in planes], "Adaptive: "),
+        once(labels, [_adaptive(plane) for plane in planes], "Adaptive: "),
         once(labels, [plane.mesh_note for plane in planes], "Unfinished: "),
     ]
     return joined(sentences)
 
 
-def _adaptive(attrs: dict[str, Any]) -> str:
+def _adaptive(plane: PlaneData) -> str:
     """How much of an adaptive plane was measured, and how well the rest is known."""
+    attrs = plane.attrs
     if "picture_error" not in attrs:
         return ""
+    refined_by = str(attrs.get("refined_by", "loss"))
+    shown = str(attrs["loss_name"]) if HEIGHT in attrs else plane.quantity
+    if shown != refined_by and (refined_by != "loss" or plane.quantity in heights_of(plane.dataset)):
+        return (
+            f"{int(attrs['measured_points'])} points measured, where the picture of {refined_by.replace('_', ' ')} needed them; "
+            "the rest is interpolated, and how well is not known"
+        )
     return f"{int(attrs['measured_points'])} points measured, {picture_known(attrs)}"
 
 
 def _where(plane: PlaneData) -> str:
-    what = QUANTITIES[plane.quantity]
+    what = plane.words
     what = what[:1].upper() + what[1:]
     flat = plane.y is not None
     directions = plane.attrs.get("directions")
@@ -79,7 +87,7 @@ def _error(plane: PlaneData, field: Field) -> str:
     if field.standard_error is None:
         return ""
     finite = field.standard_error[np.isfinite(field.standard_error)]
-    centre = plane.scalar("checkpoint_loss_standard_error")
+    centre = plane.scalar(f"checkpoint_{plane.quantity}_standard_error")
     parts = [] if centre is None or not np.isfinite(centre) else [f"{number(centre, 2)} at the checkpoint"]
     if finite.size:
         parts.append(f"median {number(float(np.median(finite)), 2)} over the grid")

@@ -10,7 +10,8 @@ from pydantic import field_validator, model_validator
 from landscape.checking import Option
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.directions import NORMALIZATIONS
-from landscape.probes.settings import DIRECTIONS, RefinedSettings
+from landscape.probes.plane.changes import EXAMPLES, is_change, is_drawn
+from landscape.probes.settings import DIRECTIONS, GRID, RefinedSettings
 
 ALONG = ("random", "gradient", "update", "difference")
 
@@ -19,7 +20,8 @@ class DirectedSettings(RefinedSettings):
     """Of a probe along directions.
 
     ``along`` names what the axes follow instead of random directions: ``random``, ``gradient``, ``update``, ``difference``,
-    ``eigenvector1``, ``eigenvector2``, …; see :mod:`landscape.probes.plane.directions`.
+    ``eigenvector1``, ``eigenvector2``, …; see :mod:`landscape.probes.plane.directions`. ``quantize4``, ``prune50``, ``decay`` and
+    ``lowrank1``, and ``NAME:PATTERN`` for a part of the tensors, are those of :mod:`landscape.probes.plane.changes`.
     """
 
     seeds: Annotated[
@@ -28,7 +30,11 @@ class DirectedSettings(RefinedSettings):
     normalization: Annotated[str, Option("filter, layer or none.", DIRECTIONS)] = "filter"
     along: Annotated[
         tuple[str, ...],
-        Option("random, gradient, update, difference (--to), eigenvector1 (--directions), …", DIRECTIONS, "random"),
+        Option(
+            "random, gradient, update, difference (--to), eigenvector1 (--directions), quantize4, prune50, decay, lowrank1, …",
+            DIRECTIONS,
+            "random",
+        ),
     ] = ()
     orthogonalize: Annotated[bool, Option("Make the second direction orthogonal to the first.", DIRECTIONS)] = False
 
@@ -43,8 +49,9 @@ class DirectedSettings(RefinedSettings):
     @classmethod
     def _along(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            if name not in ALONG and not re.fullmatch(r"eigenvector[1-9]\d*", name):
-                raise unknown_choice("along", name, [*ALONG, "eigenvector1"])
+            kind = name.partition(":")[0]
+            if kind not in ALONG and not re.fullmatch(r"eigenvector[1-9]\d*", kind) and not is_change(kind):
+                raise unknown_choice("along", name, [*ALONG, "eigenvector1", *EXAMPLES])
         return names
 
     @model_validator(mode="after")
@@ -52,7 +59,7 @@ class DirectedSettings(RefinedSettings):
         count = 1 if self.kind == "line" else 2
         if self.along and len(self.along) != count:
             raise InputError(f"along: a {self.kind} has {count} direction(s), got {','.join(self.along)!r}.")
-        if self.along and len(self.seeds) > 1 and "random" not in self.along:
+        if self.along and len(self.seeds) > 1 and not any(is_drawn(name.partition(":")[0]) for name in self.along):
             raise InputError(f"seeds: none of the directions is random, so there is one alone; got {self.seeds!r}.")
         if self.orthogonalize and self.kind == "line":
             raise InputError("orthogonalize: a line has one direction. Leave it out, or choose kind plane.")
@@ -69,3 +76,4 @@ class LineSettings(PlaneSettings):
     """A line."""
 
     kind: Literal["line"] = "line"
+    y: Annotated[str | None, Option("Of a plane alone.", GRID, study=True)] = None

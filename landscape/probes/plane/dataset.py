@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from landscape.numerics.directions import cosine
 from landscape.numerics.grids import Grid
 from landscape.objective.losses import loss_unit
 from landscape.objective.values import Evaluation, PointValues
-from landscape.probes.plane.result import ABOVE, INTERPOLATED, MEASURED, MISSING
+from landscape.probes.plane.result import ABOVE, HEIGHT, INTERPOLATED, LOST, MEASURED, MISSING
 from landscape.probes.plane.spans import Span
 from landscape.probes.provenance import VERSIONS, checkpoint_variables
 from landscape.results.attributes import flags, labels
@@ -25,7 +26,13 @@ _STATUSES = {
     INTERPOLATED: "interpolated",
     ABOVE: "above_the_clip_by_part_of_the_samples",
 }
-_QUANTITIES = ("loss", "loss_standard_error", "accuracy", "predicted_loss")
+ERROR, DRAW_ERROR = "_standard_error", "loss_draw_error"
+_LOST = {LOST: "lost_with_every_worker_that_took_it"}
+NAMED = 20  # points that were lost
+BOUND_WORDS = (
+    "bound of the interpolation error that 95 % of the interpolated points keep, in parts of the displayed range"
+)
+_QUANTITIES = ("loss", "loss_standard_error", "accuracy", "predicted_loss", "interpolation_bound")
 
 
 @dataclass
@@ -37,21 +44,28 @@ class Surface:
     accuracy: NDArray[np.float64]
     status: NDArray[np.int8]
     predicted_loss: NDArray[np.float64]
+    interpolation_bound: NDArray[np.float64]
     samples: NDArray[np.int64]
+    others: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # by the names of their variables
 
     @classmethod
-    def empty(cls, shape: tuple[int, ...]) -> Surface:
+    def empty(cls, shape: tuple[int, ...], others: Sequence[str] = ()) -> Surface:
         values = [np.full(shape, np.nan) for _ in _QUANTITIES]
         status, samples = np.full(shape, MISSING, dtype=np.int8), np.zeros(shape, dtype=np.int64)
-        return cls(values[0], values[1], values[2], status, values[3], samples)
+        more = {name: np.full(shape, np.nan) for name in others}
+        return cls(values[0], values[1], values[2], status, values[3], values[4], samples, more)
 
     @classmethod
-    def of(cls, dataset: xr.Dataset, grid: Grid, seeds: tuple[int, ...]) -> Surface:
+    def of(cls, dataset: xr.Dataset, grid: Grid, seeds: tuple[int, ...], others: Sequence[str] = ()) -> Surface:
         """The arrays of an earlier result over the same grid and seeds.
 
         Raises:
-            MismatchError: if its coordinates or seeds are others.
+            MismatchError: if its coordinates or seeds are others, or it lacks one of ``others``.
         """
+        if missing := [name for name in others if name not in dataset]:
+            raise MismatchError(
+                f"resume: the earlier result has no {missing[0]!r}, which is measured now; measure anew."
+            )
         same = dataset["status"].dims == ("seed", *grid.dims) and np.array_equal(dataset["seed"].values, seeds)
         for name, axis in zip(grid.names, grid.axes, strict=True):
             same = same and name in dataset.coords and np.array_equal(dataset[name].values, axis.coordinates)
@@ -61,11 +75,18 @@ class Surface:
         arrays = [np.array(dataset[n].values) if n in dataset else np.full(shape, np.nan) for n in _QUANTITIES]
         status = np.array(dataset["status"].values, dtype=np.int8)
         samples = np.array(dataset["samples"].values) if "samples" in dataset else np.zeros(shape, dtype=np.int64)
-        return cls(arrays[0], arrays[1], arrays[2], status, arrays[3], samples)
+        more = {name: np.array(dataset[name].values) for name in others}
+        return cls(arrays[0], arrays[1], arrays[2], status, arrays[3], arrays[4], samples, more)
 
     def part(self, number: int) -> Surface:
         """The arrays of one seed, as views."""
-        return Surface(*(getattr(self, f.name)[number] for f in fields(self)))
+        own: dict[str, Any] = {f.name: getattr(self, f.name)[number] for f in fields(self) if f.name != "others"}
+        return Surface(**own, others={name: array[number] for name, array in self.others.items()})
+
+    def named(self, quantity: str) -> NDArray[np.float64]:
+        """The array of the loss, the accuracy, or another height."""
+        found: NDArray[np.float64] = self.others[quantity] if quantity in self.others else getattr(self, quantity)
+        return found
 
     def known(self) -> NDArray[np.bool_]:
         """Where something was measured: over all samples, or enough of them to tell that it lies above the clip."""
@@ -74,6 +95,12 @@ class Surface:
     def forget_above(self) -> None:
         """Let points that were given up above a clip be measured again: above another one they may not lie."""
         self.status[self.status == ABOVE] = MISSING
+
+    def lose(self, lost: NDArray[np.bool_]) -> None:
+        """Say of points that nobody knows them; what was interpolated there is no value."""
+        self.status[lost] = LOST
+        for name in (*_QUANTITIES, *self.others):
+            self.named(name)[lost] = np.nan
 
     def passes(self, n_samples: int) -> NDArray[np.float64]:
         """Passes over all samples that each known point took. Files of planes that were not refined do not say it: whole ones."""
@@ -86,9 +113,19 @@ class Surface:
         self.loss_standard_error.flat[flat] = values.standard_error
         self.accuracy.flat[flat] = values.accuracy
         self.samples.flat[flat] = values.n_samples
+        for name, array in values_of(values).items():
+            self.others[name].flat[flat] = array
         # A mean that is not finite over a part is not finite over the whole.
         early = (values.n_samples < n_samples) & np.isfinite(values.loss)
         self.status.flat[flat] = np.where(early, ABOVE, MEASURED)
+
+
+def values_of(values: PointValues) -> dict[str, NDArray[np.float64]]:
+    """What is measured beside the loss, by the names of its variables."""
+    found: dict[str, NDArray[np.float64]] = {}
+    for name, (height, error) in values.heights.items():
+        found |= {name: height, f"{name}{ERROR}": error}
+    return found if values.draw_error is None else {**found, DRAW_ERROR: values.draw_error}
 
 
 def surface_dataset(
@@ -105,7 +142,9 @@ def surface_dataset(
     dataset = xr.Dataset(
         {
             **_measured(values, ("seed", *grid.dims), unit, refined=refined, accurate=accurate),
+            **_others(values, ("seed", *grid.dims), unit),
             **_checkpoint(checkpoint, span, unit),
+            **_checkpoint_others(checkpoint, unit),
             **_directions(span),
             **samples,
         },
@@ -121,10 +160,24 @@ def surface_dataset(
             "kind": "plane",
             "title": "loss surface",
             **{key: value for key, value in attributes.items() if value is not None},
+            **_lost_points(values, grid, span),
             **VERSIONS,
         },
     )
     return dataset.assign(_over_seeds(dataset)) if len(span.seeds) > 1 else dataset
+
+
+def _lost_points(values: Surface, grid: Grid, span: Span) -> dict[str, str]:
+    """The points that took their workers with them, by name."""
+    places = np.argwhere(values.status == LOST)
+    if not len(places):
+        return {}
+    named = []
+    for number, *index in places[:NAMED].tolist():
+        at = [f"{n} = {a.coordinates[k]:g}" for n, a, k in zip(grid.names, grid.axes, index[::-1], strict=True)]
+        named.append(", ".join(at) + (f" of seed {span.seeds[number]}" if len(span.seeds) > 1 else ""))
+    more = f", and {len(places) - NAMED} more" if len(places) > NAMED else ""
+    return {"lost_points": f"{'; '.join(named)}{more}: every worker that took the point died"}
 
 
 def _measured(
@@ -132,18 +185,46 @@ def _measured(
 ) -> dict[str, xr.Variable]:
     """What there is at every point of the grid."""
     error = "standard error of the mean loss over the samples"
+    statuses = _STATUSES | _LOST if (values.status == LOST).any() else _STATUSES
     found: dict[str, tuple[np.ndarray[Any, Any], dict[str, Any]]] = {
         "loss": (values.loss, labels("mean loss over the samples", unit)),
         "loss_standard_error": (values.loss_standard_error, labels(error, unit)),
-        "status": (values.status, {**labels("how the value at the point came to be"), **flags(_STATUSES)}),
+        "status": (values.status, {**labels("how the value at the point came to be"), **flags(statuses)}),
     }
     if refined:
         predicted = "loss that was predicted before the point was measured"
         found["predicted_loss"] = (values.predicted_loss, labels(predicted, unit))
+        found["interpolation_bound"] = (values.interpolation_bound, labels(BOUND_WORDS))
         found["samples"] = (values.samples, labels("number of samples behind the value"))
     if accurate:
         found["accuracy"] = (values.accuracy, labels("fraction of samples classified rightly"))
     return {name: xr.Variable(dims, array.copy(), said) for name, (array, said) in found.items()}
+
+
+def _others(values: Surface, dims: tuple[str, ...], unit: str) -> dict[str, xr.Variable]:
+    """Metrics and terms of the loss, and the error over draws."""
+    found = {}
+    for name, array in values.others.items():
+        if name == DRAW_ERROR:
+            said = labels("standard error of the mean loss over the draws", unit)
+        elif name.endswith(ERROR):
+            said = labels(f"standard error of {name.removesuffix(ERROR)} over the samples")
+        else:
+            said = {**labels(name.replace("_", " ")), HEIGHT: 1}
+        found[name] = xr.Variable(dims, array.copy(), said)
+    return found
+
+
+def _checkpoint_others(checkpoint: Evaluation, unit: str) -> dict[str, xr.Variable]:
+    found = {}
+    for name, (value, error) in checkpoint.heights.items():
+        words = f"{name.replace('_', ' ')} of the checkpoint itself"
+        found[f"checkpoint_{name}"] = xr.Variable((), value, labels(words))
+        found[f"checkpoint_{name}{ERROR}"] = xr.Variable((), error, labels(f"standard error of the {words}"))
+    if checkpoint.draw_error is not None:
+        said = labels("standard error of the checkpoint's mean loss over the draws", unit)
+        found[f"checkpoint_{DRAW_ERROR}"] = xr.Variable((), checkpoint.draw_error, said)
+    return found
 
 
 def _checkpoint(checkpoint: Evaluation, span: Span, unit: str) -> dict[str, xr.Variable]:
@@ -170,7 +251,7 @@ def _directions(span: Span) -> dict[str, xr.Variable]:
 
 def _over_seeds(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
     """Mean and standard deviation (N − 1) of the loss over direction seeds, where it is known for every seed."""
-    everywhere = (dataset["status"] != MISSING).all("seed")
+    everywhere = (~dataset["status"].isin([MISSING, LOST])).all("seed")
     loss, unit = dataset["loss"], dataset["loss"].attrs["units"]
     mean = loss.mean("seed", skipna=False).where(everywhere)
     spread = loss.std("seed", ddof=1, skipna=False).where(everywhere)

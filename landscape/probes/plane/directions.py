@@ -2,7 +2,8 @@
 
 ``random`` is drawn, ``gradient`` is that of the loss over the samples, ``update`` is the next step of the optimiser whose state
 the checkpoint holds, ``difference`` leads to the next one of the further checkpoints, and ``eigenvector1``, ``eigenvector2``, …
-are those of the Hessian, in a result of kind ``curvature``.
+are those of the Hessian, in a result of kind ``curvature``. ``quantize4`` and the like are those of
+:mod:`landscape.probes.plane.changes`; ``NAME:PATTERN`` is a part of any.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from landscape.numerics.parameters import Layout
 from landscape.objective.ends import direction_to
 from landscape.objective.objective import Objective
 from landscape.probes.plane.along import eigenvector_directions, update_direction
+from landscape.probes.plane.changes import restricted
 from landscape.probes.subjects import Opened, stem
 from landscape.results import load_result
 from landscape.training import TrainingConfig, learning_rate
@@ -37,16 +39,19 @@ def named_directions(names: Sequence[str], opened: Opened, objective: Objective)
     """
     others = iter(opened.others)
     made: list[Direction | str] = []
-    for name in names:
+    for named in names:
+        name, _, pattern = named.partition(":")
         if name == "difference":
             other = next(others)
-            made.append(direction_to(objective, other.state_dict, stem(other.path)))
+            found = direction_to(objective, other.state_dict, stem(other.path))
         elif name == "update":
-            made.append(_next_update(opened, objective))
+            found = _next_update(opened, objective)
         elif name.startswith("eigenvector"):
-            made.append(_eigenvector(int(name.removeprefix("eigenvector")), opened.subject.directions, objective))
+            found = _eigenvector(int(name.removeprefix("eigenvector")), opened.subject.directions, objective)
         else:
-            made.append(name)
+            made.append(named)
+            continue
+        made.append(restricted(found, pattern) if pattern else found)
     return made
 
 

@@ -22,7 +22,7 @@ from landscape.pictures.value_axis import RATIO, mark_at_edge, set_value_axis
 from landscape.probes.plane import marks
 from landscape.probes.plane.caption import plane_caption
 from landscape.probes.plane.panels import flat_words
-from landscape.probes.plane.reading import QUANTITIES, Field, PlaneData, read_planes
+from landscape.probes.plane.reading import Field, PlaneData, is_linear, read_planes
 
 SEED: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.55}
 SPREAD_ALPHA, ERROR_ALPHA = 0.16, 0.38
@@ -63,7 +63,7 @@ def members_of(lines: Sequence[PlaneData], seed: int | str | None) -> list[Membe
 
 def _scale(members: Sequence[Member], options: Options) -> Scale | None:
     """One scale for every value that is drawn: of all seeds where a mean is."""
-    linear = options.scale == "auto" and members[0].line.quantity == "accuracy"
+    linear = options.scale == "auto" and is_linear(members[0].line.quantity)
     values = [m.line.values if m.field.spread is not None else m.field.values for m in members]
     still = all(m.line.dead or m.field.flat for m in members)
     return choose_scale(values, scale="linear" if linear else options.scale, maximum=options.loss_max, still=still)
@@ -90,7 +90,7 @@ def _cell(axes: Axes, members: Sequence[Member], scale: Scale | None) -> layout.
 
     def dress(width: float) -> None:
         layout.title(axes, heading, width)
-        count = layout.axis_labels(axes, first.x.label, QUANTITIES[first.quantity] + unit, width, width * RATIO)
+        count = layout.axis_labels(axes, first.x.label, first.words + unit, width, width * RATIO)
         layout.legend_below(axes, entries, width=width, lines=count)
 
     return layout.Cell(axes, RATIO, dress)

@@ -27,7 +27,7 @@ from landscape.pictures.style import number
 from landscape.probes.plane.caption import plane_caption
 from landscape.probes.plane.line import Member, gaps_of, members_of, what_is_drawn
 from landscape.probes.plane.panels import flat_words
-from landscape.probes.plane.reading import QUANTITIES, read_planes
+from landscape.probes.plane.reading import read_planes, scale_asked
 
 
 def lines_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def lines_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str,
     return {
         **PAGE,
         "caption": plane_caption(lines, [member.field for member in members]),
-        "scale": scale_content(drawn, options.quantity, options.scale, options.loss_max, still=still),
+        "scale": scale_content(drawn, options.quantity, scale_asked(options), options.loss_max, still=still),
         "groups": groups([line.label for line in lines], [member.colour for member in members]),
         "styles": _line_styles(members),
         "charts": charts,
@@ -67,7 +67,7 @@ def _line_chart(members: Sequence[Member], label: str) -> dict[str, Any]:
         **CHART,
         "notes": [f"{m.line.label}: {words}" for _, m in numbered if (words := flat_words(m.line, m.field))],
         "xLabel": label,
-        "yLabel": QUANTITIES[first.quantity] + (f" ({first.unit})" if first.unit else ""),
+        "yLabel": first.words + (f" ({first.unit})" if first.unit else ""),
         "range": axis_range(np.concatenate([line.x.values for line in of_chart]), 0.0),
         "scaled": True,
         "lines": [line for group, member in numbered for line in _member_lines(member, group)],

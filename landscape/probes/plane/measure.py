@@ -15,21 +15,32 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from landscape.errors import InputError
-from landscape.numerics.directions import Direction
+from landscape.errors import InputError, unknown_choice
+from landscape.execution.team import Work, team_of
 from landscape.numerics.grids import AXIS_NAMES, Axis, Grid
-from landscape.numerics.refinement import Refined, Refinement, interpolate
+from landscape.numerics.interpolation import interpolate
+from landscape.numerics.refinement import Refined, Refinement
 from landscape.objective.again import check_points
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
-from landscape.objective.values import Evaluation
+from landscape.objective.subspace import Subspace
+from landscape.objective.values import Evaluation, PointValues
 from landscape.probes.health import network_health
-from landscape.probes.plane.dataset import Surface, surface_dataset
+from landscape.probes.plane.changes import is_drawn
+from landscape.probes.plane.dataset import DRAW_ERROR, ERROR, Surface, surface_dataset, values_of
 from landscape.probes.plane.deviation import checked
 from landscape.probes.plane.held import held_points
 from landscape.probes.plane.points import GridPoints, known_attributes
-from landscape.probes.plane.result import INTERPOLATED
-from landscape.probes.plane.spans import Span, along_span, automatic_range, checkpoint_span, random_span, span_numbers
+from landscape.probes.plane.result import INTERPOLATED, LOST
+from landscape.probes.plane.spans import (
+    Along,
+    Span,
+    along_span,
+    automatic_range,
+    checkpoint_span,
+    random_span,
+    span_numbers,
+)
 from landscape.probes.progress import Progress, ProgressObserver
 from landscape.probes.provenance import samples_variable
 
@@ -45,13 +56,14 @@ def line(
     seeds: Sequence[int] = (0, 1, 2),
     normalization: str = "filter",
     to: nn.Module | Mapping[str, Tensor] | None = None,
-    along: Direction | str | None = None,
+    along: Along | None = None,
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
+    executor: Any = None,
 ) -> xr.Dataset:
     """The loss along lines: random directions (x = −1:1:51), or from the checkpoint (0) ``to`` another (1; x = −0.5:1.5:401).
 
-    ``along`` is one direction to follow instead, as in :func:`plane`.
+    ``along`` is one direction to follow instead, and ``executor`` who measures, as in :func:`plane`.
 
     Returns, and raises, what :func:`surface` does, with the dimensions ``(seed, x)``.
 
@@ -69,10 +81,11 @@ def line(
     elif along is None:
         span = random_span(objective, seeds, 1, normalization)
     else:
-        drawn = seeds if along == "random" else (0,)
+        drawn = seeds if isinstance(along, str) and is_drawn(along.partition(":")[0]) else (0,)
         span = along_span(objective, [along], seeds=drawn, normalization=normalization)
     default = (-1.0, 1.0, 51) if to is None else (-0.5, 1.5, 401)
-    return surface(objective, span, [default if x is None else x], resume=resume, observer=observer)
+    axis = default if x is None else x
+    return surface(objective, span, [axis], resume=resume, observer=observer, executor=executor)
 
 
 def plane(
@@ -83,11 +96,12 @@ def plane(
     seeds: Sequence[int] = (0,),
     normalization: str = "filter",
     through: Sequence[nn.Module | Mapping[str, Tensor]] = (),
-    along: Sequence[Direction | str] = (),
+    along: Sequence[Along] = (),
     orthogonalize: bool = False,
     refinement: Refinement | None = None,
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
+    executor: Any = None,
 ) -> xr.Dataset:
     """The loss over planes of two random directions for each seed, or the plane ``through`` two more checkpoints.
 
@@ -97,14 +111,17 @@ def plane(
         seeds: direction seeds; each gives its own plane. Use the same ones across runs that are compared.
         normalization: ``filter``, ``layer`` or ``none``; see :func:`landscape.numerics.directions.normalize`.
         through: two checkpoints, at (1, 0) and (0, 1); replaces the seeds.
-        along: what the axes follow instead of random directions, such as ``["gradient", "random"]`` or two
-            :class:`~landscape.numerics.directions.Direction`; see :func:`landscape.probes.plane.spans.along_span`.
+        along: what the axes follow instead of random directions, such as ``["gradient", "random"]``, ``["quantize4", "prune50"]``,
+            two :class:`~landscape.numerics.directions.Direction`, other models or other objectives; see
+            :func:`landscape.probes.plane.spans.along_span`.
         orthogonalize: take from the second direction its part along the first.
         refinement: measure only where the picture needs it (:class:`landscape.numerics.refinement.Refinement`); every point
             where None.
         resume: an earlier result of the same objective over the same grid of the same directions: its measured points are not
             measured again. How it was refined may differ.
         observer: told after every few points.
+        executor: who measures: a ``concurrent.futures.Executor`` or a ``dask.distributed.Client``; this process where None. Values
+            are the same bit for bit where its workers have the same installation, kind of processor, and number of threads.
 
     Returns, and raises, what :func:`surface` does, with the dimensions ``(seed, y, x)``.
 
@@ -123,7 +140,7 @@ def plane(
         along=along,
         orthogonalize=orthogonalize,
     )
-    return surface(objective, span, [x, y], refinement=refinement, resume=resume, observer=observer)
+    return surface(objective, span, [x, y], refinement=refinement, resume=resume, observer=observer, executor=executor)
 
 
 def plane_span(
@@ -132,7 +149,7 @@ def plane_span(
     seeds: Sequence[int] = (0,),
     normalization: str = "filter",
     through: Sequence[nn.Module | Mapping[str, Tensor]] = (),
-    along: Sequence[Direction | str] = (),
+    along: Sequence[Along] = (),
     orthogonalize: bool = False,
 ) -> Span:
     """Where a plane lies; arguments and errors are those of :func:`plane`."""
@@ -154,22 +171,26 @@ def surface(
     refinement: Refinement | None = None,
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
+    executor: Any = None,
 ) -> xr.Dataset:
     """The values over the grid of ``axes`` on every subspace of ``span``, coarsest mesh first; any number of axes.
 
     Returns:
         A data set of kind ``plane`` with the dimensions ``(seed, …, y, x)``: ``loss``, ``loss_standard_error``, ``accuracy``
-        (where there is one), ``status`` (0 missing, 1 measured, 2 interpolated, 3 above the clip by part of the samples); the
-        checkpoint's own loss; norms of the directions and the cosine between the first two; and its provenance as
+        (where there is one), ``status`` (0 missing, 1 measured, 2 interpolated, 3 above the clip by part of the samples, 4 lost:
+        every worker that took the point died, which the attribute ``lost_points`` names); the checkpoint's own loss; every metric
+        and term by its name, with its error; norms of the directions and the cosine between the first two; and its provenance as
         attributes. A loss that is NaN or infinite is a result and stays. With ``refinement``, see
         :mod:`landscape.numerics.refinement`, also ``predicted_loss`` and the attributes ``picture_error_estimate`` (95th
         percentile of the error on the displayed scale, a fraction of its range, by ``picture_audits`` points drawn at random),
-        ``picture_error`` (its upper limit; of several planes the largest), ``measured_points``, ``image_passes``. In bf16,
+        ``picture_error`` (its upper limit; of several planes the largest), ``measured_points``, ``image_passes``, and
+        ``interpolation_bound``, what 95 % of the interpolated points are off by at most, for each of its own. In bf16,
         or compiled, also how far that is from fp32 at a few points, see :func:`landscape.probes.plane.deviation.checked`.
 
     Raises:
         InputError: for a malformed axis, a number of axes other than the span's directions, or refinement of a grid that is
-            not two-dimensional.
+            not two-dimensional, or an ``executor`` that is none.
+        ExecutionError: for workers that are gone, or do not suit.
         MismatchError: for a ``resume`` that another objective made, or of other directions or another grid; see
             :mod:`landscape.objective.signature`. Two of its points are measured again, see :mod:`landscape.objective.again`.
 
@@ -183,7 +204,14 @@ def surface(
         made.check_resume(resume.attrs)
         check_points(objective, held_points(span, resume))
     return measured_surface(
-        objective, span, axes, refinement=refinement, resume=resume, observer=observer, made=made.attribute()
+        objective,
+        span,
+        axes,
+        refinement=refinement,
+        resume=resume,
+        observer=observer,
+        executor=executor,
+        made=made.attribute(),
     )
 
 
@@ -195,6 +223,7 @@ def measured_surface(
     refinement: Refinement | None = None,
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
+    executor: Any = None,
     made: Mapping[str, str] | None = None,
 ) -> xr.Dataset:
     """:func:`surface` for who has seen that ``resume`` belongs here; ``made`` is the attribute that says what made the result."""
@@ -202,12 +231,20 @@ def measured_surface(
     if len(axes) != count:
         raise InputError(f"axes: expected {count}, one for each direction, got {len(axes)}.")
     grid, note = grid_of(objective, span, axes)
-    values = Surface.empty((len(span.seeds), *grid.shape)) if resume is None else Surface.of(resume, grid, span.seeds)
     checkpoint = objective.evaluate()
+    others = list(values_of(PointValues.of([checkpoint])))
+    if resume is None:
+        values = Surface.empty((len(span.seeds), *grid.shape), others)
+    else:
+        values = Surface.of(resume, grid, span.seeds, others)
     attributes = {**_attributes(objective, span, checkpoint), "range_note": note, **(made or {})}
     if refinement is not None:
         refinement = refinement.around(checkpoint.loss)
-        attributes |= {"tolerance": refinement.tolerance, "loss_max": refinement.value_max}
+        _check_quantity(refinement.quantity, checkpoint)
+        most = math.inf if refinement.value_max is None else refinement.value_max
+        attributes |= {"tolerance": refinement.tolerance, "loss_max": most}
+        if refinement.quantity != "loss":
+            attributes |= {"refined_by": refinement.quantity}
     if resume is not None and resume.attrs.get("loss_max") != attributes.get("loss_max"):
         values.forget_above()
 
@@ -218,14 +255,15 @@ def measured_surface(
     if refinement is not None:
         points, passes = min(points, refinement.max_points or points), refinement.max_passes
     count = len(span.seeds)
-    job = _Job(objective, span, grid, values, dataset, observer, points * count, passes and passes * count)
+    work = Work(_values_at, (objective, span.subspaces), team_of(executor))
+    job = _Job(objective, span, grid, values, dataset, observer, points * count, passes and passes * count, work)
     if refinement is None:
         job.measure_all()
     else:
         attributes |= job.measure_adaptively(refinement)
     if objective.is_reference:
         return dataset()
-    displayed = Refinement().around(checkpoint.loss) if refinement is None else refinement
+    displayed = refinement if refinement is not None and refinement.value_max else Refinement().around(checkpoint.loss)
     return checked(dataset(), objective, span, grid, values, displayed.value_max or math.inf)
 
 
@@ -241,6 +279,7 @@ class _Job:
     observer: ProgressObserver | None
     points: int  # at most
     passes: float | None  # over all samples, at most
+    work: Work
 
     def measure_all(self) -> None:
         """Fill in what is missing."""
@@ -252,8 +291,10 @@ class _Job:
         What an earlier, unfinished run has measured answers the same questions again, so nothing is measured twice.
         """
         known = []
-        for number, refined in self._points(refinement.value_max).refine(refinement):
-            self._settle(number, refined)
+        quantity = refinement.quantity
+        scale = "auto" if quantity == "loss" else "linear"
+        for number, refined in self._points(refinement.value_max, quantity).refine(refinement, scale=scale):
+            self._settle(number, refined, quantity)
             known.append(refined.known)
         if self.observer is not None:
             done = int(self.values.known().sum())
@@ -264,36 +305,53 @@ class _Job:
             "image_passes": float(self.values.passes(self.objective.n_samples).sum()),
         }
 
-    def _points(self, ceiling: float | None) -> GridPoints:
+    def _points(self, ceiling: float | None, quantity: str = "loss") -> GridPoints:
         return GridPoints(
             self.grid,
             self.span.seeds,
             known=lambda number: self.values.part(number).known().ravel(),
-            shown=lambda number: self.values.part(number).loss.ravel(),
-            measure=lambda number, missing: self._measure(number, missing, ceiling),
+            shown=lambda number: self.values.part(number).named(quantity).ravel(),
+            work=self.work,
+            asked=lambda number, missing: (number, self.grid.coefficients(missing), ceiling),
+            keep=self._keep,
+            lose=self._lose,
+            lost=lambda number: (self.values.part(number).status == LOST).ravel(),
             at_once=max(POINTS_A_REQUEST, self.objective.points_at_once),
+            together=self.objective.points_at_once,
             passes=lambda number: self.values.part(number).passes(self.objective.n_samples).ravel(),
         )
 
-    def _settle(self, number: int, refined: Refined) -> None:
+    def _settle(self, number: int, refined: Refined, quantity: str) -> None:
         """Keep what is interpolated between the measured points of a plane, and what was predicted of these."""
         part = self.values.part(number)
         unmeasured = np.flatnonzero(~refined.measured)
-        part.loss.flat[unmeasured] = refined.values[unmeasured]
-        part.status.flat[unmeasured] = INTERPOLATED
-        part.predicted_loss.flat[:] = refined.predicted
         shape = (part.loss.shape[0], part.loss.shape[1])
-        accuracy = interpolate(shape, part.accuracy.ravel(), refined.measured)
-        part.accuracy.flat[unmeasured] = np.clip(accuracy[unmeasured], 0.0, 1.0)
+        for name in {"loss", "accuracy", *part.others}:
+            array = part.named(name)
+            if name == quantity:
+                between = refined.values
+            elif name.endswith(ERROR) or name == DRAW_ERROR:
+                continue
+            else:
+                between = interpolate(shape, array.ravel(), refined.measured)
+            array.flat[unmeasured] = (
+                np.clip(between, 0.0, 1.0)[unmeasured] if name == "accuracy" else between[unmeasured]
+            )
+        lost = part.status == LOST
+        part.status.flat[unmeasured] = INTERPOLATED
+        if quantity == "loss":
+            part.predicted_loss.flat[:] = refined.predicted
+            part.interpolation_bound.flat[:] = refined.bounds
+        part.lose(lost)
 
-    def _measure(self, number: int, missing: NDArray[np.int64], ceiling: float | None) -> None:
-        part = self.values.part(number)
-        points = self.grid.coefficients(missing)
-        found = self.objective.evaluate_points(self.span.subspaces[number], points, ceiling=ceiling)
-        part.fill(missing, found, self.objective.n_samples)
+    def _keep(self, number: int, points: NDArray[np.int64], found: PointValues) -> None:
+        self.values.part(number).fill(points, found, self.objective.n_samples)
         if self.observer is not None:
             done = int(self.values.known().sum())
             self.observer(Progress(done, max(done, self._total(done)), self.dataset))
+
+    def _lose(self, number: int, points: NDArray[np.int64], why: str) -> None:
+        self.values.part(number).status.flat[points] = LOST
 
     def _total(self, done: int) -> int:
         """How many points there may be, if each further one takes a whole pass."""
@@ -301,6 +359,24 @@ class _Job:
             return self.points
         left = self.passes - float(self.values.passes(self.objective.n_samples).sum())
         return min(self.points, math.floor(done + left + 1e-9))
+
+
+def _check_quantity(quantity: str, checkpoint: Evaluation) -> None:
+    """Refuse to refine the picture of what is not measured."""
+    measured = ["loss", *(["accuracy"] if checkpoint.accuracy is not None else []), *checkpoint.heights]
+    if quantity not in measured:
+        raise unknown_choice("refinement: quantity", quantity, measured)
+
+
+def _values_at(
+    objective: Objective,
+    subspaces: tuple[Subspace, ...],
+    number: int,
+    points: NDArray[np.float64],
+    ceiling: float | None,
+) -> PointValues:
+    """A part of the work."""
+    return objective.evaluate_points(subspaces[number], points, ceiling=ceiling)
 
 
 def grid_of(objective: Objective, span: Span, axes: Sequence[AxisLike]) -> tuple[Grid, str]:

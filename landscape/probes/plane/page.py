@@ -16,7 +16,7 @@ from landscape.pictures.style import colour_map
 from landscape.probes.plane import marks
 from landscape.probes.plane.caption import plane_caption
 from landscape.probes.plane.panels import Panel, best_of, equal_scale, flat_words, ratio_of, value_words
-from landscape.probes.plane.reading import QUANTITIES, Field, PlaneData, read_planes
+from landscape.probes.plane.reading import Field, PlaneData, read_planes, scale_asked
 
 MARKS = "-mia"  # a point's status as a letter: missing, measured, interpolated, above the clip by part of the samples
 STOPS = 33  # of the colour map, between which plotly interpolates
@@ -34,10 +34,11 @@ def planes_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str
     return {
         "kind": "planes",
         "caption": plane_caption(planes, fields, drawn="their mean is shown first"),
-        "quantity": QUANTITIES[planes[0].quantity],
+        "quantity": planes[0].words,
         "unit": value_words(Panel(planes[0], fields[0], planes[0].quantity, "")),
         "scale": scale_content(
-            [field.values for field in every], options.quantity, options.scale, options.loss_max, still=still,
+            [field.values for field in every], options.quantity, scale_asked(options),
+            options.loss_max, still=still,
             known=known_up_to(datasets, options.quantity),
         ),
         "colours": [[k / (STOPS - 1), to_hex(colour_map(planes[0].quantity)(k / (STOPS - 1)))] for k in range(STOPS)],

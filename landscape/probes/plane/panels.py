@@ -15,7 +15,7 @@ from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale, symmetric_scale
 from landscape.pictures.style import SIGNED, TEXT, PaperFigure, colour_map, number
 from landscape.probes.plane import marks
-from landscape.probes.plane.reading import QUANTITIES, AxisData, Field, PlaneData
+from landscape.probes.plane.reading import AxisData, Field, PlaneData, is_linear
 
 LONGEST = 3.0  # a ratio of sides up to which both axes are drawn to the same scale
 SPREAD_DECADES = 4.0  # the spread is 0 at the checkpoint, where all seeds meet: its log scale has to end somewhere
@@ -56,7 +56,7 @@ def scales_of(values: list[Panel], spreads: list[Panel], options: Options) -> di
         for members in [group] if options.share else [[panel] for panel in group]:
             maximum = options.loss_max if group is values else _largest_spread(members, means, options.loss_max)
             quantity = members[0].quantity if members else ""
-            kind = "linear" if quantity == "accuracy" and kind == "auto" else kind
+            kind = "linear" if is_linear(quantity) and kind == "auto" else kind
             still = all(panel.plane.dead or panel.field.flat for panel in members)
             arrays = [panel.field.values for panel in members]
             one = (
@@ -158,7 +158,7 @@ def value_words(panel: Panel) -> str:
     unit = f" ({panel.plane.unit})" if panel.plane.unit else ""
     if panel.quantity == "spread":
         return f"standard deviation over {len(panel.field.seeds)} seeds{unit}"
-    return f"{QUANTITIES[panel.quantity]}{unit}"
+    return f"{panel.plane.words}{unit}"
 
 
 def colour_bar(figure: PaperFigure, axes: Axes, scale: Scale, quantity: str, label: str) -> Axes:

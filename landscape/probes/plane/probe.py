@@ -20,6 +20,7 @@ from landscape.objective.signature import signature
 from landscape.objective.subspace import Subspace
 from landscape.places import Places
 from landscape.probes.costs import EVALUATION, grid_points
+from landscape.probes.plane.changes import is_drawn
 from landscape.probes.plane.config import DirectedSettings, PlaneSettings
 from landscape.probes.plane.directions import named_directions
 from landscape.probes.plane.held import held_points
@@ -41,7 +42,15 @@ def prepare_plane(subject: Subject, settings: PlaneSettings, places: Places) -> 
     span = cache(partial(span_asked, opened, settings, objective))
 
     def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
-        return surface(objective, span(), axes, refinement=refinement, resume=existing, observer=saver)
+        return surface(
+            objective,
+            span(),
+            axes,
+            refinement=refinement,
+            resume=existing,
+            observer=saver,
+            executor=places.executor,
+        )
 
     return prepared_plane(
         f"{settings.kind} of {opened.stem}", opened, objective, settings, axes, opened.attributes(), measure, span
@@ -96,7 +105,9 @@ def _named(subject: Subject, settings: DirectedSettings) -> tuple[str, ...]:
 
 def _check_counts(subject: Subject, settings: DirectedSettings) -> None:
     named = _named(subject, settings)
-    wanted = named.count("difference") if named else 1 if settings.kind == "line" else 2
+    wanted = (
+        [name.partition(":")[0] for name in named].count("difference") if named else 1 if settings.kind == "line" else 2
+    )
     if len(subject.to) != wanted and (named or subject.to):
         why = f"along {', '.join(named)}" if named else f"a {settings.kind}"
         raise InputError(f"to: {why} leads to {wanted} more checkpoint(s), got {len(subject.to)}.")
@@ -115,7 +126,7 @@ def span_asked(opened: Opened, settings: DirectedSettings, objective: Objective)
         return along_span(
             objective,
             named_directions(named, opened, objective),
-            seeds=settings.seeds if "random" in named else (0,),
+            seeds=settings.seeds if any(is_drawn(name.partition(":")[0]) for name in named) else (0,),
             normalization=settings.normalization,
             orthogonalize=settings.orthogonalize,
         )

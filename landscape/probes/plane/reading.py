@@ -14,7 +14,8 @@ from landscape.errors import InputError, unknown_choice
 from landscape.numerics.grids import Axis
 from landscape.pictures.arrays import Floats, Mask, grid_dims
 from landscape.pictures.labels import labels_of
-from landscape.probes.plane.result import ABOVE, INTERPOLATED, MEASURED, MISSING
+from landscape.pictures.options import Options
+from landscape.probes.plane.result import ABOVE, HEIGHT, INTERPOLATED, LOST, MEASURED, MISSING
 
 Status = NDArray[np.int8]
 
@@ -24,6 +25,18 @@ QUANTITIES = {
     "loss_standard_error": "standard error of the loss",
     "curvature_ratio": "ratio λ_min/λ_max of the Hessian",
 }
+
+
+def heights_of(dataset: xr.Dataset) -> list[str]:
+    """What can be drawn of a plane in place of the loss: metrics and terms that were measured with it."""
+    return [str(name) for name, variable in dataset.data_vars.items() if variable.attrs.get(HEIGHT)]
+
+
+def is_linear(quantity: str) -> bool:
+    """Whether a quantity is drawn on a linear scale where nothing else is asked for: the accuracy, and other heights."""
+    return quantity == "accuracy" or quantity not in (*QUANTITIES, "spread")
+
+
 # A measurement that was stopped, rather than one with a few holes: its coarsest complete mesh says more than its points.
 STOPPED_EARLY = 0.1
 
@@ -117,6 +130,13 @@ class PlaneData:
         return float(self.dataset[name].item()) if name in self.dataset and self.dataset[name].size == 1 else None
 
     @property
+    def words(self) -> str:
+        """What the quantity is called."""
+        if self.quantity == "loss":
+            return str(self.attrs.get(HEIGHT, QUANTITIES["loss"]))
+        return QUANTITIES.get(self.quantity, self.quantity.replace("_", " "))
+
+    @property
     def checkpoint_value(self) -> float | None:
         """The quantity at the checkpoint itself."""
         return self.scalar(f"checkpoint_{self.quantity}")
@@ -152,6 +172,11 @@ class PlaneData:
         return Field(values, status, error, spread, self.seeds)
 
 
+def scale_asked(options: Options) -> str:
+    """The scale that was asked for; linear where none was, and the quantity is drawn on one."""
+    return "linear" if options.scale == "auto" and is_linear(options.quantity) else options.scale
+
+
 def read_planes(
     datasets: Sequence[xr.Dataset], quantity: str = "loss", labels: Sequence[str] | None = None
 ) -> list[PlaneData]:
@@ -160,28 +185,31 @@ def read_planes(
     Raises:
         InputError: for a quantity that does not exist or that a data set does not have.
     """
-    if quantity not in QUANTITIES:
-        raise unknown_choice("quantity", quantity, QUANTITIES)
+    others = {name for dataset in datasets for name in heights_of(dataset)}
+    if quantity not in QUANTITIES and quantity not in others:
+        raise unknown_choice("quantity", quantity, {*QUANTITIES, *others})
     return [_read(d, quantity, label) for d, label in zip(datasets, labels_of(datasets, labels), strict=True)]
 
 
 def _read(dataset: xr.Dataset, quantity: str, label: str) -> PlaneData:
     dims = grid_dims(dataset)
     if quantity not in dataset:
-        have = ", ".join(name for name in QUANTITIES if name in dataset)
+        have = ", ".join([*(name for name in QUANTITIES if name in dataset), *heights_of(dataset)])
         raise InputError(f"quantity: {label!r} has no {quantity!r}. It has: {have}.")
     if "seed" not in dataset.dims:
         dataset = dataset.expand_dims("seed") if "seed" in dataset.coords else dataset.expand_dims(seed=[0])
     ordered = dataset.sortby(dims)
     ordered, note = _complete_mesh(ordered, dims)
     values = ordered[quantity].transpose("seed", *dims)
-    errors = ordered.get("loss_standard_error") if quantity == "loss" else None
+    errors = ordered.get(f"{quantity}_standard_error")
     status = _status(ordered, dims)
     axes = {
         name: AxisData(ordered[name].values.astype(float), str(ordered[name].attrs.get("long_name") or name))
         for name in dims
     }
     unit = str(values.attrs.get("units", "1"))
+    if values.attrs.get(HEIGHT) and label == dataset.attrs.get("title"):
+        label = f"{quantity.replace('_', ' ')} surface"
     return PlaneData(
         label=label,
         quantity=quantity,
@@ -198,10 +226,11 @@ def _read(dataset: xr.Dataset, quantity: str, label: str) -> PlaneData:
 
 
 def _status(dataset: xr.Dataset, dims: Sequence[str]) -> Status:
-    """How each value came to be, ``(seed, y, x)``; all measured where the data set does not say."""
+    """How each value came to be, ``(seed, y, x)``; all measured where the data set does not say. What was lost is missing."""
     if "status" not in dataset:
         return np.full(tuple(dataset.sizes[d] for d in ("seed", *dims)), MEASURED, dtype=np.int8)
-    return np.asarray(dataset["status"].transpose("seed", *dims).values, dtype=np.int8)
+    status = np.asarray(dataset["status"].transpose("seed", *dims).values, dtype=np.int8)
+    return np.where(status == LOST, np.int8(MISSING), status)
 
 
 def _complete_mesh(dataset: xr.Dataset, dims: Sequence[str]) -> tuple[xr.Dataset, str]:

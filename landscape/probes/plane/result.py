@@ -30,10 +30,15 @@ class Status(IntEnum):
     MEASURED = 1  # over all samples
     INTERPOLATED = 2
     ABOVE = 3  # over enough samples to tell that it lies above what an adaptive plane shows
+    LOST = 4  # every worker that took the point died
 
 
-MISSING, MEASURED, INTERPOLATED, ABOVE = Status
-POINTS = "loss(grid) status(grid)? loss_standard_error(grid)? accuracy(grid)? predicted_loss(grid)? samples(grid)?"
+MISSING, MEASURED, INTERPOLATED, ABOVE, LOST = Status
+HEIGHT = "height"  # the attribute of variables that can be drawn in place of the loss
+POINTS = (
+    "loss(grid) status(grid)? loss_standard_error(grid)? accuracy(grid)? predicted_loss(grid)? "
+    "interpolation_bound(grid)? samples(grid)?"
+)
 # What belongs together where a plane was measured adaptively.
 ADAPTIVE = ("@tolerance | @loss_max", "@picture_error | @tolerance @loss_max @measured_points")
 # What every result over the directions of a plane has besides.
@@ -45,7 +50,7 @@ FRAME = """
 
 
 def plausible(dataset: xr.Dataset) -> Iterator[str]:
-    """A status is missing, measured, interpolated or above the clip."""
+    """A status is missing, measured, interpolated, above the clip or lost."""
     for name in ("status", "loss_status"):
         if name in dataset and not dataset[name].isin([*Status]).all():
             yield f"{name!r} holds values that stand for nothing"
@@ -79,6 +84,7 @@ def words(dataset: xr.Dataset) -> list[str]:
         *_origin(plane),
         grid_words(plane, "loss"),
         measured_words(plane, measured),
+        *([f"lost: {plane.attrs['lost_points']}"] if "lost_points" in plane.attrs else []),
         *_deviation(plane),
         *_directions(plane),
         *nonfinite(int(measured.sum()) - int(finite.sum())),

@@ -12,18 +12,24 @@ from torch import Tensor, nn
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.directions import (
     Direction,
+    given_direction,
     random_direction,
     scale_to_weights,
 )
 from landscape.numerics.directions import orthogonalize as orthogonalized
+from landscape.numerics.parameters import ParameterVector
 from landscape.objective.ends import direction_to
 from landscape.objective.objective import Objective
 from landscape.objective.signature import Numbers, vector_numbers
 from landscape.objective.subspace import Subspace
 from landscape.probes.plane.along import gradient_direction
+from landscape.probes.plane.changes import EXAMPLES, change_direction, is_change, is_drawn, restricted
 
-NAMED = ("gradient", "random")  # directions that an objective and a seed are enough for
+NAMED = ("gradient", "random", *EXAMPLES)  # directions that an objective and a seed are enough for
+# Those that lead somewhere, or are as long as they should be, as they are.
+KEPT = ("difference", "random", "quantization", "pruning", "decay", "low rank", "LoRA")
 # Half-widths that an automatic range tries: the smallest of axes that are alike, of axes that are not, and the widest.
+Along = Direction | Objective | nn.Module | Mapping[str, Tensor] | str
 SHARED_FROM, OWN_FROM, WIDEST = 2.0**-4, 2.0**-12, 4.0
 
 
@@ -61,10 +67,7 @@ def random_span(objective: Objective, seeds: Sequence[int], axes: int, normaliza
         >>> dict(ls.surface(objective, span, ["-1:1:3"])["loss"].sizes)
         {'seed': 3, 'x': 3}
     """
-    if not seeds:
-        raise InputError("seeds: expected at least one direction seed, such as 0.")
-    if len(set(seeds)) < len(seeds):
-        raise InputError(f"seeds: each may occur once, got {list(seeds)!r}; a seed used twice is not a second sample.")
+    _check_seeds(seeds)
     theta = objective.theta
     subspaces = tuple(
         Subspace(
@@ -100,7 +103,7 @@ def checkpoint_span(
 
 def along_span(
     objective: Objective,
-    along: Sequence[Direction | str],
+    along: Sequence[Along],
     *,
     seeds: Sequence[int] = (0,),
     normalization: str = "filter",
@@ -114,7 +117,9 @@ def along_span(
 
     Args:
         objective: gives θ, and the gradient.
-        along: each a :class:`~landscape.numerics.directions.Direction` of θ's layout, ``"gradient"`` or ``"random"``.
+        along: each a :class:`~landscape.numerics.directions.Direction` of θ's layout; ``"gradient"``, ``"random"``, or another
+            name of :mod:`landscape.probes.plane.changes`; another objective of the same parameters, for its gradient; a module or
+            a state dict, for the way to it.
         seeds: of the random directions.
         normalization: ``filter``, ``layer`` or ``none``.
         orthogonalize: take from each direction its parts along those before it; see
@@ -126,18 +131,21 @@ def along_span(
     """
     if not along or isinstance(along, str):
         raise InputError(f"along: expected a list of directions, such as ['gradient', 'random'], got {along!r}.")
-    if len(seeds) != 1 and "random" not in along:
+    drawn = [isinstance(one, str) and is_drawn(one.partition(":")[0]) for one in along]
+    if len(seeds) != 1 and not any(drawn):
         raise InputError(f"seeds: none of the directions is random, so there is one plane alone; got {list(seeds)!r}.")
     theta = objective.theta
-    fixed = [None if one == "random" else _fixed(objective, one, normalization) for one in along]
-    drawn = None if None not in fixed else random_span(objective, seeds, len(along), normalization)
+    fixed = [
+        None if by_seed else _fixed(objective, one, normalization) for by_seed, one in zip(drawn, along, strict=True)
+    ]
+    if any(drawn):
+        _check_seeds(seeds)
     subspaces = []
-    for number in range(len(seeds)):
-        chosen = [
-            drawn.subspaces[number].directions[axis] if drawn is not None and one is None else one
+    for seed in seeds:
+        directions = [
+            _drawn(theta, str(along[axis]), seed, axis, normalization) if one is None else one
             for axis, one in enumerate(fixed)
         ]
-        directions = [direction for direction in chosen if direction is not None]
         subspaces.append(Subspace(theta, orthogonalized(directions) if orthogonalize else directions))
     first = subspaces[0].directions
     kinds = [str(direction.provenance.get("kind", "given")) for direction in first]
@@ -146,29 +154,75 @@ def along_span(
     return Span(kind, normalization, tuple(seeds), tuple(subspaces), labels)
 
 
-def _fixed(objective: Objective, one: Direction | str, normalization: str) -> Direction:
+def _fixed(objective: Objective, one: Along, normalization: str) -> Direction:
     """A direction that no seed decides, at the length that it has on an axis."""
+    pattern = ""
     if isinstance(one, str):
-        if one not in NAMED:
-            raise unknown_choice("along", one, NAMED)
-        one = gradient_direction(objective)
-    keeps = normalization == "none" or one.provenance.get("kind") in ("difference", "random")
-    return one if keeps else scale_to_weights(one, objective.theta)
+        one, _, pattern = one.partition(":")
+    made = _made(objective, one)
+    made = restricted(made, pattern) if pattern else made
+    keeps = normalization == "none" or made.provenance.get("kind") in KEPT
+    return made if keeps else scale_to_weights(made, objective.theta)
+
+
+def _made(objective: Objective, one: Along) -> Direction:
+    if isinstance(one, Direction):
+        return one
+    if isinstance(one, Objective):
+        found = one.gradient()
+        return given_direction(found.vector, objective.theta, kind="gradient", loss=found.loss, of=one.loss_name)
+    if isinstance(one, nn.Module | Mapping):
+        return direction_to(objective, one, "the other model")
+    if one == "gradient":
+        return gradient_direction(objective)
+    if isinstance(one, str) and is_change(one):
+        return change_direction(one, objective.theta)
+    raise unknown_choice("along", one, NAMED)
+
+
+def _drawn(theta: ParameterVector, name: str, seed: int, axis: int, normalization: str) -> Direction:
+    """A direction that a seed decides; the random one of a part of the tensors is the part of that of all."""
+    kind, _, pattern = name.partition(":")
+    if kind == "random":
+        made = random_direction(theta, seed=seed, axis=axis, normalization=normalization)
+    else:
+        made = change_direction(kind, theta, seed=seed, axis=axis)
+    return restricted(made, pattern) if pattern else made
+
+
+def _check_seeds(seeds: Sequence[int]) -> None:
+    if not seeds:
+        raise InputError("seeds: expected at least one direction seed, such as 0.")
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"seeds: each may occur once, got {list(seeds)!r}; a seed used twice is not a second sample.")
+
+
+ENDS = {
+    "quantization": "its weights in {bits} bits",
+    "pruning": "its weights without the smallest {share:.0%}",
+    "decay": "zero",
+    "LoRA": "the adapter merged",
+}
 
 
 def _label(direction: Direction, axis: int) -> str:
     """What an axis is, and what 1 on it is, in words."""
     said = direction.provenance
     kind = said.get("kind")
-    others = ", orthogonalised" if said.get("orthogonalized") else ""
+    others = f", within {said['within']}" if "within" in said else ""
+    others += ", orthogonalised" if said.get("orthogonalized") else ""
+    if kind in ENDS:
+        return f"from the checkpoint (0) to {ENDS[kind].format(**said)} (1{others})"
     if kind == "random":
         scale = {"filter": "filter norms", "layer": "layer norms", "none": "unit Gaussians"}[said["normalization"]]
         return f"random direction {axis + 1} ({scale}{others})"
     if kind == "difference":
         return f"from the first checkpoint (0) to {said.get('to', 'another')} (1{others})"
     scale = "norms of the weights" if said.get("normalization") == "weights" else "as it is"
+    scale = "layer norms" if kind == "low rank" else scale
     names = {
-        "gradient": "gradient of the loss",
+        "gradient": f"gradient of {said['of']}, another objective" if "of" in said else "gradient of the loss",
+        "low rank": f"random direction {axis + 1} of rank {said.get('rank', '')}",
         "update": f"next update of {said.get('optimizer', 'the optimiser')}",
         "eigenvector": f"eigenvector {said.get('number', '')} of the Hessian",
         "component": f"principal component {said.get('number', '')}",

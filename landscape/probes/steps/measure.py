@@ -11,23 +11,27 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import AfterValidator
 from torch import Tensor
 
 from landscape.errors import InputError, unknown_choice
+from landscape.probes.steps.result import RELATIVE
 from landscape.results.attributes import labels
 from landscape.torch_state.devices import wide_type
 
 ALONG = ("gradient", "update")
+DIRECTIONS = (*ALONG, RELATIVE)
+RELATIVE_LENGTH = 0.25  # ‖ε/θ‖₂ of a relative segment at η of one learning rate; adaptive sharpness looks as far
 SPACINGS = ("linear", "log")
 
-# θ (n,) -> L(θ) and ∇L(θ) (n,); the gradient may be overwritten by the next call.
-Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]
+# θ (n,) -> L(θ), ∇L(θ) (n,), which the next call may overwrite, and the outputs f(θ) (B, …) where they are one tensor.
+Evaluate = Callable[[Tensor], tuple[Tensor, Tensor, Tensor | None]]
 # Name of a raw variable -> its values at one step.
 StepValues = dict[str, NDArray[np.float64]]
 
@@ -41,8 +45,9 @@ class StepProbeConfig:
         eta: (low, high, count): η from low to high times the learning rate, both included. Santurkar et al. use [1/2, 4] and
             say neither how many nor how they are spaced.
         spacing: ``linear`` or ``log``.
-        along: ``gradient`` (d = −g), ``update`` (the optimiser's own next change of θ divided by the learning rate) or both. Under
-            plain SGD they are the same; under momentum, weight decay or Adam they are not.
+        along: ``gradient`` (d = −g), ``update`` (the optimiser's own next change of θ divided by the learning rate), ``relative``
+            (:func:`relative_direction`: the same segment for networks that are one function), or several. Under plain SGD the first
+            two are the same; under momentum, weight decay or Adam they are not.
 
     Raises:
         InputError: naming ``probe_every``, ``probe_eta``, ``probe_spacing`` or ``probe_along``.
@@ -66,13 +71,13 @@ class StepProbeConfig:
 
     @classmethod
     def parse(
-        cls, every: int = 10, eta: str = "0.5:4:8", spacing: str = "linear", along: Sequence[str] = ALONG
+        cls, every: int = 10, eta: str = "0.5:4:8", spacing: str = "linear", along: str | Sequence[str] = ALONG
     ) -> Self:
-        """The same with ``eta`` as text, ``low:high:count``."""
+        """The same with ``eta`` as text, ``low:high:count``, and ``along`` as names with + between them."""
         parts = eta.split(":")
         try:
             low, high, count = parts
-            return cls(every, (float(low), float(high), int(count)), spacing, tuple(along))
+            return cls(every, (float(low), float(high), int(count)), spacing, _names(along))
         except InputError:
             raise
         except ValueError:
@@ -84,6 +89,27 @@ class StepProbeConfig:
         return np.geomspace(low, high, count) if self.spacing == "log" else np.linspace(low, high, count)
 
 
+def relative_direction(theta: Tensor, gradient: Tensor, learning_rate: float) -> Tensor:
+    """−θ²⊙g, of the length ‖d/θ‖₂ = 0.25 / learning rate: steepest descent where each weight is measured in units of itself.
+
+    Rescaling weights in a way that leaves the function as it is takes θᵢ to cᵢθᵢ, gᵢ to gᵢ/cᵢ and so d as θ; θ + ηd is the
+    same function then, with each cᵢ whatever it may be, and whatever the learning rate. A weight that is 0 does not move. Zero
+    where θ⊙g is.
+
+    References:
+        Kwon, Kim, Park, Choi, "ASAM: Adaptive Sharpness-Aware Minimization", ICML 2021, arXiv 2102.11600, ascends along it.
+
+    Example:
+        >>> d = relative_direction(torch.tensor([1.0, 10.0]), torch.tensor([3.0, 0.4]), learning_rate=0.1)
+        >>> d.tolist()
+        [-1.5, -20.0]
+    """
+    slope = theta * gradient
+    norm = _norm(slope)
+    scale = torch.where(norm > 0, RELATIVE_LENGTH / (learning_rate * norm), torch.zeros_like(norm))
+    return -theta * slope * scale.to(theta.dtype)
+
+
 def measure_along(
     evaluate: Evaluate,
     theta: Tensor,
@@ -91,24 +117,50 @@ def measure_along(
     gradient: Tensor,
     directions: Sequence[Tensor],
     etas: Sequence[float],
+    *,
+    relative: bool = False,
 ) -> StepValues:
     """What ``evaluate`` gives at θ + η d for every direction d ``(n,)`` and every η, compared with ``loss`` and ``gradient`` at θ.
+
+    Args:
+        relative: also compare gradients weight by weight in units of the weights, and the outputs, which costs one more
+            evaluation, at θ.
 
     Returns:
         ``loss``, ``parameter_norm`` ‖θ‖₂, ``gradient_norm`` ‖g‖₂, shape ``()``; ``direction_norm`` ‖d‖₂, shape ``(A,)``;
         ``loss_along`` L(θ + ηd), ``gradient_distance`` ‖∇L(θ + ηd) − g‖₂ and ``gradient_norm_along`` ‖∇L(θ + ηd)‖₂, shape
         ``(A, M)``, for A directions and M values of η. Norms are summed in float64 (float32 on MPS, which has no other); the
         values leave the device once, at the end. NaN and ±inf are kept.
+
+        If ``relative``, also ``relative_gradient_norm`` ‖θ⊙g‖₂, shape ``()``, and, shape ``(A, M)``, ``relative_gradient_distance``
+        ‖θ⊙(∇L(θ + ηd) − g)‖₂ and ``function_distance``, the root mean square over samples of ‖f(θ + ηd) − f(θ)‖₂, NaN where the
+        outputs f are not one tensor.
     """
     wide = wide_type(theta.device)
     found = [loss.to(wide), _norm(theta), _norm(gradient), *(_norm(d) for d in directions)]
+    start = evaluate(theta)[2] if relative else None
+    start = None if start is None else start.clone()  # outputs may be a view of θ
     for direction in directions:
         for eta in etas:
-            value, slope = evaluate(torch.add(theta, direction, alpha=eta))
-            found += [value.to(wide), _norm(slope - gradient), _norm(slope)]
+            value, slope, outputs = evaluate(torch.add(theta, direction, alpha=eta))
+            change = slope - gradient
+            found += [value.to(wide), _norm(change), _norm(slope)]
+            if relative:
+                found += [_norm(theta * change), _function_distance(start, outputs, theta.device)]
+    if relative:
+        found.append(_norm(theta * gradient))
     values = torch.stack(found).cpu().double().numpy()
-    count = len(directions)
-    along = values[3 + count :].reshape(count, len(etas), 3)
+    count, each = len(directions), 5 if relative else 3
+    along = values[3 + count : 3 + count + count * len(etas) * each].reshape(count, len(etas), each)
+    more = (
+        {
+            "relative_gradient_norm": values[-1],
+            "relative_gradient_distance": along[..., 3],
+            "function_distance": along[..., 4],
+        }
+        if relative
+        else {}
+    )
     return {
         "loss": values[0],
         "parameter_norm": values[1],
@@ -117,6 +169,7 @@ def measure_along(
         "loss_along": along[..., 0],
         "gradient_distance": along[..., 1],
         "gradient_norm_along": along[..., 2],
+        **more,
     }
 
 
@@ -137,6 +190,10 @@ def step_ranges(measured: xr.Dataset) -> xr.Dataset:
     ``gradient_predictiveness_normalized`` = ·/‖g‖ do not change when all of θ is so scaled and η with it (by c², which makes
     the same step in relation to θ); ``loss_variation`` does not either. Where θ holds other parameters as well (a last
     layer), ‖θ‖ makes up for the scale as far as the scale-free weights make up the norm.
+
+    Where the relative direction was looked along: ``relative_predictiveness``, the range of ‖θ⊙(∇L(θ + ηd) − g)‖₂ over ‖θ⊙g‖₂, and
+    ``function_change``, the largest root mean square over samples of ‖f(θ + ηd) − f(θ)‖₂. Along that direction these two and
+    ``loss_variation`` are those of the function: equal for all weights that rescaling makes of each other.
 
     A NaN among the values makes NaN of what is taken over them, and a direction of no length leaves the quotients undefined.
     """
@@ -164,6 +221,10 @@ def step_ranges(measured: xr.Dataset) -> xr.Dataset:
             "lipschitz_gradient": steepest,
             "lipschitz_gradient_normalized": steepest * theta,
         }
+        if "relative_gradient_distance" in measured:
+            nearest, farthest = _ends(measured["relative_gradient_distance"])
+            derived["relative_predictiveness"] = (farthest - nearest) / measured["relative_gradient_norm"]
+            derived["function_change"] = measured["function_distance"].max("eta", skipna=False)
     unit = str(measured["loss"].attrs["units"])
     return measured.assign(
         {
@@ -188,11 +249,15 @@ _LONG_NAMES = {
     "lipschitz_loss_normalized": f"Lipschitz estimate from losses times ‖θ‖, {_BOUND}",
     "lipschitz_gradient": f"Lipschitz estimate from gradient norms along the step, {_BOUND}",
     "lipschitz_gradient_normalized": f"Lipschitz estimate from gradient norms times ‖θ‖, {_BOUND}",
+    "relative_predictiveness": "range of ‖θ⊙(∇L(θ + ηd) − g)‖₂ along the step, divided by ‖θ⊙g‖₂",
+    "function_change": "largest root mean square change of the outputs along the step",
 }
 
 
 def _labels(name: str, unit: str) -> dict[str, Any]:
-    units = "1" if name == "gradient_predictiveness_normalized" else unit
+    units = (
+        "1" if name in ("gradient_predictiveness_normalized", "relative_predictiveness", "function_change") else unit
+    )
     return labels(_LONG_NAMES[name], units)
 
 
@@ -203,6 +268,13 @@ def _ends(array: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
 def _norm(vector: Tensor) -> Tensor:
     norm: Tensor = torch.linalg.vector_norm(vector, dtype=wide_type(vector.device))
     return norm
+
+
+def _function_distance(start: Tensor | None, outputs: Tensor | None, device: torch.device) -> Tensor:
+    if start is None or outputs is None or start.shape != outputs.shape or not start.numel():
+        return torch.full((), math.nan, dtype=wide_type(device), device=device)
+    wide = wide_type(device)
+    return _norm(outputs.to(wide) - start.to(wide)) / math.sqrt(len(start))
 
 
 def _every(value: Any) -> int:
@@ -237,11 +309,34 @@ def _bad_range(expected: str, value: object) -> InputError:
     )
 
 
+def along_text(along: str) -> str:
+    """``along`` as text, in the order that results have, so that one choice is written in one way.
+
+    Raises:
+        InputError: naming ``probe_along``.
+
+    Example:
+        >>> along_text("update+gradient")
+        'gradient+update'
+    """
+    return "+".join(_along(_names(along)))
+
+
+DEFAULT_ALONG = "+".join(ALONG)
+ALONG_HELP = "gradient, update, relative (equal segments beside each weight), or several: gradient+relative."
+# A setting that holds such text.
+Along = Annotated[str, AfterValidator(along_text)]
+
+
+def _names(along: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(along.split("+") if isinstance(along, str) else along)
+
+
 def _along(value: Any) -> tuple[str, ...]:
     names = (value,) if isinstance(value, str) else tuple(value)
     for name in names:
-        if name not in ALONG:
-            raise unknown_choice("probe_along", name, ALONG)
+        if name not in DIRECTIONS:
+            raise unknown_choice("probe_along", name, DIRECTIONS)
     if not names:
-        raise InputError("probe_along: expected gradient, update or both, got neither. Try gradient.")
-    return tuple(name for name in ALONG if name in names)
+        raise InputError("probe_along: expected gradient, update, relative or several, got none. Try gradient.")
+    return tuple(name for name in DIRECTIONS if name in names)

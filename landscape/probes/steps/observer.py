@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,20 @@ from torch import Tensor
 
 from landscape.errors import InputError, MismatchError
 from landscape.objective.losses import loss_unit
-from landscape.probes.steps.measure import StepProbeConfig, StepValues, measure_along, step_ranges
-from landscape.probes.steps.objective import StepObjective
+from landscape.probes.steps.measure import (
+    RELATIVE_LENGTH,
+    StepProbeConfig,
+    StepValues,
+    measure_along,
+    relative_direction,
+    step_ranges,
+)
+from landscape.probes.steps.result import RELATIVE
 from landscape.results.attributes import LOSS, labels
 from landscape.torch_state.devices import wide_type
 from landscape.torch_state.isolation import isolated
 from landscape.training.observers import same_run
+from landscape.training.step_objective import StepObjective
 
 # What is stored of every step: dimensions besides step, unit, long name.
 _MEASURED: dict[str, tuple[tuple[str, ...], str, str]] = {
@@ -28,11 +36,17 @@ _MEASURED: dict[str, tuple[tuple[str, ...], str, str]] = {
     "gradient_distance": (("along", "eta"), LOSS, "Euclidean norm of ∇L(θ + ηd) − g"),
     "gradient_norm_along": (("along", "eta"), LOSS, "Euclidean norm of ∇L(θ + ηd)"),
 }
+# And where the relative direction is among them.
+_RELATIVE: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "relative_gradient_norm": ((), LOSS, "Euclidean norm of θ⊙g"),
+    "relative_gradient_distance": (("along", "eta"), LOSS, "Euclidean norm of θ⊙(∇L(θ + ηd) − g)"),
+    "function_distance": (("along", "eta"), "1", "root mean square over samples of ‖f(θ + ηd) − f(θ)‖₂"),
+}
 _COORDINATES = {
     "step": "updates made before the step",
     "epoch": "epoch",
     "learning_rate": "learning rate",
-    "along": "what the direction d is: −g, or the optimiser's next change of θ divided by the learning rate",
+    "along": "what the direction d is: −g, the optimiser's next change of θ divided by the learning rate, or −θ²⊙g of a set length",
     "eta": "η divided by the learning rate",
 }
 
@@ -126,21 +140,24 @@ class StepProbe:
         return step_ranges(_raw_dataset(self._steps, self.config, self._loss_name, {**run, **(attrs or {})}))
 
     def _measured(self, report: Any, objective: StepObjective) -> StepValues:
-        def evaluate(theta: Tensor) -> tuple[Tensor, Tensor]:
+        def evaluate(theta: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
             return objective.evaluate(report, theta)
 
         theta = objective.theta(report.module)
         if self._compiled:
-            loss, gradient = evaluate(theta)
+            loss, gradient, _ = evaluate(theta)
             gradient = gradient.clone()
         else:
             loss, gradient = report.losses.mean(dtype=wide_type(objective.device)), objective.gradient(report.module)
-        directions = [
-            -gradient if name == "gradient" else objective.next_change(report) / report.learning_rate
-            for name in self.config.along
-        ]
-        etas = [float(factor * report.learning_rate) for factor in self.config.factors()]
-        return measure_along(evaluate, theta, loss, gradient, directions, etas)
+        rate = report.learning_rate
+        ways: dict[str, Callable[[], Tensor]] = {
+            "gradient": lambda: -gradient,
+            "update": lambda: objective.next_change(report) / rate,
+            RELATIVE: lambda: relative_direction(theta, gradient, rate),
+        }
+        directions = [ways[name]() for name in self.config.along]
+        etas = [float(factor * rate) for factor in self.config.factors()]
+        return measure_along(evaluate, theta, loss, gradient, directions, etas, relative=RELATIVE in self.config.along)
 
     def _check(self, resume: xr.Dataset) -> None:
         if resume.attrs.get("kind") != "steps":
@@ -173,7 +190,7 @@ def _raw_dataset(
     return xr.Dataset(
         {
             name: (("step", *dims), stacked(name, dims), labels(long_name, of, loss=unit))
-            for name, (dims, of, long_name) in _MEASURED.items()
+            for name, (dims, of, long_name) in _measured(config.along).items()
         },
         coords={
             "step": ("step", stacked("step").astype(np.int64), labels(_COORDINATES["step"])),
@@ -189,12 +206,19 @@ def _raw_dataset(
             "probe_every": config.every,
             "probe_eta": "{:g}:{:g}:{}".format(*config.eta),
             "probe_spacing": config.spacing,
+            **({"relative_length": RELATIVE_LENGTH} if RELATIVE in config.along else {}),
             **attrs,
         },
     )
 
 
+def _measured(along: Iterable[str]) -> dict[str, tuple[tuple[str, ...], str, str]]:
+    """The raw variables of a probe along these directions."""
+    return {**_MEASURED, **(_RELATIVE if RELATIVE in along else {})}
+
+
 def _values(dataset: xr.Dataset) -> list[StepValues]:
     """The inverse of :func:`_raw_dataset`."""
-    arrays = {name: dataset[name].values.astype(np.float64) for name in (*_MEASURED, "step", "epoch", "learning_rate")}
+    names = (*_measured(dataset["along"].values), "step", "epoch", "learning_rate")
+    arrays = {name: dataset[name].values.astype(np.float64) for name in names}
     return [{name: array[i] for name, array in arrays.items()} for i in range(dataset.sizes["step"])]

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from landscape.errors import InputError
-from landscape.probes.comparable import NOT_SAID, STEPS, Kind, Measure, Options, Reading
+from landscape.probes.comparable import NOT_SAID, RESCALINGS, STEPS, Kind, Measure, Options, Reading
 from landscape.results.schema import Schema
 from landscape.results.words import count, dead, nonfinite, recipe, span, unit_of
 
+RELATIVE = "relative"  # of the directions along which a step is probed
 SCHEMA = Schema(
     variables="""
     step(step) along(along):text eta(eta) loss(step) loss_minimum(step along) loss_maximum(step along)
@@ -26,7 +27,8 @@ SCHEMA = Schema(
     along)? effective_beta_normalized(step along)? lipschitz_loss_normalized(step along)?
     lipschitz_gradient_normalized(step along)? parameter_norm(step)? gradient_norm(step)? epoch(step)?
     learning_rate(step)? loss_along(step along eta)? gradient_distance(step along eta)?
-    gradient_norm_along(step along eta)?
+    gradient_norm_along(step along eta)? relative_predictiveness(step along)? function_change(step along)?
+    relative_gradient_norm(step)? relative_gradient_distance(step along eta)? function_distance(step along eta)?
 """,
 )
 RUN_RANGE = Schema(
@@ -40,7 +42,10 @@ _MEDIANS = {
     "loss_variation": "loss variation",
     "gradient_predictiveness": "gradient predictiveness",
     "effective_beta": "effective β (a lower bound)",
+    "relative_predictiveness": "relative predictiveness",
+    "function_change": "change of the outputs",
 }
+_ALONG = {"relative": "relative step"}
 _RANGES = {"loss": "loss of the minibatch", "gradient_norm": "norm of its gradient"}
 
 
@@ -61,7 +66,7 @@ def words(dataset: xr.Dataset) -> list[str]:
             for name, told in _MEDIANS.items()
             if name in one
         ]
-        lines.append(f"along the {along}, medians: {', '.join(medians)}")
+        lines.append(f"along the {_ALONG.get(along, along)}, medians: {', '.join(medians)}")
     names = ["loss", *(name for name in _MEDIANS if name in dataset), "loss_maximum"]
     bad = np.any([~np.isfinite(dataset[name].values.reshape(steps.size, -1)).all(axis=1) for name in names], axis=0)
     return [*lines, *nonfinite(int(bad.sum()), "step"), *recipe(dataset.attrs), *dead(dataset)]
@@ -106,6 +111,13 @@ _QUANTITIES = {
     "lipschitz_gradient": "Lipschitz estimate from gradients (lower bound)",
     "lipschitz_gradient_normalized": "Lipschitz estimate from gradients (lower bound) times ‖θ‖",
 }
+# A relative segment is rescaled as the weights are, so that these see the function alone. How far the outputs move says where
+# one looks, and not how smooth the loss is there.
+_RELATIVE: dict[str, tuple[str, Literal["lower", "neither"]]] = {
+    "loss_variation": ("loss variation, along the relative step", "lower"),
+    "relative_predictiveness": ("relative gradient predictiveness, along the relative step", "lower"),
+    "function_change": ("change of the outputs, along the relative step", "neither"),
+}
 # What makes the segment η × learning rate × direction as long as it is, at a step or from then on.
 _LOOKS_BY = frozenset(
     ("learning_rate", "min_learning_rate", "schedule", "optimizer", "momentum", "weight_decay", "epochs", "updates")
@@ -130,14 +142,23 @@ def _read(steps: xr.Dataset, options: Options) -> list[Reading]:
         there = f"{at.min()} to {at.max()}" if at.size else "none"
         raise InputError(f"steps: no measured step lies in {_range(options)}; it has {there}.")
     part = steps.isel(step=np.flatnonzero(chosen))
-    return [_reading(part, name, str(along)) for along in part["along"].values for name in _QUANTITIES if name in part]
+    return [
+        _reading(part, name, str(along))
+        for along in part["along"].values
+        for name in (_RELATIVE if along == RELATIVE else _QUANTITIES)
+        if name in part
+    ]
 
 
 def _reading(steps: xr.Dataset, name: str, along: str) -> Reading:
     variable = steps[name].sel(along=along)
-    long_name = f"{_QUANTITIES[name]}, along the {along}"
     units = str(variable.attrs.get("units", "1"))
-    measure = Measure(f"{name}:{along}", long_name, units, _FAMILY, "log", "lower", looks_by=_LOOKS_BY)
+    if along == RELATIVE:
+        long_name, smoother = _RELATIVE[name]
+        measure = Measure(f"{name}:{along}", long_name, units, _FAMILY, "log", smoother, RESCALINGS)
+    else:
+        long_name = f"{_QUANTITIES[name]}, along the {along}"
+        measure = Measure(f"{name}:{along}", long_name, units, _FAMILY, "log", "lower", looks_by=_LOOKS_BY)
     values = zip(steps["step"].values.tolist(), variable.values.tolist(), strict=True)
     return Reading(measure, {int(step): float(value) for step, value in values}, STEPS)
 

@@ -1,0 +1,310 @@
+"""Who does the work, seen from the one process that writes: parts go out, values come back by their keys, in any order.
+
+A part is done at least once: where an engine loses a worker it gives the part to another, and a value that comes twice is the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, Self, TypeVar
+
+from landscape.errors import ExecutionError, InputError, first_line
+from landscape.execution.pickling import packed
+from landscape.execution.worker import Answer, Order, Piece, Recipe, carry_out, versions
+from landscape.stopping import look
+
+K = TypeVar("K")
+Split = Callable[[Any, tuple[Any, ...]], list[tuple[Any, tuple[Any, ...]]]]
+
+LOOK_EVERY = 0.2  # seconds between looks at whether a stop was asked for, or the engine is gone
+AT_WORK = 60.0  # seconds since its last answer within which a worker counts as at work, where the engine does not say
+IN_ADVANCE = 3  # parts for each worker that are under way or wait: one that runs, and no pause before the next
+KILLED_IN_A_ROW = 3  # parts that killed their workers, with nothing done between: it is not the parts then
+KILLER = "KilledWorker"  # what Dask raises for a part whose workers died
+
+
+@dataclass
+class Team:
+    """An executor, and what is known of its workers.
+
+    Attributes:
+        executor: submits functions; of PEP 3148's shape.
+        name: what it is called in messages.
+        folder: where what the workers need lies, best on a file system that they share; None for a temporary one.
+        counted: how many workers there are; None where the engine does not say.
+        trouble: a sentence on why no answer will come any more, or nothing.
+        close: gives back what the team was made with.
+    """
+
+    executor: Executor
+    name: str = "executor"
+    folder: Path | None = None
+    counted: Callable[[], int] | None = None
+    trouble: Callable[[], str] = lambda: ""
+    close: Callable[[], None] = lambda: None
+    _heard: dict[str, float] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def hear(self, worker: str) -> None:
+        """Note that a worker has answered."""
+        self._heard[worker] = time.monotonic()
+
+    @property
+    def workers(self) -> int:
+        """How many are at work."""
+        if self.counted is not None:
+            return self.counted()
+        since = time.monotonic() - AT_WORK
+        return sum(heard >= since for heard in self._heard.values())
+
+    @property
+    def wanted(self) -> int:
+        """How many parts there should be under way, so that nobody waits for the next."""
+        return IN_ADVANCE * max(self.workers, 1 if self.counted is not None else os.cpu_count() or 1)
+
+
+def team_of(executor: Any) -> Team | None:
+    """The team that an ``executor=`` argument means: a ``concurrent.futures.Executor``, or a client of Dask; None for none.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if executor is None or isinstance(executor, Team):
+        return executor
+    if hasattr(executor, "get_executor") and hasattr(executor, "scheduler_info"):
+        from landscape.execution.cluster import team_of_client
+
+        return team_of_client(executor)
+    if not hasattr(executor, "submit"):
+        raise InputError(
+            f"executor: expected a concurrent.futures.Executor or a dask.distributed.Client, got {executor!r:.200}. Leave it out "
+            "to work in this process."
+        )
+    return Team(executor, type(executor).__name__)
+
+
+@dataclass(frozen=True)
+class Arrived(Generic[K]):
+    """A part that is done, or that nobody can do.
+
+    Attributes:
+        key: which part.
+        value: what it gave.
+        seconds: how long its worker took.
+        lost: why there is no value.
+    """
+
+    key: K
+    value: Any = None
+    seconds: float = 0.0
+    lost: str = ""
+
+
+class Flight(Generic[K]):
+    """The parts of one work that are out; to be used with ``with``, at whose end those still out are called back.
+
+    Args:
+        team: who does it.
+        function: of a module, so that workers can import it; called with what the pieces are, then with a part's arguments.
+        pieces: what every part needs, sent to a worker once. What has a method ``recipe()`` is sent as that.
+        split: of a part that ended its workers, what to try instead: each of its points alone, so that one takes no other with it,
+            or the same once more. Nothing where there is no more to try.
+    """
+
+    def __init__(
+        self, team: Team, function: Callable[..., Any], pieces: Iterable[Any], split: Split | None = None
+    ) -> None:
+        import torch
+
+        self.team, self._split = team, split
+        self._answers: SimpleQueue[tuple[Future[Answer], K, tuple[Any, ...]]] = SimpleQueue()
+        self._out: set[Future[Answer]] = set()
+        self._stack = contextlib.ExitStack()
+        self._killed = 0
+        folder = team.folder or Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="landscape-")))
+        self._pieces = tuple(self._laid_down(what, folder) for what in pieces)
+        self._order = Order(function, self._pieces, (), torch.get_num_threads(), versions())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        out, self._out = self._out, set()
+        for future in out:
+            future.cancel()
+        self._stack.close()
+
+    def __len__(self) -> int:
+        """How many parts are out."""
+        return len(self._out)
+
+    def send(self, key: K, arguments: tuple[Any, ...], *, whole: bool = False) -> None:
+        """Give a part away; ``whole``: with the pieces themselves, for a worker that does not see their files."""
+        order = replace(self._order, arguments=arguments)
+        if whole:
+            order = replace(order, pieces=tuple(replace(p, payload=Path(p.path).read_bytes()) for p in self._pieces))
+        try:
+            future = self.team.executor.submit(carry_out, order)
+        except (RuntimeError, BrokenExecutor) as error:
+            raise self._gone(error) from error
+        self._out.add(future)
+        future.add_done_callback(lambda done: self._answers.put((done, key, arguments)))
+
+    def next(self) -> Arrived[K]:
+        """The next part that comes back, whichever that is.
+
+        Raises:
+            ExecutionError: where the engine is gone, or a worker can do no such work.
+            Exception: whatever the function raised.
+        """
+        while True:
+            look()
+            try:
+                future, key, arguments = self._answers.get(timeout=LOOK_EVERY)
+            except Empty:
+                if trouble := self.team.trouble():
+                    raise ExecutionError(trouble) from None
+                continue
+            if future not in self._out:
+                continue
+            self._out.remove(future)
+            arrived = self._arrived(future, key, arguments)
+            if arrived is not None:
+                return arrived
+
+    def all(self, parts: Iterable[tuple[K, tuple[Any, ...]]]) -> Iterator[Arrived[K]]:
+        """Every part, sent as workers become free, as they come back."""
+        left = iter(parts)
+        more = True
+        while more or self._out:
+            while more and len(self) < self.team.wanted:
+                part = next(left, None)
+                more = part is not None
+                if part is not None:
+                    self.send(*part)
+            if self._out:
+                yield self.next()
+
+    def _arrived(self, future: Future[Answer], key: K, arguments: tuple[Any, ...]) -> Arrived[K] | None:
+        """What a part came to; None where it has been sent again."""
+        try:
+            answer = future.result()
+        except (CancelledError, BrokenExecutor) as error:
+            raise self._gone(error) from error
+        except Exception as error:
+            if type(error).__name__ != KILLER:
+                raise self._gone(error) from error
+            return self._dead(key, arguments)
+        self.team.hear(answer.worker)
+        if answer.lacks:
+            self.send(key, arguments, whole=True)
+            return None
+        if answer.refusal:
+            raise ExecutionError(f"workers: {answer.worker} {answer.refusal}.")
+        if answer.error is not None:
+            raise answer.error
+        self._killed = 0
+        return Arrived(key, answer.value, answer.seconds)
+
+    def _dead(self, key: K, arguments: tuple[Any, ...]) -> Arrived[K] | None:
+        """A part whose workers died: each of it alone, or given up."""
+        parts = self._split(key, arguments) if self._split is not None else []
+        for part in parts:
+            self.send(*part)
+        if parts:
+            return None
+        self._killed += 1
+        if self._killed >= KILLED_IN_A_ROW:
+            raise ExecutionError(
+                f"workers: {self._killed} parts of the work one after the other ended every worker that took them, so it is not "
+                "the parts. The usual cause is too little memory: give the workers more, or start fewer of them on a machine, or "
+                "ask for a smaller batch size; their logs say which signal it was."
+            )
+        return Arrived(key, lost="every worker that took it died")
+
+    def _gone(self, error: BaseException) -> ExecutionError:
+        told = self.team.trouble()
+        if told:
+            return ExecutionError(told)
+        why = f"{type(error).__name__}: {first_line(error):.300}"
+        return ExecutionError(
+            f"{self.team.name}: gives no more answers ({why}). What was measured is kept; start its workers anew, and ask for the "
+            "same again."
+        )
+
+    def _laid_down(self, what: Any, folder: Path) -> Piece:
+        """A piece's pickle as a file that nobody else may write."""
+        recipe: Any = what.recipe() if hasattr(what, "recipe") else what
+        data = packed(recipe)
+        digest = hashlib.sha256(data).hexdigest()
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f".{digest[:16]}-{os.getpid()}.piece"  # another process takes its own away
+        self._stack.callback(path.unlink, missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        return Piece(digest, str(path.absolute()))
+
+
+@dataclass(frozen=True)
+class Work:
+    """A function of pieces and of a part's arguments, done in this process or by a team.
+
+    Attributes:
+        function: of a module; called with the pieces, then with a part's arguments.
+        pieces: what every part needs.
+        team: who does it; None for this process.
+    """
+
+    function: Callable[..., Any]
+    pieces: tuple[Any, ...]
+    team: Team | None = None
+
+    def here(self, *arguments: Any) -> Any:
+        """A part, done in this process."""
+        return self.function(*self.pieces, *arguments)
+
+    def flight(self, split: Split | None = None) -> Flight[Any]:
+        """For the parts that a team does; ``split`` as :class:`Flight` takes it."""
+        assert self.team is not None
+        return Flight(self.team, self.function, self.pieces, split)
+
+    def each(self, parts: Iterable[tuple[K, tuple[Any, ...]]]) -> Iterator[tuple[K, Any]]:
+        """Every part's key and value: in this process one after the other, by a team as they come back.
+
+        Raises:
+            ExecutionError: once all others are done, for parts that end every worker that takes them.
+        """
+        if self.team is None:
+            for key, arguments in parts:
+                yield key, self.here(*arguments)
+            return
+        lost = []
+        with self.flight() as flight:
+            for arrived in flight.all(parts):
+                if arrived.lost:
+                    lost.append(f"{arrived.key} ({arrived.lost})")
+                else:
+                    yield arrived.key, arrived.value
+        if lost:
+            raise ExecutionError(
+                f"workers: could not do {', '.join(lost)}. Everything else is kept; look into the workers' logs, and ask for the "
+                "same again."
+            )
+
+
+__all__ = ["Arrived", "Flight", "Recipe", "Team", "Work", "team_of"]
