@@ -62,9 +62,13 @@ def test_every_result_is_in_a_figure_whose_command_draws_it(
     lines = commands(frozen)
     assert {word for line in lines for word in line if word.endswith(".h5")} == {str(path) for path in DRAWN}
     assert len(lines) == len(figures(frozen)) == len([1 for tag, _ in frozen.tags if tag == "figure"])
-    of_several = max(lines, key=lambda line: sum(word.endswith(".h5") for word in line))
+    assert len({line[-1] for line in lines}) == len(lines)
+    for name in ("a", "b"):
+        save_result(samples.plane(3, 3, model=f"{name} $(model)"), tmp_path / f"{name} ' 1.h5")
+    several = commands(Page(ls.report(tmp_path, plotly="none")))
+    assert len(several) == 1 and len([word for word in several[0] if word.endswith(".h5")]) == 2
     out = tmp_path / "again.png"
-    run(capsys, *of_several[1:-1], str(out))
+    assert run(capsys, *several[0][1:-1], str(out)).status == 0
     assert out.exists()
 
 
@@ -87,9 +91,14 @@ def test_a_page_has_every_line_and_value_that_the_picture_has(path: Path) -> Non
 
 def _picture_values(figure: Figure) -> list[np.ndarray]:
     """The values of the lines of at least three points; what is marked at the edges of panels is no value."""
-    lines = [line for axes in figure.axes for line in axes.lines if line.get_transform() == axes.transData]
-    values = [np.asarray(line.get_ydata(), dtype=float) for line in lines]
-    return [v[np.isfinite(v)] for v in values if np.isfinite(v).sum() >= 3 and len(set(v[np.isfinite(v)])) > 1]
+    found = []
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        for line in axes.lines:
+            if line.get_transform() == axes.transData:
+                values = np.asarray(line.get_ydata(), dtype=float)
+                found.append(values[np.isfinite(values) & (values > low) & (values < high)])
+    return [values for values in found if len(set(values)) >= 3]
 
 
 def _page_values(content: dict[str, Any]) -> list[np.ndarray]:
@@ -97,6 +106,7 @@ def _page_values(content: dict[str, Any]) -> list[np.ndarray]:
     lines = [line for chart in charts for line in chart["lines"]]
     found = [line["y"] for line in lines]
     found += [band[end] for line in lines for band in line["bands"] for end in ("lower", "upper")]
+    found += [panel["y"] for panel in content.get("panels", [])]  # where marks stand
     found += [panel["path"]["y"] for panel in content.get("panels", []) if panel["path"]]
     arrays = [np.array([np.nan if v is None else v for v in values], dtype=float) for values in found]
     return [values[np.isfinite(values)] for values in arrays]

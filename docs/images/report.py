@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 
 ARGUMENTS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 HALVES = (("light", "#page-title"), ("dark", ".figure:has(.planes)"))  # colours, and what stands at the top
-COLOURS = 64  # of the picture: fewer make bands in the surfaces
+COLOURS = 256  # of the picture
 
 
 def main(report: Path) -> None:
@@ -33,7 +33,8 @@ def main(report: Path) -> None:
     for number, half in enumerate(halves):
         whole.paste(half, (number * half.width, 0))
     small = whole.resize((1400, round(1400 * whole.height / whole.width)), Image.Resampling.LANCZOS)
-    small.quantize(COLOURS).save(Path(__file__).with_name("report.png"), optimize=True)
+    few = small.quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few.save(Path(__file__).with_name("report.png"), optimize=True)
 
 
 if __name__ == "__main__":

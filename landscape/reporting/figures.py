@@ -54,8 +54,8 @@ class Wanted:
         shown = json.dumps({"kind": "auto", **_both_sides(self.options)}, sort_keys=True, default=str)
         return (frozenset(id(piece) for piece in self.pieces), shown)
 
-    def command(self) -> str:
-        """The line that makes it as a file; empty where a result of it lies in no file."""
+    def command(self, name: str) -> str:
+        """The line that makes it as a file of a name; empty where a result of it lies in no file."""
         if any(piece.path is None for piece in self.pieces):
             return ""
         words = ["landscape", "plot", *(str(piece.path) for piece in self.pieces)]
@@ -64,7 +64,7 @@ class Wanted:
                 words += [word for label in value for word in ("--label", label)]
             elif value not in (None, "auto", False):
                 words += [f"--{name.replace('_', '-')}", str(value)]
-        return shlex.join([*words, "--out", f"{slug(self.title)}.png"])
+        return shlex.join([*words, "--out", f"{name}.png"])
 
 
 def usual_figures(pieces: Sequence[Piece], labels: Mapping[str, str]) -> list[Wanted]:
@@ -133,7 +133,7 @@ def _figure(wanted: Wanted, plotly: Plotly, taken: set[str]) -> PageFigure:
         stream = io.BytesIO()
         plot(wanted.drawn, **options).savefig(stream, format="png", dpi=PNG_DPI)
         png = stream.getvalue()
-    return PageFigure(slug(title), title, content, wanted.command(), png)
+    return PageFigure(slug(title), title, content, wanted.command(slug(title)), png)
 
 
 def _both_sides(options: Mapping[str, Any]) -> dict[str, Any]:

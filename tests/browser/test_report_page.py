@@ -26,7 +26,7 @@ COMMAND = [sys.executable, "-c", "from landscape_cli.main import main; main()"]
 def surfaces(page: Any) -> Any:
     """The figure with the surfaces, on the screen and drawn."""
     page.evaluate("document.querySelector('.picture.solid').scrollIntoView({behavior: 'instant'})")
-    until(page, "[...document.querySelectorAll('.picture.solid')].every((n) => n.plot.live)", 20)
+    until(page, "[...document.querySelectorAll('.picture.solid')].every((n) => n.plot.live)")
     return page.locator(".picture.solid")
 
 
@@ -36,7 +36,7 @@ def test_a_page_asks_for_nothing_and_draws_all_of_itself_within_its_width(
     opened: Any, report: Path, width: int, colours: str
 ) -> None:
     shown = opened(report, width, colours)
-    until(shown.page, "document.documentElement.dataset.drawn", 20)
+    until(shown.page, "document.documentElement.dataset.drawn")
     shown.through()
     assert shown.faults == []
     assert [url for url in shown.requests if not url.startswith(("data:", "blob:"))] == [report.absolute().as_uri()]
@@ -165,7 +165,7 @@ def test_scrolling_is_smooth_only_for_those_who_may_see_it_move(opened: Any, rep
 
 def test_the_tab_key_goes_down_the_page_and_every_stop_has_a_name_and_is_seen(opened: Any, report: Path) -> None:
     page = opened(report).page
-    until(page, "document.documentElement.dataset.drawn", 20)
+    until(page, "document.documentElement.dataset.drawn")
     page.evaluate("window.stops = []")
     for _ in range(60):
         page.keyboard.press("Tab")
@@ -188,7 +188,7 @@ def test_axe_finds_nothing_serious(opened: Any, report: Path, colours: str) -> N
     if not Path(axe).is_file():
         pytest.skip("axe-core is not there: make browser fetches it")
     shown = opened(report, colours=colours)
-    until(shown.page, "document.documentElement.dataset.drawn", 20)
+    until(shown.page, "document.documentElement.dataset.drawn")
     shown.through()
     shown.page.evaluate(Path(axe).read_text(encoding="utf-8"))
     found = shown.page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
@@ -204,7 +204,7 @@ def test_hostile_names_stay_text(opened: Any, hostile: tuple[Path, str]) -> None
     path, text = hostile
     for width in (1440, 390):
         shown = opened(path, width)
-        until(shown.page, "document.documentElement.dataset.drawn", 20)
+        until(shown.page, "document.documentElement.dataset.drawn")
         shown.through()
         assert shown.faults == []
         assert shown.page.locator("h1").text_content() == printable(text)
@@ -221,7 +221,7 @@ def test_of_many_figures_only_those_near_the_screen_are_drawn(opened: Any, tmp_p
     assert path.stat().st_size < 8e6
     begun = time.monotonic()
     shown = opened(path)
-    until(shown.page, "document.documentElement.dataset.drawn", 20)
+    until(shown.page, "document.documentElement.dataset.drawn")
     print(f"first figure after {time.monotonic() - begun:.1f} s")
     assert shown.page.locator("figure").count() == 30
     assert (
@@ -229,7 +229,7 @@ def test_of_many_figures_only_those_near_the_screen_are_drawn(opened: Any, tmp_p
     )
     for top in range(0, 9000, 900):
         shown.page.evaluate(f"scrollTo({{top: {top}, behavior: 'instant'}})")
-        until(shown.page, "stageRests()", 20)
+        until(shown.page, "stageRests()")
     assert shown.page.evaluate("window.mostContexts") <= 8
     assert shown.faults == []
 
@@ -265,8 +265,8 @@ def test_a_page_follows_a_study_that_is_killed_and_resumed(opened: Any, study: P
         )
         assert second.wait(90) == 0
         assert watcher.wait(60) == 0
-        until(shown.page, "!document.body.textContent.includes('Not there yet')", 30)
-        until(shown.page, "document.documentElement.dataset.drawn", 20)
+        until(shown.page, "!document.body.textContent.includes('Not there yet')")
+        until(shown.page, "document.documentElement.dataset.drawn")
         assert shown.page.locator("#runs tbody tr").count() == 4
         assert shown.faults == []
         assert all(
