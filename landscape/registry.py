@@ -36,6 +36,7 @@ ROOMS = (
     "landscape.probes.noise_scale:NOISE_SCALE",
     "landscape.probes.weight_noise:WEIGHT_NOISE",
     "landscape.probes.critical_sharpness:CRITICAL_SHARPNESS",
+    "landscape.probes.critical_sharpness:CRITICAL_STEPS",
     "landscape.probes.basin_radius:BASIN_RADIUS",
     "landscape.probes.path:PATH",
     "landscape.probes.curvature:CURVATURE",

@@ -33,6 +33,7 @@ class BatchedData:
         batches: ``(inputs, targets)`` of each; targets are None where there are none, and are then the numbers of the samples.
         name: what results call this split.
         whole: whether a batch is one sample, also where it could be cut.
+        together: whether inputs and targets are handed over as one, for a loss over model and batch.
 
     Attributes:
         groups: the number of each sample's form ``(N,)``; of whole batches each has its own.
@@ -41,8 +42,10 @@ class BatchedData:
 
     classes: int | None = None
 
-    def __init__(self, batches: Sequence[tuple[Any, Any]], name: str, *, whole: bool = False) -> None:
-        self.name = name
+    def __init__(
+        self, batches: Sequence[tuple[Any, Any]], name: str, *, whole: bool = False, together: bool = False
+    ) -> None:
+        self.name, self.together = name, together
         forms: dict[Any, list[tuple[Any, Any]]] = {}
         groups: list[Tensor] = []
         rows: list[Tensor] = []
@@ -70,11 +73,11 @@ class BatchedData:
     def batch(self, indices: Tensor) -> tuple[Any, Any]:
         """Inputs and targets of samples of one form; more than one whole batch cannot be asked for at once."""
         places = indices.to("cpu")
-        forms = self.groups[places].unique()
+        forms = sorted(set(self.groups[places].tolist()))
         if len(forms) != 1:
             raise InputError(f"data: samples of {self.name} have {len(forms)} forms, which make no batch together.")
-        inputs, targets = self._forms[int(forms[0])]
-        if self._cut[int(forms[0])]:
+        inputs, targets = self._forms[forms[0]]
+        if self._cut[forms[0]]:
             rows = self._rows[places]
             inputs, targets = map_leaves(
                 lambda leaf: None if leaf is None else leaf[rows.to(leaf.device)], (inputs, targets)
@@ -111,6 +114,7 @@ class Together:
     """
 
     split: Data
+    together = True
 
     @property
     def name(self) -> str:
@@ -175,7 +179,7 @@ def of_batches(batches: Sequence[tuple[Any, Any]], name: str, *, whole: bool) ->
     """Batches as one split: a :class:`TensorData` where all have one form, else as they are."""
     counts = [rows_of(batch) for batch in batches]
     if whole or None in counts or len({_form(batch) for batch in batches}) > 1:
-        found = BatchedData(batches, name)
+        found = BatchedData(batches, name, together=whole)
         return found if whole or not found.of_batches else _refuse_uncut(batches, name)
     inputs, targets = merged(batches)
     return labelled(inputs, targets, name=name, sizes=tuple(count for count in counts if count is not None))

@@ -46,7 +46,7 @@ class IndexedData:
     ) -> None:
         self.source = source
         self.name = name
-        self._targets, self._whole = targets, whole
+        self._targets, self.together = targets, whole
         self._device: torch.device | str = "cpu"
         self._stacked: TensorData | None = None
 
@@ -68,7 +68,7 @@ class IndexedData:
         return self._memory.fingerprint()
 
     def to(self, device: torch.device | str) -> IndexedData:
-        moved = IndexedData(self.source, self.name, targets=self._targets, whole=self._whole)
+        moved = IndexedData(self.source, self.name, targets=self._targets, whole=self.together)
         moved._device = device
         moved._stacked = None if self._stacked is None else self._stacked.to(device)
         return moved
@@ -93,7 +93,7 @@ class IndexedData:
                     raise InputError(
                         f"data: sample {index} of {self.name} raised {type(error).__name__}: {error}"
                     ) from error
-                samples.append((as_tensors(sample), index) if self._whole else self._separated(sample, index))
+                samples.append((as_tensors(sample), index) if self.together else self._separated(sample, index))
         if not samples:
             raise InputError(f"data: {self.name} has no samples; expected at least one.")
         return samples
