@@ -108,6 +108,11 @@ def json_option() -> Callable[[F], F]:
     )
 
 
+def picture_option() -> Callable[[F], F]:
+    """For commands whose summary shows a small picture."""
+    return click.option("--no-picture", is_flag=True, help="Leave out the small picture in plain text.")
+
+
 def trust_option() -> Callable[[F], F]:
     """For commands that open a checkpoint."""
     return click.option(

@@ -18,6 +18,7 @@ from .options import (
     given,
     json_option,
     named_parts,
+    picture_option,
     place_options,
     trust_option,
     worker_options,
@@ -56,6 +57,7 @@ _COMMON = chain(
     place_options(),
     worker_options(),
     json_option(),
+    picture_option(),
 )
 _LEADING = ("to", "to_key", "directions")
 
@@ -169,6 +171,7 @@ def command(
     threads: int | None,
     listed: bool,
     as_json: bool,
+    no_picture: bool,
     **options: Any,
 ) -> None:
     """Measure the loss around a checkpoint, along the steps from it or the training that led to it, into one labelled HDF5 file.
@@ -218,7 +221,7 @@ def command(
     if as_json:
         show_json(probe_document(outcome))
     else:
-        terminal.probe_summary(outcome)
+        terminal.probe_summary(outcome, picture=not no_picture)
 
 
 def _tell_kinds(as_json: bool) -> None:

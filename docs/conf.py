@@ -18,9 +18,11 @@ version = release = landscape.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design", "extension.numbers"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["extension", "_*"]
-templates_path = ["_templates"]
 
-myst_enable_extensions = ["colon_fence", "deflist"]  # formulas are written in letters: no script from a network draws them
+myst_enable_extensions = [
+    "colon_fence",
+    "deflist",
+]  # formulas are written in letters: no script from a network draws them
 myst_heading_anchors = 4
 napoleon_google_docstring, napoleon_numpy_docstring = True, False
 napoleon_use_rtype = False

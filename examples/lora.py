@@ -110,7 +110,9 @@ for seed in run.size([0, 1, 2], [0]):
     }
     row = {name: shape(objective) for name, objective in objectives.items()}
     for name, net in (("full", adapter), ("full_tuning", whole)):
-        row[name]["test_accuracy"] = ls.Objective(net, data=turned(fresh), parameters="all", device="cpu").evaluate().accuracy
+        row[name]["test_accuracy"] = (
+            ls.Objective(net, data=turned(fresh), parameters="all", device="cpu").evaluate().accuracy
+        )
     moves = rises(objectives["own"], objectives["full"], adapter, 2.0, run.size(30, 2))
     row["at_distance_2"] = dict(zip(("own_moves", "any_moves"), moves, strict=True))
     rows.append(row)

@@ -69,8 +69,10 @@ from .probes.plane.smoothness import plane_smoothness as plane_smoothness
 from .probes.topology.measure import topology as topology
 
 # pictures
+from .probes.plane.difference import difference as difference
 from .probes.interactive import interactive as interactive
 from .probes.plot import plot as plot
+from .reporting.writing import report as report
 
 # training, data and models
 from .training.config import TrainingConfig as TrainingConfig

@@ -29,8 +29,8 @@ class Reporter(Protocol):
     def message(self, text: str) -> None:
         """One line about what has happened or comes next."""
 
-    def progress(self, task: str, done: int, total: int, workers: int | None = None) -> None:
-        """``done`` of ``total`` units of ``task``; called often, with ``done == total`` at its end.
+    def progress(self, task: str, done: int, total: int, unit: str = "points", workers: int | None = None) -> None:
+        """``done`` of ``total`` parts of ``task``, which are ``unit``; called often, with ``done == total`` at its end.
 
         ``workers``: how many are at work on it, where it is not this process.
         """
@@ -44,7 +44,7 @@ class Silent:
 
     def message(self, text: str) -> None: ...
 
-    def progress(self, task: str, done: int, total: int, workers: int | None = None) -> None: ...
+    def progress(self, task: str, done: int, total: int, unit: str = "points", workers: int | None = None) -> None: ...
 
     def training_observers(self, task: str) -> tuple[Any, ...]:
         return ()

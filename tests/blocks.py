@@ -23,16 +23,26 @@ from pathlib import Path
 from typing import Any
 from unittest import SkipTest
 
+import warm
 from sybil import Document, Example
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+RECORD = DOCS / "blocks.json"
 # Written by the build, the suite of another page, or by a study.
 ELSEWHERE = {"extending.md", "changelog.md", "contributing.md", "gallery.md"}
 SHELLS = ("sh", "bash")
 NOT_RUN = ("make", "pip", "python", "python3", "pytest", "export", ".ci/run", ".venv/bin/pip")
-SMALL = {"images": "20", "x": "-1:1:3", "y": "-1:1:3", "draws": "2", "points": "5", "curve-steps": "3", "max-products": "20"}
+SMALL = {
+    "images": "20",
+    "x": "-1:1:3",
+    "y": "-1:1:3",
+    "draws": "2",
+    "points": "5",
+    "curve-steps": "3",
+    "max-products": "20",
+}
 
 
 def pages() -> list[Path]:
@@ -58,14 +68,14 @@ def document(page: Path, shell: Any = None) -> Document:
     return Document.parse(str(page), *parsers)
 
 
-def run_page(page: Path, folder: Path, *, commands: bool = False, slow: bool = False) -> dict[str, int]:
-    """Run the blocks of a page in a folder; how many there were of Python and of commands."""
+def run_page(page: Path, folder: Path, path: Path | None = None, *, slow: bool = False) -> dict[str, int]:
+    """Run the blocks of a page in a folder, commands too where ``path`` has a ``landscape``; how many there were of each."""
     counts = {"python": 0, "commands": 0}
 
     def shell(example: Example) -> None:
-        counts["commands"] += run_commands(str(example.parsed), folder)
+        counts["commands"] += run_commands(str(example.parsed), folder, path)
 
-    made = document(page, shell if commands else None)
+    made = document(page, None if path is None else shell)
     made.namespace.update(__name__="__main__", installed=installed, slow=slow)
     with chdir(folder):
         for example in made.examples():
@@ -77,7 +87,9 @@ def run_page(page: Path, folder: Path, *, commands: bool = False, slow: bool = F
 
 def commands_of(text: str) -> list[str]:
     """The lines of a block, those that go on joined."""
-    return [line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.strip().startswith("#")]
+    return [
+        line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.strip().startswith("#")
+    ]
 
 
 def calls_of(line: str) -> Iterator[list[str]]:
@@ -99,16 +111,14 @@ def calls_of(line: str) -> Iterator[list[str]]:
         yield from calls_of(inner)
 
 
-def run_commands(text: str, folder: Path) -> int:
+def run_commands(text: str, folder: Path, path: Path | None) -> int:
     """Run a block's lines in a shell that ends at the first that fails; how many there were."""
     lines = [line for line in commands_of(text) if line.split()[0] not in NOT_RUN]
     if lines:
-        shim = folder / ".bin" / "landscape"
-        shim.parent.mkdir(exist_ok=True)
-        shim.write_text(f"#!/bin/sh\nexec {sys.executable} {ROOT / 'tests' / 'blocks.py'} --small \"$@\"\n")
-        shim.chmod(0o755)
-        known = {**os.environ, "PATH": f"{shim.parent}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": ""}
-        ended = subprocess.run(["bash", "-e"], input="\n".join(lines), cwd=folder, env=known, capture_output=True, text=True)
+        known = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": ""}
+        ended = subprocess.run(
+            ["bash", "-e"], input="\n".join(lines), cwd=folder, env=known, capture_output=True, text=True
+        )
         assert ended.returncode == 0, f"{text}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
     return len(lines)
 
@@ -130,29 +140,27 @@ def smaller(words: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Run every block of every page, and write down how it went."""
-    made, failed = {}, []
-    for page in pages():
-        began = time.monotonic()
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                counts = run_page(page, Path(folder), commands=True, slow=True)
-        except Exception as error:
-            failed.append(name_of(page))
-            print(f"{name_of(page)}: {error}", file=sys.stderr)
-            continue
-        if any(counts.values()):
-            made[name_of(page)] = {**counts, "seconds": round(time.monotonic() - began)}
-            print(name_of(page), made[name_of(page)], flush=True)
-    text = json.dumps({"run": datetime.now(UTC).date().isoformat(), "pages": made, "failed": failed}, indent=1)
-    (DOCS / "blocks.json").write_text(text + "\n")
-    sys.exit(bool(failed))
+    """Run every block of every page, or of those that are named, and write down how each page went."""
+    written = json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {}
+    failed = False
+    with tempfile.TemporaryDirectory() as place, warm.commands(Path(place), smaller) as path:
+        for page in [ROOT / name for name in sys.argv[1:]] or pages():
+            began = time.monotonic()
+            written.pop(name_of(page), None)
+            try:
+                with tempfile.TemporaryDirectory() as folder:
+                    counts = run_page(page, Path(folder), path, slow=True)
+            except Exception as error:
+                failed = True
+                print(f"{name_of(page)}: {error}", file=sys.stderr, flush=True)
+                continue
+            if any(counts.values()):
+                run = datetime.now(UTC).date().isoformat()
+                written[name_of(page)] = {"run": run, **counts, "seconds": round(time.monotonic() - began)}
+                print(name_of(page), written[name_of(page)], flush=True)
+            RECORD.write_text(json.dumps(dict(sorted(written.items())), indent=1) + "\n")
+    sys.exit(failed)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--small"]:
-        from landscape_cli.main import main as landscape
-
-        landscape(smaller(sys.argv[2:]))
-    else:
-        main()
+    main()

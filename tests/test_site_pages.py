@@ -45,7 +45,9 @@ def test_every_public_name_is_on_one_page(reference: dict[str, str]) -> None:
     assert sorted(shown) == sorted(set(landscape.__all__) - {"__version__"})
 
 
-@pytest.mark.parametrize("words", [*(["probe", probe.command] for probe in asked().values()), ["train"], ["compare"], ["plot"]])
+@pytest.mark.parametrize(
+    "words", [*(["probe", probe.command] for probe in asked().values()), ["train"], ["compare"], ["plot"]]
+)
 def test_a_page_has_the_options_that_help_shows(
     words: list[str], reference: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,7 +86,9 @@ def test_every_environment_variable_that_is_read_is_documented(reference: dict[s
     read = {
         name
         for path in sources
-        for name in re.findall(r"environ(?:\.get\(|\.setdefault\(|\[)\"(\w+)\"|\"(\w+)\" not in os\.environ", path.read_text("utf-8"))
+        for name in re.findall(
+            r"environ(?:\.get\(|\.setdefault\(|\[)\"(\w+)\"|\"(\w+)\" not in os\.environ", path.read_text("utf-8")
+        )
         for name in name
         if name
     }

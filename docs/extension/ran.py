@@ -12,21 +12,15 @@ WRITTEN = Path(__file__).parents[1] / "blocks.json"
 
 def pages() -> dict[str, str]:
     """One page."""
-    made = json.loads(WRITTEN.read_text("utf-8"))
+    made = json.loads(WRITTEN.read_text("utf-8")) if WRITTEN.exists() else {}
     rows = [
-        [code(page), str(counts["python"]), str(counts["commands"]), str(counts["seconds"])]
-        for page, counts in made["pages"].items()
+        [code(page), ran["run"], str(ran["python"]), str(ran["commands"]), str(ran["seconds"])]
+        for page, ran in made.items()
     ]
-    total = [sum(counts[what] for counts in made["pages"].values()) for what in ("python", "commands")]
-    return {
-        "blocks": "\n".join(
-            [
-                title("Which code of these pages ran"),
-                f"All of it, last on {made['run']}: {total[0]} blocks of Python and {total[1]} command lines, by ``python tests/blocks.py``. "
-                "Commands ran over fewer images, epochs and points than they are written with; lines that install something or "
-                "build the project were left out. Python blocks, and whether each command has the options that it is shown with, "
-                "are part of every run of the suite.\n",
-                table(["page", "blocks of Python", "command lines", "seconds"], rows),
-            ]
-        )
-    }
+    said = (
+        "Blocks of Python run with every run of the suite, which also sees whether each command has the options that it is "
+        "shown with. ``python tests/blocks.py`` runs everything, commands too: over fewer images, epochs and points than they "
+        "are written with, and without the lines that install something or build the project. Its last results:\n"
+    )
+    headings = ["page", "last run", "blocks of Python", "command lines", "seconds"]
+    return {"blocks": "\n".join([title("Which code of these pages ran"), said, table(headings, rows) if rows else ""])}

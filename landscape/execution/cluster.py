@@ -39,6 +39,7 @@ def local_team(workers: int, threads: int, gpus: Sequence[str] = ()) -> Team:
     if workers < 1:
         raise InputError(f"workers: expected a number of processes, at least 1, got {workers!r}.")
     distributed = _distributed("workers")
+    _quiet()
     from distributed.security import Security
 
     security = Security.temporary()  # type: ignore[no-untyped-call]
@@ -90,6 +91,7 @@ def joined_team(address: str, folder: Path | None = None) -> Team:
         ExecutionError: where no worker comes.
     """
     distributed = _distributed("scheduler")
+    _quiet()
     where: dict[str, Any] = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
     try:
         with _configured(_settings()):
@@ -166,6 +168,11 @@ def _settings(threads: int = 1) -> dict[str, Any]:
             "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical",
         },
     }
+
+
+def _quiet() -> None:
+    """What Dask logs of workers and schedulers that are gone, a command says in a sentence of its own."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
 
 def _configured(settings: dict[str, Any]) -> Any:

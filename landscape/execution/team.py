@@ -190,13 +190,13 @@ class Flight(Generic[K]):
         """Every part, sent as workers become free, as they come back."""
         left = iter(parts)
         more = True
-        while more or self._out:
+        while more or len(self):
             while more and len(self) < self.team.wanted:
                 part = next(left, None)
                 more = part is not None
                 if part is not None:
                     self.send(*part)
-            if self._out:
+            if len(self):
                 yield self.next()
 
     def _arrived(self, future: Future[Answer], key: K, arguments: tuple[Any, ...]) -> Arrived[K] | None:
@@ -240,10 +240,10 @@ class Flight(Generic[K]):
         told = self.team.trouble()
         if told:
             return ExecutionError(told)
-        why = f"{type(error).__name__}: {first_line(error):.300}"
+        why = "" if isinstance(error, CancelledError) else f" ({type(error).__name__}: {first_line(error):.300})"
         return ExecutionError(
-            f"{self.team.name}: gives no more answers ({why}). What was measured is kept; start its workers anew, and ask for the "
-            "same again."
+            f"workers: {self.team.name} gives no more answers{why}. What was measured is kept; start it anew, and ask for the same "
+            "again."
         )
 
     def _laid_down(self, what: Any, folder: Path) -> Piece:

@@ -42,7 +42,7 @@ def save_result(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
     look at, are its digest (:mod:`landscape.results.digest`).
 
     Raises:
-        InputError: for a data set without the attribute ``kind``, or with a value that netCDF cannot hold.
+        InputError: for what is no data set, one without the attribute ``kind``, or with a value that netCDF cannot hold.
         LockedError: if another process is writing the file.
         ResultFileError: if the file cannot be written, or is there already and is no result, or one that is damaged.
 
@@ -51,6 +51,10 @@ def save_result(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
         >>> ls.load("line.h5").attrs["kind"]
         'plane'
     """
+    if not isinstance(dataset, xr.Dataset):
+        raise InputError(
+            f"dataset: expected an xarray.Dataset, got {type(dataset).__name__}. It comes first: ls.save(dataset, path)."
+        )
     data = serialize(dataset)
     with _Lock(path):
         refuse_other(path, _is_result, "a result of landscape")
@@ -196,7 +200,7 @@ def serialize(dataset: xr.Dataset) -> bytes:
     """The netCDF4-compatible HDF5 file of a data set, in memory.
 
     Raises:
-        InputError: for a data set without the attribute ``kind``, or with a value that netCDF cannot hold.
+        InputError: for what is no data set, one without the attribute ``kind``, or with a value that netCDF cannot hold.
     """
     if not isinstance(dataset.attrs.get("kind"), str):
         raise InputError(

@@ -108,7 +108,7 @@ class RunSettings(Settings):
             "data_options": dict(self.data_options),
             "loss": self.loss,
             **recipe,
-            **self._watching(),
+            **self.watching(),
         }
 
     @property
@@ -131,7 +131,8 @@ class RunSettings(Settings):
     def _config(self, every: int) -> StepProbeConfig:
         return StepProbeConfig.parse(every, self.probe_eta, self.probe_spacing, self.probe_along)
 
-    def _watching(self) -> dict[str, Any]:
+    def watching(self) -> dict[str, Any]:
+        """What of the identity was only watched, and decides nothing about the weights."""
         names = ("flow_every", "probe_every", "probe_count", "stability_every")
         watched = {name: getattr(self, name) for name in names}
         where = {"probe_eta": self.probe_eta, "probe_spacing": self.probe_spacing}

@@ -19,10 +19,12 @@ from landscape.probes.path.config import PathSettings
 from landscape.probes.probing import ProbeOutcome, probe_checkpoint
 from landscape.probes.settings import ProbeSettings
 from landscape.probes.subjects import Subject
+from landscape.reporting.keeping import write_page
 from landscape.results import atomic_write, check_writable, load_result
-from landscape.results.names import RUNS_TABLE, part_names
+from landscape.results.names import REPORT, RUNS_TABLE, part_names
 from landscape.studies.path_ends import far_end
 from landscape.studies.pictures import Drawing, draw, drawn_of_runs
+from landscape.studies.reporting import StudyReport
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.runs import RunOutcome
 from landscape.studies.settings import ComparisonSettings, PictureSettings, StudySettings, TableSettings, picture_names
@@ -40,18 +42,22 @@ class StudyOutcome:
     pictures: list[Path]
     results: list[Path]
     failures: dict[str, str]
+    report: Path | None = None
 
 
-def run_study(study: StudySettings, places: Places) -> StudyOutcome:
-    """Train what is not trained, probe what is not probed, then draw, tabulate and compare.
+def run_study(
+    study: StudySettings, places: Places, *, recipe: tuple[str, str] = ("", ""), command: str = ""
+) -> StudyOutcome:
+    """Train what is not trained, probe what is not probed, then draw, tabulate and compare, and write a report of all of it.
 
-    A part that fails is reported and leaves the others to go on.
+    A part that fails is reported and leaves the others to go on. ``recipe`` is the text and the name of the study's file, and
+    ``command`` the line that runs it, for the report.
 
     Raises:
         ResultFileError: before the first run, if a picture or table cannot be written.
         LandscapeError: if every run failed.
     """
-    return _Study(study, places).run()
+    return _Study(study, places).run(recipe, command)
 
 
 def measure_study(study: StudySettings, places: Places) -> StudyOutcome:
@@ -86,7 +92,7 @@ class _Study:
         results += [path for made in self._probed.values() for path, _ in made.values()]
         return StudyOutcome([], [], [], results, self._failures)
 
-    def run(self) -> StudyOutcome:
+    def run(self, recipe: tuple[str, str], command: str) -> StudyOutcome:
         study = self._study
         self._check_writable()
         results = self.measured().results
@@ -97,7 +103,8 @@ class _Study:
         tables += self._each(study.comparisons, [made.name for made in study.comparisons], self._compare)
         # Again, because what was made since may have failed too.
         self._write(RUNS_TABLE, study_markdown(study, rows, self._failures))
-        return StudyOutcome(rows, tables, pictures, results, self._failures)
+        report = attempt(self._failures, REPORT, partial(self._report, recipe, command))
+        return StudyOutcome(rows, tables, pictures, results, self._failures, report)
 
     def _check_writable(self) -> None:
         """What the parts become, before the first run is trained."""
@@ -107,6 +114,7 @@ class _Study:
                 check_writable(self._folder / f"{name}.{suffix}")
         for name in (RUNS_TABLE, *(table.name for table in study.tables)):
             check_writable(self._folder / f"{name}.md")
+        check_writable(self._folder / f"{REPORT}.html")
         for comparison in study.comparisons:
             writable_files(self._comparison_files(comparison.name))
             check_writable(self._folder / f"{comparison.name}.png")
@@ -241,6 +249,18 @@ class _Study:
         paths = found.write(*self._comparison_files(name))
         figure = self._folder / f"{name}.png"
         return [*paths, *draw([found.dataset()], [figure], Drawing(kind="comparison"))]
+
+    def _report(self, recipe: tuple[str, str], command: str) -> Path:
+        text, name = recipe
+        made = StudyReport(
+            self._study,
+            self._places,
+            {f"The study's file, {name}.toml": text} if text else {},
+            [command] if command else (),
+            self._failures,
+        )
+        write_page(made.path, made.page()[0], "inline")
+        return made.path
 
     def _comparison_files(self, name: str) -> list[Path]:
         return [self._folder / f"{name}.{suffix}" for suffix in FORMATS]

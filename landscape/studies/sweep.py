@@ -92,9 +92,18 @@ def distinct(runs: Sequence[RunSettings]) -> list[RunSettings]:
 
 
 def labels_of(runs: Sequence[RunSettings]) -> list[str]:
-    """What tells the runs apart, in words: the model and norm, and every other setting in which they differ."""
+    """What tells the runs apart, in words: the model and norm, and every other setting in which they differ.
+
+    What was only watched is said where nothing else tells two of them apart.
+    """
     settings = [{**run.identity(), "model": None, "model_options": run.model_options} for run in runs]
-    differing = [key for key in (settings[0] if settings else ()) if len({str(s.get(key)) for s in settings}) > 1]
+    keys = dict.fromkeys(key for own in settings for key in own)
+    differing = [key for key in keys if len({str(s.get(key)) for s in settings}) > 1]
+    watched = {key for run in runs for key in run.watching()}
+    trained = [key for key in differing if key not in watched]
+    parts = [(title_of(run), *(str(own.get(key)) for key in trained)) for run, own in zip(runs, settings, strict=True)]
+    if len(set(parts)) == len(parts):
+        differing = trained
     return [
         ", ".join([title_of(run), *(f"{key.replace('_', ' ')} {_short(own.get(key))}" for key in differing)])
         for run, own in zip(runs, settings, strict=True)

@@ -28,7 +28,7 @@ from landscape.probes.curvature.quadrature import quadrature
 from landscape.probes.curvature.result import MEASURED, NOT_CONVERGED
 from landscape.probes.curvature.traces import Deflation, trace_sample
 from landscape.probes.curvature.values import DENSITY, EIGENVALUES, TRACE, CurvatureTable, quantities
-from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.progress import Progress, ProgressObserver, shown
 from landscape.probes.provenance import checkpoint_variables, provenance, samples_variable
 
 WHOLE = "whole"
@@ -36,6 +36,7 @@ WHOLE = "whole"
 _STORED = {"tolerance": "curvature_tolerance"}
 
 
+@shown
 def curvature(
     objective: Objective,
     config: CurvatureConfig | None = None,
@@ -237,7 +238,7 @@ class _Measurement:
         done = sum(not table.is_missing(block, EIGENVALUES) for block in range(len(table.blocks))) * self._guess
         done += int(np.isfinite(table.arrays["trace_samples"]).all(axis=2).sum())
         done += int(np.isfinite(table.arrays["nodes"]).any(axis=2).sum()) * config.density_steps
-        self._observer(Progress(done + further, total, self._dataset))
+        self._observer(Progress(done + further, total, self._dataset, "Hessian products"))
 
     def _tell_before(self, products: int) -> None:
         self._tell(products - 1)

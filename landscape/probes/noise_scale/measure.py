@@ -24,7 +24,7 @@ from landscape.numerics.seeds import generator
 from landscape.objective.losses import loss_unit
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
-from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.progress import Progress, ProgressObserver, shown
 from landscape.probes.provenance import provenance
 from landscape.results.attributes import labels
 
@@ -102,6 +102,7 @@ class NoiseScaleConfig:
         return [[batches[i] for i in part] for part in np.array_split(np.arange(count), self.groups)]
 
 
+@shown
 def noise_scale(
     objective: Objective,
     config: NoiseScaleConfig | None = None,
@@ -153,7 +154,7 @@ def noise_scale(
     for number, group in Work(_Group.of, (objective,), team_of(executor)).each(parts):
         done[number] = group
         if observer is not None:
-            observer(Progress(len(done), len(batches), dataset))
+            observer(Progress(len(done), len(batches), dataset, "batches"))
     return dataset()
 
 

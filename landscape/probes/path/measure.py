@@ -32,7 +32,7 @@ from landscape.probes.path.alignment import Alignment
 from landscape.probes.path.curves import curve_weights
 from landscape.probes.path.symmetries import align
 from landscape.probes.path.training import CurveTraining, TrainedCurve, train_curve
-from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.progress import Progress, ProgressObserver, shown
 from landscape.probes.provenance import provenance
 from landscape.results.attributes import LOSS, labels
 
@@ -45,6 +45,7 @@ STEPS_A_REPORT = 5
 State = nn.Module | Mapping[str, Tensor]
 
 
+@shown
 def path(
     objective: Objective,
     to: State,
@@ -327,7 +328,7 @@ class _Job:
             trained = [kind for kind in self.kinds if kind in TRAINED]
             total = len(self.kinds) * self.t.size + len(trained) * self.config.steps
             done = int(self.arrays["status"].sum()) + sum(curve.steps for curve in self.curves.values())
-            self.observer(Progress(done, total, self.dataset))
+            self.observer(Progress(done, total, self.dataset, "points and steps of curves" if trained else "points"))
 
     def dataset(self) -> xr.Dataset:
         """All that is known so far."""

@@ -15,7 +15,7 @@ from landscape.objective.losses import loss_unit
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
 from landscape.objective.subspace import Subspace
-from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.progress import Progress, ProgressObserver, shown
 from landscape.probes.provenance import checkpoint_variables, provenance, samples_variable
 from landscape.probes.sharpness.config import SharpnessConfig
 from landscape.probes.sharpness.dataset import SharpnessTable
@@ -23,6 +23,7 @@ from landscape.probes.sharpness.formulas import ONE_STEP, Origin, estimate, one_
 from landscape.probes.sharpness.result import MEASURED
 
 
+@shown
 def sharpness(
     objective: Objective,
     config: SharpnessConfig | None = None,
@@ -85,7 +86,7 @@ def sharpness(
     for place, found in Work(estimate, (origin,), team_of(executor)).each(parts):
         table.fill(place, found)
         if observer is not None:
-            observer(Progress(table.done, total, dataset))
+            observer(Progress(table.done, total, dataset, "values"))
     return dataset()
 
 

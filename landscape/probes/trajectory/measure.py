@@ -26,7 +26,7 @@ from landscape.objective.values import Evaluation
 from landscape.probes.plane.held import held_points
 from landscape.probes.plane.measure import AxisLike, measured_surface
 from landscape.probes.plane.spans import Span, span_numbers
-from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.progress import Progress, ProgressObserver, shown
 from landscape.probes.trajectory.components import Components, principal_components
 from landscape.probes.trajectory.result import statistics_words
 from landscape.probes.trajectory.states import State, earlier_states
@@ -66,6 +66,7 @@ class TrainingPath:
         return np.append(self.components.residuals, 0.0)
 
 
+@shown
 def trajectory(
     objective: Objective,
     checkpoints: Sequence[State],

@@ -25,11 +25,12 @@ from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
 from landscape.objective.subspace import Subspace
 from landscape.probes.health import network_health
-from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.progress import Progress, ProgressObserver, shown
 from landscape.probes.weight_noise.config import WeightNoiseConfig
 from landscape.probes.weight_noise.dataset import NoiseTable
 
 
+@shown
 def weight_noise(
     objective: Objective,
     config: WeightNoiseConfig | None = None,
@@ -84,7 +85,7 @@ def weight_noise(
     for place, found in Work(_rises, (objective, losses), team_of(executor)).each(parts):
         table.fill(place, *found)
         if observer is not None:
-            observer(Progress(table.done, table.status.size, dataset))
+            observer(Progress(table.done, table.status.size, dataset, "draws"))
     return dataset()
 
 
