@@ -384,7 +384,7 @@ def plane_through_three_models() -> Scenario:
     model, (x, y) = mlp(), table()
     objective = ls.Objective(model, "cross_entropy", (x, y))
     return Scenario(
-        objective, float(F.cross_entropy(model(x), y)), {"through": [mlp(seed=1), mlp(seed=2)], "x": (0, 1, 3)}
+        objective, float(F.cross_entropy(model(x), y)), {"to": [mlp(seed=1), mlp(seed=2)], "x": (0, 1, 3)}
     )
 
 
