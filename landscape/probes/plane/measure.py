@@ -243,10 +243,8 @@ def measured_surface(
     checkpoint = objective.evaluate()
     pace = time.perf_counter() - begun
     others = list(values_of(PointValues.of([checkpoint])))
-    if resume is None:
-        values = Surface.empty((len(span.seeds), *grid.shape), others)
-    else:
-        values = Surface.of(resume, grid, span.seeds, others)
+    shape = (len(span.seeds), *grid.shape)
+    values = Surface.empty(shape, others) if resume is None else Surface.of(resume, grid, span.seeds, others)
     attributes = {**_attributes(objective, span, checkpoint), "range_note": note, **(made or {})}
     if refinement is not None:
         refinement = refinement.around(checkpoint.loss)
