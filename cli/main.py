@@ -30,12 +30,23 @@ COMMANDS = {
     "compare": "Compare runs by one setting, with the uncertainty of every difference.",
     "topology": "Find the minima and saddles of a measured plane, and how deep they are.",
     "plot": "Draw results: PNG, SVG, PDF or an interactive page.",
+    "report": "One page over a study, runs or results: tables, figures, comparisons.",
     "check": "Check a result, a checkpoint, or your model with data and loss.",
     "info": "Say what is in checkpoints, results and runs' folders.",
     "study": "Do everything that a study file names and that is missing.",
     "convert": "Read or write surfaces of the original loss-landscape tool.",
 }
 
+
+# What the command ends with.
+EXIT_STATUSES = {
+    0: "It is done, or a reader of its output went away.",
+    1: "A part of it failed, something is wrong with what landscape check looked at, or an error was not foreseen.",
+    2: "What was asked for is not possible: an option, a name or a value.",
+    129: "The terminal was closed (SIGHUP); what was measured is saved.",
+    130: "Ctrl-C (SIGINT); what was measured is saved.",
+    143: "A termination signal (SIGTERM), as schedulers send it; what was measured is saved.",
+}
 
 _GENERAL = general_options()
 
@@ -72,6 +83,14 @@ class LazyGroup(click.Group):
             raise click.UsageError(str(unknown_choice("command", args[0], COMMANDS)), ctx) from None
 
 
+def _version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from .version import lines
+
+        click.echo("\n".join(lines()))
+        context.exit()
+
+
 @click.group(
     cls=LazyGroup,
     context_settings={
@@ -80,7 +99,14 @@ class LazyGroup(click.Group):
         "token_normalize_func": canonical,
     },
 )
-@click.version_option(package_name="landscape-lab", prog_name="landscape")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Versions, device and threads: what a report needs.",
+)
 def landscape() -> None:
     """Train networks, measure the shape of their loss, and show it.
 
@@ -92,7 +118,7 @@ landscape.params += _GENERAL
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exit 0, 2 for usage, 1 for other errors, 128 + n for signal n (130 for Ctrl-C, 143 for SIGTERM)."""
+    """Run the command line; it ends with one of :data:`EXIT_STATUSES`."""
     arguments = sys.argv[1:] if arguments is None else arguments
     share_free_memory()
     with stoppable():

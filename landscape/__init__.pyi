@@ -11,6 +11,7 @@ from .objective.values import Evaluation as Evaluation, Gradient as Gradient
 from .probes.plane.measure import line as line, plane as plane, surface as surface
 from .probes.plane.spans import Span as Span, checkpoint_span as checkpoint_span, random_span as random_span
 from .numerics.refinement import Refinement as Refinement
+from .probes.plane.height import height as height
 from .probes.sharpness.config import SharpnessConfig as SharpnessConfig
 from .probes.sharpness.measure import sharpness as sharpness
 from .probes.critical_sharpness.config import CriticalSharpnessConfig as CriticalSharpnessConfig
@@ -20,6 +21,7 @@ from .probes.basin_radius.measure import basin_radius as basin_radius
 from .probes.noise_scale.measure import NoiseScaleConfig as NoiseScaleConfig, noise_scale as noise_scale
 from .probes.curvature.config import CurvatureConfig as CurvatureConfig
 from .probes.curvature.measure import curvature as curvature
+from .probes.path.barriers import barriers as barriers
 from .probes.path.measure import path as path
 from .probes.path.symmetries import align as align
 from .probes.path.training import CurveTraining as CurveTraining
@@ -70,6 +72,7 @@ from .probes.topology.measure import topology as topology
 from .probes.plane.difference import difference as difference
 from .probes.interactive import interactive as interactive
 from .probes.plot import plot as plot
+from .reporting.writing import report as report
 
 # training, data and models
 from .training.config import TrainingConfig as TrainingConfig

@@ -138,8 +138,13 @@ def _import_module(argument: str, name: str) -> ModuleType:
             raise _import_failed(argument, name, error) from error
 
 
-def module_name(name: str) -> str:
-    """What people call a module: a file that was referred to by its own name, which another version of it has too."""
+def module_name(name: str | None) -> str:
+    """What people call a module: a file that was referred to by its own name, which another version of it has too.
+
+    None is the module of a function that was made by ``exec`` where nothing said a name.
+    """
+    if name is None:
+        return "__main__"
     return f"{name.removeprefix(_OF_A_FILE).rpartition('_')[0]}.py" if name.startswith(_OF_A_FILE) else name
 
 

@@ -26,13 +26,15 @@ class Progress:
     """What an observer of a measurement hears.
 
     Attributes:
-        done, total: parts, such as points, values or products; the total may be a guess.
+        done, total: parts of the work; the total may be a guess.
         dataset: the result as it stands, made when asked for.
+        unit: what the parts are, such as points, draws or Hessian products.
     """
 
     done: int
     total: int
     dataset: Callable[[], xr.Dataset]
+    unit: str = "points"
 
 
 ProgressObserver = Callable[[Progress], None]

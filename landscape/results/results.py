@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import os
+import sys
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -211,10 +212,17 @@ def serialize(dataset: xr.Dataset) -> bytes:
         portable[name].attrs = _encoded(variable.attrs, str(name))
     try:
         encoding = {name: _encoding(variable) for name, variable in portable.variables.items()}
-        data = bytes(portable.to_netcdf(engine="h5netcdf", format="NETCDF4", encoding=encoding))
+        with _in_this_process():
+            data = bytes(portable.to_netcdf(engine="h5netcdf", format="NETCDF4", encoding=encoding))
     except (TypeError, ValueError) as error:
         raise InputError(f"dataset: cannot be stored as netCDF: {error}") from error
     return sealed(_marked(data))
+
+
+def _in_this_process() -> contextlib.AbstractContextManager[Any]:
+    """Where there is a client of Dask, xarray would lock the file by it, which is none: its bytes are in memory."""
+    dask = sys.modules.get("dask.config")
+    return contextlib.nullcontext() if dask is None else dask.set(scheduler="synchronous")
 
 
 def _marked(data: bytes) -> bytes:

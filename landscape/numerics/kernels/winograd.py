@@ -115,6 +115,12 @@ def _kernel() -> _Kernel:
     return built
 
 
+def missing() -> str:
+    """Why there is no kernel on this machine; empty where there is one."""
+    built = _built()
+    return built if isinstance(built, str) else ""
+
+
 @functools.cache
 def _built() -> _Kernel | str:
     """The kernel, or why there is none: asked once a process, so that all its convolutions are made in one way."""

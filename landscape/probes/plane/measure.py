@@ -6,6 +6,7 @@ f(c₁, …, c_K) = L(θ + Σ c_k d_k) for every point of a grid and every set o
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from landscape.errors import InputError, unknown_choice
 from landscape.execution.team import Work, team_of
 from landscape.numerics.grids import AXIS_NAMES, Axis, Grid
-from landscape.numerics.refinement import Refined, Refinement, interpolate
+from landscape.numerics.interpolation import interpolate
+from landscape.numerics.refinement import Refined, Refinement
 from landscape.objective.again import check_points
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
@@ -237,7 +239,9 @@ def measured_surface(
     if len(axes) != count:
         raise InputError(f"axes: expected {count}, one for each direction, got {len(axes)}.")
     grid, note = grid_of(objective, span, axes)
+    begun = time.perf_counter()
     checkpoint = objective.evaluate()
+    pace = time.perf_counter() - begun
     others = list(values_of(PointValues.of([checkpoint])))
     if resume is None:
         values = Surface.empty((len(span.seeds), *grid.shape), others)
@@ -262,7 +266,8 @@ def measured_surface(
         points, passes = min(points, refinement.max_points or points), refinement.max_passes
     count = len(span.seeds)
     work = Work(_values_at, (objective, span.subspaces), team_of(executor))
-    job = _Job(objective, span, grid, values, dataset, observer, points * count, passes and passes * count, work)
+    most = passes and passes * count
+    job = _Job(objective, span, grid, values, dataset, observer, points * count, most, work, pace)
     if refinement is None:
         job.measure_all()
     else:
@@ -286,6 +291,7 @@ class _Job:
     points: int  # at most
     passes: float | None  # over all samples, at most
     work: Work
+    pace: float  # seconds that a point may take
 
     def measure_all(self) -> None:
         """Fill in what is missing."""
@@ -324,6 +330,7 @@ class _Job:
             lost=lambda number: (self.values.part(number).status == LOST).ravel(),
             at_once=max(POINTS_A_REQUEST, self.objective.points_at_once),
             together=self.objective.points_at_once,
+            pace=self.pace,
             passes=lambda number: self.values.part(number).passes(self.objective.n_samples).ravel(),
         )
 

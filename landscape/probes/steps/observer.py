@@ -12,7 +12,6 @@ from torch import Tensor
 from landscape.errors import InputError, MismatchError
 from landscape.objective.losses import loss_unit
 from landscape.probes.steps.measure import (
-    RELATIVE,
     RELATIVE_LENGTH,
     StepProbeConfig,
     StepValues,
@@ -20,6 +19,7 @@ from landscape.probes.steps.measure import (
     relative_direction,
     step_ranges,
 )
+from landscape.probes.steps.result import RELATIVE
 from landscape.results.attributes import LOSS, labels
 from landscape.torch_state.devices import wide_type
 from landscape.torch_state.isolation import isolated

@@ -79,6 +79,7 @@ def trajectory(
     refinement: Refinement | None = None,
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
+    executor: Any = None,
 ) -> xr.Dataset:
     """The loss over the plane of the two principal components of [θ₀ − θₙ, …, θₙ₋₁ − θₙ], and each checkpoint beside it.
 
@@ -97,6 +98,7 @@ def trajectory(
         refinement: as in :func:`landscape.probes.plane.measure.plane`.
         resume: an earlier, partial result of the same call; how it was refined may differ.
         observer: told after every few points.
+        executor: who measures the plane, as in :func:`landscape.probes.plane.measure.plane`.
 
     Returns:
         A data set of kind ``trajectory``: all that :func:`landscape.probes.plane.measure.surface` gives, and by ``checkpoint``:
@@ -155,7 +157,9 @@ def trajectory(
             total = points + len(path.names)
             observer(Progress(done + values.done, total, lambda: with_path(plane())))
 
-    plane = measured_surface(objective, span, axes, refinement=refinement, resume=resume, observer=on_plane)
+    plane = measured_surface(
+        objective, span, axes, refinement=refinement, resume=resume, observer=on_plane, executor=executor
+    )
     points = points or plane["status"].size
     for number in np.flatnonzero(~values.measured):
         values.measure(objective, path, span.subspaces[0], int(number))

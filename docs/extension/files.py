@@ -1,0 +1,101 @@
+"""What files hold, by kind: from the schemas, and the long names and units of files that were written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import xarray as xr
+
+import landscape
+from extension.rst import code, escaped, table, title
+from landscape.registry import asked, found, of_file, probes
+from landscape.results.schema import Schema
+
+FROZEN = Path(__file__).parents[2] / "tests" / "frozen"
+RUN = ["train", "--model", "mlp", "--model-option", "hidden=8", "--train-images", "60", "--epochs", "1", "--out", "run"]
+# Small values of options, for kinds that have them.
+SMALL = {"images": "20", "x": "-1:1:3", "y": "-1:1:3", "draws": "2", "points": "3"}
+
+
+def pages() -> dict[str, str]:
+    """One page for all kinds."""
+    parts = [
+        title("Files"),
+        "A result is one netCDF4-compatible HDF5 file, read by ``ls.load``, xarray, netCDF4 and h5py. It holds the variables below, "
+        "each with its dimensions, a unit and a long name, and :doc:`attributes </reference/attributes>` that say how it was "
+        "made. What stands in brackets may be absent. A dimension *grid* stands for the axes: ``x``, or ``y`` and ``x``, and "
+        "``seed`` before them.\n",
+    ]
+    for kind in sorted({probe.of_file for probe in probes().values()}):
+        parts += [title(kind.replace("_", " "), "-"), _section(kind)]
+    return {"files": "\n".join(parts)}
+
+
+def _section(kind: str) -> str:
+    record = of_file(kind)
+    assert record is not None
+    schema: Schema = found(record.schema)
+    files = [one for one in samples() if one.attrs["kind"] == kind]
+    known = {str(name): variable for one in files for name, variable in one.variables.items()}
+    rows = []
+    for wanted in schema.table:
+        dims = ", ".join(f"*{dim}*" if dim == "grid" else code(dim) for dim in wanted.dims)
+        name = code(wanted.name) if wanted.needed else f"[{code(wanted.name)}]"
+        rows.append([name, dims, "text" if wanted.text else "numbers", _words(known.get(wanted.name))])
+    named = {wanted.name for wanted in schema.table}
+    for name, variable in known.items():
+        if name not in named:
+            dims = ", ".join(code(str(dim)) for dim in variable.dims)
+            rows.append(
+                [f"[{code(name)}]", dims, "text" if variable.dtype.kind in "OUS" else "numbers", _words(variable)]
+            )
+    said = f"{escaped(record.question)}\n\n" if record.question else ""
+    return said + f"``kind = {json.dumps(kind)}``\n\n" + table(["variable", "over", "holds", "is"], rows)
+
+
+def _words(variable: xr.Variable | None) -> str:
+    if variable is None:
+        return ""
+    said = str(variable.attrs.get("long_name", ""))
+    unit = str(variable.attrs.get("units", ""))
+    flags = str(variable.attrs.get("flag_meanings", "")).split()
+    values = [str(value) for value in variable.attrs.get("flag_values", [])]
+    meanings = ", ".join(f"{v} {m.replace('_', ' ')}" for v, m in zip(values, flags, strict=False))
+    return escaped("; ".join(filter(None, [said, "" if unit in ("", "1") else unit, meanings])))
+
+
+@cache
+def samples() -> tuple[xr.Dataset, ...]:
+    """Files of every kind: those that the suite keeps, and of kinds that none of them is of, one that is measured now."""
+    kept = [landscape.load(path) for path in sorted(FROZEN.rglob("*.h5"))]
+    there = {one.attrs["kind"] for one in kept}
+    missing = [probe.name for probe in asked().values() if probe.of_file not in there]
+    return (*kept, *_measured(missing))
+
+
+def _measured(kinds: list[str]) -> list[xr.Dataset]:
+    """One small result of each kind, from a training of seconds."""
+    if not kinds:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        _landscape(folder, *RUN)
+        for kind in kinds:
+            probe = asked()[kind]
+            small = [
+                word
+                for name, value in SMALL.items()
+                if name in found(probe.settings).model_fields
+                for word in (f"--{name}", value)
+            ]
+            _landscape(folder, "probe", probe.command, "--checkpoint", "run/last.pt", "--out", f"{kind}.h5", *small)
+        return [landscape.load(Path(folder, f"{kind}.h5")) for kind in kinds]
+
+
+def _landscape(folder: str, *words: str) -> None:
+    code_to_run = "from landscape_cli.main import main; main()"
+    subprocess.run([sys.executable, "-c", code_to_run, *words, "-q"], cwd=folder, check=True, capture_output=True)

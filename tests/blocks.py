@@ -1,0 +1,166 @@
+"""The blocks of code of the documents: found, parsed, run. ``python tests/blocks.py`` runs all of them and writes ``docs/blocks.json``.
+
+Python of a page runs block after block in one namespace, in a folder of its own. What a page takes for granted stands in it as an
+``invisible-code-block``. Commands run in a shell beside it, each ``landscape`` smaller than it is written: fewer images, epochs and
+points. Lines that install something or build the project are left out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import chdir, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from unittest import SkipTest
+
+import warm
+from sybil import Document, Example
+from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+RECORD = DOCS / "blocks.json"
+# Written by the build, the suite of another page, or by a study.
+ELSEWHERE = {"extending.md", "changelog.md", "contributing.md", "gallery.md"}
+SHELLS = ("sh", "bash")
+NOT_RUN = ("make", "pip", "python", "python3", "pytest", "export", ".ci/run", ".venv/bin/pip")
+SMALL = {
+    "images": "20",
+    "x": "-1:1:3",
+    "y": "-1:1:3",
+    "draws": "2",
+    "points": "5",
+    "curve-steps": "3",
+    "max-products": "20",
+}
+
+
+def pages() -> list[Path]:
+    """Everything that people read."""
+    written = [path for path in sorted(DOCS.rglob("*.md")) if not {"generated", "coursework"} & set(path.parts)]
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(path for path in written if path.name not in ELSEWHERE)]
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def installed(*modules: str) -> bool:
+    """Whether all of them could be imported."""
+    return all(importlib.util.find_spec(module) for module in modules)
+
+
+def document(page: Path, shell: Any = None) -> Document:
+    """A page with its blocks; ``shell`` runs commands, which are left alone without it."""
+    parsers: list[Any] = [PythonCodeBlockParser(doctest_optionflags=0), SkipParser()]
+    if shell is not None:
+        parsers += [CodeBlockParser(language, shell) for language in SHELLS]
+    return Document.parse(str(page), *parsers)
+
+
+def run_page(page: Path, folder: Path, path: Path | None = None, *, slow: bool = False) -> dict[str, int]:
+    """Run the blocks of a page in a folder, commands too where ``path`` has a ``landscape``; how many there were of each."""
+    counts = {"python": 0, "commands": 0}
+
+    def shell(example: Example) -> None:
+        counts["commands"] += run_commands(str(example.parsed), folder, path)
+
+    made = document(page, None if path is None else shell)
+    made.namespace.update(__name__="__main__", installed=installed, slow=slow)
+    with chdir(folder):
+        for example in made.examples():
+            with suppress(SkipTest):
+                example.evaluate()
+            counts["python"] += "python" in str(example.region.lexemes.get("arguments"))
+    return counts
+
+
+def commands_of(text: str) -> list[str]:
+    """The lines of a block, those that go on joined."""
+    return [
+        line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.strip().startswith("#")
+    ]
+
+
+def calls_of(line: str) -> Iterator[list[str]]:
+    """The words after each ``landscape`` of a line."""
+    within = re.findall(r"\$\((landscape [^)]*)\)", line)
+    line = re.sub(r"\$\(landscape [^)]*\)", "FILE", line)
+    words: list[str] | None = None
+    for word in shlex.split(line, comments=True):
+        if words is not None and (word in ("|", "||", "&&", ";") or word.startswith(">")):
+            yield words
+            words = None
+        elif words is not None:
+            words.append(word)
+        elif word == "landscape":
+            words = []
+    if words is not None:
+        yield words
+    for inner in within:
+        yield from calls_of(inner)
+
+
+def run_commands(text: str, folder: Path, path: Path | None) -> int:
+    """Run a block's lines in a shell that ends at the first that fails; how many there were."""
+    lines = [line for line in commands_of(text) if line.split()[0] not in NOT_RUN]
+    if lines:
+        known = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": ""}
+        ended = subprocess.run(
+            ["bash", "-e"], input="\n".join(lines), cwd=folder, env=known, capture_output=True, text=True
+        )
+        assert ended.returncode == 0, f"{text}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
+    return len(lines)
+
+
+def smaller(words: list[str]) -> list[str]:
+    """The same command over fewer images, epochs and points; what is said last counts."""
+    if words[:1] == ["train"]:
+        return [*words, "--train-images", "60", *([] if "--updates" in words else ["--epochs", "2"])]
+    if words[:1] == ["study"] and "--plan" not in words:
+        return [*words, "--scale", "0.01"]
+    if words[:1] == ["probe"] and "--list" not in words:
+        from landscape.registry import asked, found
+
+        kinds = [name for name, probe in asked().items() if {name, probe.command} & set(words)]
+        fields = found(asked()[kinds[0] if kinds else "plane"].settings).model_fields
+        given = {name: value for name, value in SMALL.items() if name.replace("-", "_") in fields}
+        return [*words, *(f"--{name}={value}" for name, value in given.items())]
+    return words
+
+
+def main() -> None:
+    """Run every block of every page, or of those that are named, and write down how each page went."""
+    written = json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {}
+    failed = False
+    with tempfile.TemporaryDirectory() as place, warm.commands(Path(place), smaller) as path:
+        for page in [ROOT / name for name in sys.argv[1:]] or pages():
+            began = time.monotonic()
+            written.pop(name_of(page), None)
+            try:
+                with tempfile.TemporaryDirectory() as folder:
+                    counts = run_page(page, Path(folder), path, slow=True)
+            except Exception as error:
+                failed = True
+                print(f"{name_of(page)}: {error}", file=sys.stderr, flush=True)
+                continue
+            if any(counts.values()):
+                run = datetime.now(UTC).date().isoformat()
+                written[name_of(page)] = {"run": run, **counts, "seconds": round(time.monotonic() - began)}
+                print(name_of(page), written[name_of(page)], flush=True)
+            RECORD.write_text(json.dumps(dict(sorted(written.items())), indent=1) + "\n")
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
