@@ -58,6 +58,22 @@ class Axis:
         except InputError as error:
             raise InputError(f"{argument}: {error} Try -1:1:51.") from None
 
+    @classmethod
+    def of(cls, values: NDArray[np.float64], *, argument: str = "axis") -> Axis:
+        """The axis with these coordinates, as ``np.linspace`` gives them.
+
+        Raises:
+            InputError: naming ``argument``, for coordinates that are not evenly spaced.
+        """
+        if values.ndim == 1 and values.size > 1 and values[0] < values[-1]:
+            axis = cls(float(values[0]), float(values[-1]), values.size)
+            if np.allclose(axis.coordinates, values, rtol=0, atol=1e-9 * float(np.ptp(values))):
+                return axis
+        raise InputError(
+            f"{argument}: expected evenly spaced coordinates, as np.linspace(-1, 1, 51) or (-1, 1, 51), got an array of shape "
+            f"{values.shape}."
+        )
+
     @cached_property
     def coordinates(self) -> NDArray[np.float64]:
         """Shape ``(count,)``. Written as a weighted mean of the ends, so that a symmetric axis holds 0 exactly."""

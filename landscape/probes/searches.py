@@ -6,14 +6,16 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from landscape.errors import MismatchError
-from landscape.numerics.crossing import Crossing
 from landscape.results.attributes import flags, labels
+
+if TYPE_CHECKING:
+    from landscape.numerics.crossing import Crossing
 
 # variable -> what it is, and its unit
 Variables = Mapping[str, tuple[str, str]]

@@ -78,7 +78,7 @@ class StepObjective:
         self._flat.load(theta)
         self._take_over(report.module)
         seed_modules(self.device, report.seed)
-        losses, _ = report.runner.of(self._flat.module).losses(report.inputs, report.targets)
+        losses: Tensor = report.runner.of(self._flat.module).losses(report.inputs, report.targets)[0]
         return losses.to(wide_type(self.device))
 
     def hessian_product(self, report: Any, vector: Tensor, theta: Tensor) -> Tensor:

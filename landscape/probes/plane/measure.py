@@ -413,28 +413,12 @@ def _axis(value: AxisLike, name: str) -> Axis:
     if isinstance(value, str):
         return Axis.parse(value, argument=name)
     if isinstance(value, np.ndarray | xr.DataArray):
-        return _even_axis(np.asarray(value, dtype=np.float64), name)
+        return Axis.of(np.asarray(value, dtype=np.float64), argument=name)
     try:
         start, stop, count = value
     except (TypeError, ValueError):
         raise InputError(f"{name}: expected (start, stop, count), such as (-1, 1, 51), got {value!r}.") from None
     return Axis(float(start), float(stop), count)
-
-
-def _even_axis(values: NDArray[np.float64], name: str) -> Axis:
-    """The axis with these coordinates, as ``np.linspace`` gives them.
-
-    Raises:
-        InputError: for coordinates that are not evenly spaced.
-    """
-    if values.ndim == 1 and values.size > 1:
-        axis = Axis(float(values[0]), float(values[-1]), values.size)
-        if np.allclose(axis.coordinates, values, rtol=0, atol=1e-9 * float(np.ptp(values))):
-            return axis
-    raise InputError(
-        f"{name}: expected evenly spaced coordinates, as np.linspace(-1, 1, 51) or (-1, 1, 51), got an array of shape "
-        f"{values.shape}."
-    )
 
 
 def _attributes(objective: Objective, span: Span, checkpoint: Evaluation) -> dict[str, Any]:
