@@ -47,9 +47,9 @@ def watch(
         sources: what it is made of, asked for anew each time.
         say: is told of each page.
     """
-    last, took = "", 0.0
+    last = ""
     while True:
-        state = state_of(sources())
+        state, pause = state_of(sources()), LOOK
         if state != last:
             begun = time.monotonic()
             stamp = Stamp(f"{path.stem}.stamp.js", state)
@@ -63,9 +63,9 @@ def watch(
             atomic_write(beside, stamp.text.encode())
             if complete:
                 return
-            last, took = state, time.monotonic() - begun
+            last, pause = state, max(LOOK, (SHARE - 1) * (time.monotonic() - begun))
             say(f"{path}: written {time.strftime('%H:%M:%S')}")
-        time.sleep(max(LOOK, (SHARE - 1) * took if state != last else LOOK))
+        time.sleep(pause)
 
 
 def state_of(places: Iterable[Path]) -> str:

@@ -140,11 +140,10 @@ class Figure {
     for (const plot of this.plots) {
       const { left, top: at, width, height } = plot.node.getBoundingClientRect();
       if (!width) continue;
-      const { data, layout } = plot.spec(LIGHT, width);
-      const sized = { data, layout: { ...layout, width, height, paper_bgcolor: "#fff" } };
-      const image = element("img", { src: await Plotly.toImage(sized, { format: "png", width, height, scale }) });
-      await image.decode();
-      paper.drawImage(image, left - frame.left, at - frame.top + top, width, height);
+      await plot.snap();
+      if (!plot.image.src) continue; // without WebGL
+      await plot.image.decode();
+      paper.drawImage(plot.image, left - frame.left, at - frame.top + top, width, height);
     }
     canvas.toBlob((blob) => download(`${this.name}.png`, blob));
   }

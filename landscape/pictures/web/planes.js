@@ -27,8 +27,7 @@ class Planes {
     this.camera = null;
     for (const plot of this.plots) {
       if (!plot.live) continue;
-      const away = plot.width < 480 ? 1.25 : 1;
-      if (plot.solid) Plotly.relayout(plot.box, { "scene.camera": firstCamera(away) });
+      if (plot.solid) Plotly.relayout(plot.box, { "scene.camera": firstCamera(plot.width) });
       else Plotly.relayout(plot.box, { "xaxis.autorange": false, "xaxis.range": plot.range.x, "yaxis.range": plot.range.y });
     }
   }
@@ -115,7 +114,7 @@ class Plane {
     const by = { ArrowLeft: [-TURN, 0, 1], ArrowRight: [TURN, 0, 1], ArrowUp: [0, TURN, 1], ArrowDown: [0, -TURN, 1], "+": [0, 0, 0.9], "-": [0, 0, 1.1] }[event.key];
     if (!by || !this.surface.live) return;
     event.preventDefault();
-    const camera = structuredClone(this.planes.camera || firstCamera(this.surface.width < 480 ? 1.25 : 1));
+    const camera = structuredClone(this.planes.camera || firstCamera(this.surface.width));
     const { x, y, z } = camera.eye;
     const [far, round, up] = [Math.hypot(x, y, z) * by[2], Math.atan2(y, x) + by[0], Math.asin(z / Math.hypot(x, y, z)) + by[1]];
     const high = Math.min(Math.max(up, -1.5), 1.5);
@@ -281,11 +280,10 @@ class Plane {
     const { high, floor } = this.heights();
     const grey = look.dark ? "#4a5057" : "#ddd";
     const axis = (title) => ({ title: { text: title }, showbackground: false, gridcolor: grey, zerolinecolor: grey, linecolor: grey, nticks: 6 });
-    const away = width < 480 ? 1.25 : 1; // on a narrow screen, words beside the axes need room
     const z = { ...axis(plain(this.page.unit)), ...this.ticks(), range: [floor, high] };
     return { margin: { l: 0, r: 0, t: 0, b: 0 }, font: { family: FONT_FAMILY, size: 12, color: look.ink }, hovermode: "closest", showlegend: false,
       scene: { xaxis: axis("x"), yaxis: axis("y"), zaxis: z, aspectmode: "manual", aspectratio: { x: 1, y: this.panel.ratio, z: 0.75 },
-        camera: this.planes.camera || firstCamera(away), dragmode: "turntable" } };
+        camera: this.planes.camera || firstCamera(width), dragmode: "turntable" } };
   }
 
   contourLayout(look, width) {
@@ -332,7 +330,9 @@ class Plane {
   }
 }
 
-function firstCamera(away) {
+// The narrower a picture, the farther away: the words beside the axes need room.
+function firstCamera(width) {
+  const away = width < 360 ? 1.45 : width < 480 ? 1.25 : 1;
   return { eye: { x: 1.15 * away, y: -1.36 * away, z: 0.8 * away }, center: { x: 0, y: 0, z: -0.14 }, up: { x: 0, y: 0, z: 1 } };
 }
 

@@ -7,11 +7,12 @@ function startRuns(table, hidden, changed) {
   const boxes = rows.map((row) => showBox(row, hidden, changed));
   table.tHead.rows[0].prepend(element("th", { scope: "col", textContent: "shown" }));
   sortable(table, rows);
-  const search = element("input", { type: "search", placeholder: "words, such as batch 0.01" });
+  const search = element("input", { type: "search", placeholder: "words, such as with BN, seed 1" });
   const count = element("output", {});
   const filter = () => {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+    const words = search.value.toLowerCase().split(",").map((part) => part.trim()).filter(Boolean);
+    const text = (row) => [...row.cells].map((cell) => cell.textContent.toLowerCase()).join(" ");
+    for (const row of rows) row.hidden = !words.every((word) => text(row).includes(word));
     const left = rows.filter((row) => !row.hidden).length;
     count.textContent = left === rows.length ? `${rows.length} runs` : `${left} of ${rows.length} runs`;
     kept.write("filter", search.value);

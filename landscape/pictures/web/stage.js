@@ -47,8 +47,13 @@ class Plot {
     this.node.classList.add("resting");
   }
 
-  // Its picture on white paper, for printing and for while it rests.
-  async snap() {
+  // Its picture on white paper, for printing, for downloads and for while it rests; made once for each way it is drawn.
+  snap() {
+    if (!this.fresh) this.snapped = this.make();
+    return this.snapped;
+  }
+
+  async make() {
     const [width, height] = [this.width, this.node.clientHeight || 400];
     this.fresh = true;
     const { data, layout } = this.spec(LIGHT, width);
