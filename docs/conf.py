@@ -19,7 +19,10 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["extension", "_*"]
 
-myst_enable_extensions = ["colon_fence", "deflist"]  # formulas are written in letters: no script from a network draws them
+myst_enable_extensions = [
+    "colon_fence",
+    "deflist",
+]  # formulas are written in letters: no script from a network draws them
 myst_heading_anchors = 4
 napoleon_google_docstring, napoleon_numpy_docstring = True, False
 napoleon_use_rtype = False
@@ -30,6 +33,8 @@ python_maximum_signature_line_length = 88
 toc_object_entries = False
 suppress_warnings = ["config.cache"]
 pygments_style, pygments_dark_style = "friendly", "github-dark"
+
+smartquotes = False  # two hyphens are an option
 
 html_theme = "furo"
 html_title = f"landscape {version}"

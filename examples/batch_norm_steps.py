@@ -31,13 +31,20 @@ for norm in ("none", "batch"):
     runs = [watched(norm, seed) for seed in seeds]
     numbers[norm] = {"last_epoch_loss": over_seeds([loss for _, loss in runs])}
     for measure in measures:
-        numbers[norm][measure] = over_seeds([float(steps[measure].sel(along="update").median("step")) for steps, _ in runs])
+        numbers[norm][measure] = over_seeds(
+            [float(steps[measure].sel(along="update").median("step")) for steps, _ in runs]
+        )
     drawn.append(runs[0][0])
     every += [steps for steps, _ in runs]
 
 compared = ls.compare(every, by="norm", measures=["loss_variation:*", "gradient_predictiveness:*", "effective_beta*"])
 numbers["compared"] = {
-    row.measure.name.partition(":")[0]: {"ratio": pair.difference, "low": pair.low, "high": pair.high, "verdict": pair.verdict}
+    row.measure.name.partition(":")[0]: {
+        "ratio": pair.difference,
+        "low": pair.low,
+        "high": pair.high,
+        "verdict": pair.verdict,
+    }
     for row, pair in compared.each_pair()
 }
 run.keep(numbers, ls.plot(drawn, along="update", labels=["without BatchNorm", "with BatchNorm"], width="page"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import matplotlib.pyplot as plt
 import torch
@@ -45,7 +46,7 @@ def network(seed: int) -> nn.Sequential:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         sizes = (64, 128, 128, 10)
-        layers = [nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)]
+        layers = [nn.Linear(a, b) for a, b in itertools.pairwise(sizes)]
         return nn.Sequential(nn.Flatten(), layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
 
 
@@ -110,7 +111,9 @@ for seed in run.size([0, 1, 2], [0]):
     }
     row = {name: shape(objective) for name, objective in objectives.items()}
     for name, net in (("full", adapter), ("full_tuning", whole)):
-        row[name]["test_accuracy"] = ls.Objective(net, data=turned(fresh), parameters="all", device="cpu").evaluate().accuracy
+        row[name]["test_accuracy"] = (
+            ls.Objective(net, data=turned(fresh), parameters="all", device="cpu").evaluate().accuracy
+        )
     moves = rises(objectives["own"], objectives["full"], adapter, 2.0, run.size(30, 2))
     row["at_distance_2"] = dict(zip(("own_moves", "any_moves"), moves, strict=True))
     rows.append(row)

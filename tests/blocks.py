@@ -1,4 +1,4 @@
-"""The blocks of code of the documents: found, parsed, run. ``python tests/blocks.py`` runs all of them and writes ``docs/blocks.json``.
+"""The blocks of code of the documents: found, parsed, run. ``python tests/blocks.py`` runs all and writes ``docs/blocks.json``.
 
 Python of a page runs block after block in one namespace, in a folder of its own. What a page takes for granted stands in it as an
 ``invisible-code-block``. Commands run in a shell beside it, each ``landscape`` smaller than it is written: fewer images, epochs and
@@ -34,7 +34,15 @@ RECORD = DOCS / "blocks.json"
 ELSEWHERE = {"extending.md", "changelog.md", "contributing.md", "gallery.md"}
 SHELLS = ("sh", "bash")
 NOT_RUN = ("make", "pip", "python", "python3", "pytest", "export", ".ci/run", ".venv/bin/pip")
-SMALL = {"images": "20", "x": "-1:1:3", "y": "-1:1:3", "draws": "2", "points": "5", "curve-steps": "3", "max-products": "20"}
+SMALL = {
+    "images": "20",
+    "x": "-1:1:3",
+    "y": "-1:1:3",
+    "draws": "2",
+    "points": "5",
+    "curve-steps": "3",
+    "max-products": "20",
+}
 
 
 def pages() -> list[Path]:
@@ -79,7 +87,9 @@ def run_page(page: Path, folder: Path, path: Path | None = None, *, slow: bool =
 
 def commands_of(text: str) -> list[str]:
     """The lines of a block, those that go on joined."""
-    return [line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.strip().startswith("#")]
+    return [
+        line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.strip().startswith("#")
+    ]
 
 
 def calls_of(line: str) -> Iterator[list[str]]:

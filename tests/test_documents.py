@@ -16,6 +16,7 @@ from landscape.registry import asked
 PAGES = {name_of(page): page for page in pages()}
 TEXTS = {name: page.read_text("utf-8") for name, page in PAGES.items()}
 WITH_PYTHON = [name for name, text in TEXTS.items() if "```python" in text]
+OTHERS = ("docs/howto/lightning.md", "docs/howto/hugging-face.md")  # import for seconds what is another package
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -30,7 +31,9 @@ def heading_marks(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("name", WITH_PYTHON)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in OTHERS else name for name in WITH_PYTHON]
+)
 def test_python_of_a_page_runs(name: str, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -7,9 +7,9 @@ import inspect
 from collections.abc import Iterator
 
 import click
-from extension.rst import code, escaped, indented, table, title, toctree
 from landscape_cli.main import COMMANDS, EXIT_STATUSES, general_options
 
+from extension.rst import code, escaped, indented, table, title, toctree
 from landscape.places import VARIABLES
 from landscape.registry import asked, probes
 

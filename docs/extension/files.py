@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 
 import xarray as xr
-from extension.rst import code, escaped, table, title
 
 import landscape
+from extension.rst import code, escaped, table, title
 from landscape.registry import asked, found, of_file, probes
 from landscape.results.schema import Schema
 
@@ -26,7 +26,7 @@ def pages() -> dict[str, str]:
     """One page for all kinds."""
     parts = [
         title("Files"),
-        "A result is one netCDF4-compatible HDF5 file, read by ``ls.load``, xarray, netCDF4 and h5py. It holds the variables below, "
+        "A result is one netCDF4-compatible HDF5 file, read by ``ls.load``, xarray, netCDF4 and h5py. It holds these variables, "
         "each with its dimensions, a unit and a long name, and :doc:`attributes </reference/attributes>` that say how it was "
         "made. What stands in brackets may be absent. A dimension *grid* stands for the axes: ``x``, or ``y`` and ``x``, and "
         "``seed`` before them.\n",
@@ -51,7 +51,9 @@ def _section(kind: str) -> str:
     for name, variable in known.items():
         if name not in named:
             dims = ", ".join(code(str(dim)) for dim in variable.dims)
-            rows.append([f"[{code(name)}]", dims, "text" if variable.dtype.kind in "OUS" else "numbers", _words(variable)])
+            rows.append(
+                [f"[{code(name)}]", dims, "text" if variable.dtype.kind in "OUS" else "numbers", _words(variable)]
+            )
     said = f"{escaped(record.question)}\n\n" if record.question else ""
     return said + f"``kind = {json.dumps(kind)}``\n\n" + table(["variable", "over", "holds", "is"], rows)
 
@@ -84,7 +86,12 @@ def _measured(kinds: list[str]) -> list[xr.Dataset]:
         _landscape(folder, *RUN)
         for kind in kinds:
             probe = asked()[kind]
-            small = [word for name, value in SMALL.items() if name in found(probe.settings).model_fields for word in (f"--{name}", value)]
+            small = [
+                word
+                for name, value in SMALL.items()
+                if name in found(probe.settings).model_fields
+                for word in (f"--{name}", value)
+            ]
             _landscape(folder, "probe", probe.command, "--checkpoint", "run/last.pt", "--out", f"{kind}.h5", *small)
         return [landscape.load(Path(folder, f"{kind}.h5")) for kind in kinds]
 

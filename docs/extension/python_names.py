@@ -33,7 +33,9 @@ def pages() -> dict[str, str]:
     made = {"python/index": title("Python") + "\n.. automodule:: landscape\n\n" + toctree(map(slug, groups()), 2)}
     for heading, names in groups().items():
         parts = [title(heading[0].upper() + heading[1:])]
-        parts += [one for name in names if name != "__version__" for one in (title(f"ls.{name}", "-"), documented(name))]
+        parts += [
+            one for name in names if name != "__version__" for one in (title(f"ls.{name}", "-"), documented(name))
+        ]
         made[f"python/{slug(heading)}"] = "\n".join(parts)
     return made
 

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any, get_args, get_type_hints
 
-from extension.rst import code, escaped, table, title
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from extension.rst import code, escaped, table, title
 from landscape.checking import Option, option_of
 from landscape.probes.settings import ProbeSettings, kinds
 from landscape.registry import asked
@@ -37,7 +37,7 @@ def pages() -> dict[str, str]:
         keys(of(ProbeSettings)),
     ]
     for name, settings in kinds().items():
-        parts += [title(f"kind = \"{asked()[name].command}\"", "~"), keys(of(settings, ProbeSettings.model_fields))]
+        parts += [title(f'kind = "{asked()[name].command}"', "~"), keys(of(settings, ProbeSettings.model_fields))]
     for name, settings in TABLES.items():
         parts += [title(f"[[{name}]]", "-"), keys(of(settings))]
     return {"study": "\n".join(parts)}
@@ -72,7 +72,13 @@ def _default(field: FieldInfo) -> str:
     value = field.default if field.default is not PydanticUndefined else field.default_factory()  # type: ignore[misc, call-arg]
     if value in (None, "", (), {}):
         return "none"
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value).lower() if value in (True, False) else str(value)
+    return (
+        ", ".join(map(str, value))
+        if isinstance(value, tuple)
+        else str(value).lower()
+        if value in (True, False)
+        else str(value)
+    )
 
 
 def _plain(annotation: Any) -> str:
