@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+AXE := 4.14.1
 
-.PHONY: demo test scenarios install lint docs gallery bench fuzz clean help
+.PHONY: demo test scenarios install lint docs browser gallery bench fuzz clean help
 
 help:
 	@echo "make demo   install, then VGG38 with and without BatchNorm: train, probe, draw (a few minutes)"
@@ -12,6 +13,7 @@ help:
 	@echo "make lint   lint, types and floors"
 	@echo "make docs   the site, into build/docs; a warning is an error"
 	@echo "make gallery  the eleven figures of the gallery, measured again (an hour)"
+	@echo "make browser  the pages in Chromium, where there is one"
 	@echo "make fuzz   10,000 damaged and hostile files of each format (an hour; goes on where it was stopped)"
 	@echo "make bench  times and memory against plain PyTorch and other libraries (half an hour, on a quiet machine)"
 
@@ -22,7 +24,10 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 scenarios: $(VENV)/.installed-scenarios
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scenarios -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scenarios "tests/test_documents.py::test_python_of_a_page_runs[docs/doors.md]" -n 2
+
+browser: $(VENV)/.installed-browser $(VENV)/axe.min.js
+	LANDSCAPE_AXE=$(abspath $(VENV))/axe.min.js $(BIN)/python -m pytest -m browser tests/browser
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -64,6 +69,14 @@ $(VENV)/.installed-docs: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed-scenarios: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[scenarios]'
 	touch $@
+
+$(VENV)/.installed-browser: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[browser]'
+	touch $@ $(VENV)/.installed
+
+# What checks a page for people who do not see it; without npm an empty file, and that test is skipped.
+$(VENV)/axe.min.js: | $(VENV)/bin/python
+	cd $(VENV) && (npm pack --silent axe-core@$(AXE) >/dev/null && tar xzf axe-core-$(AXE).tgz --strip-components=1 package/axe.min.js) || touch axe.min.js
 
 # The other libraries may not be had everywhere; their rows then say so.
 $(VENV)/.installed-bench: pyproject.toml | $(VENV)/bin/python

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from .options import json_option
+from .options import json_option, picture_option
 
 
 @click.command("info")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @json_option()
-def command(files: tuple[Path, ...], as_json: bool) -> None:
+@picture_option()
+def command(files: tuple[Path, ...], as_json: bool, no_picture: bool) -> None:
     """Say in a few lines what is in each checkpoint or result.
 
     FILES may be folders: a run's stands for its parts, one of results for these, one of Hugging Face is a checkpoint. What
@@ -33,6 +34,8 @@ def command(files: tuple[Path, ...], as_json: bool) -> None:
                 text = describe(path)
                 click.echo(f"\n{text}" if told else text)
                 told = True
+                if not no_picture and path.suffix == ".h5":
+                    _show_picture(path)
         except LandscapeError as error:
             say_lines(f"Error: {error}", err=True)
             documents.append({"path": str(path), "type": "unreadable", "fault": str(error)})
@@ -41,6 +44,20 @@ def command(files: tuple[Path, ...], as_json: bool) -> None:
         show_json({"files": documents})
     if failed:
         raise SystemExit(1)
+
+
+def _show_picture(path: Path) -> None:
+    """The small picture of a result; none of what else an HDF5 file may be."""
+    from landscape.errors import LandscapeError
+    from landscape.results import load_result
+
+    from .terminal import show_picture
+
+    try:
+        dataset = load_result(path)
+    except LandscapeError:
+        return
+    show_picture(dataset)
 
 
 def _parts(path: Path) -> list[Path]:

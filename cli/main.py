@@ -30,6 +30,7 @@ COMMANDS = {
     "compare": "Compare runs by one setting, with the uncertainty of every difference.",
     "topology": "Find the minima and saddles of a measured plane, and how deep they are.",
     "plot": "Draw results: PNG, SVG, PDF or an interactive page.",
+    "report": "One page over a study, runs or results: tables, figures, comparisons.",
     "check": "Check a result, a checkpoint, or your model with data and loss.",
     "info": "Say what is in checkpoints, results and runs' folders.",
     "study": "Do everything that a study file names and that is missing.",

@@ -78,11 +78,39 @@ def place_options() -> Callable[[F], F]:
     )
 
 
+def worker_options() -> Callable[[F], F]:
+    """Who does the work; see :func:`landscape_cli.workers.team_asked`."""
+    return chain(
+        click.option(
+            "--workers",
+            type=int,
+            metavar="N",
+            help="Work in N processes of this machine: each with a GPU, or a share of the cores.",
+        ),
+        click.option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Work on a Dask cluster that is up: tcp://HOST:PORT, or the scheduler's file.",
+        ),
+        click.option(
+            "--threads",
+            type=int,
+            metavar="N",
+            help="Of each worker. Values are the same bit for bit with as many.  [default: the cores' share, or this process's]",
+        ),
+    )
+
+
 def json_option() -> Callable[[F], F]:
     """For commands that can answer another program."""
     return click.option(
         "--json", "as_json", is_flag=True, help="One JSON document instead; its keys are in docs/command.md."
     )
+
+
+def picture_option() -> Callable[[F], F]:
+    """For commands whose summary shows a small picture."""
+    return click.option("--no-picture", is_flag=True, help="Leave out the small picture in plain text.")
 
 
 def trust_option() -> Callable[[F], F]:

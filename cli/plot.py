@@ -34,7 +34,7 @@ class _Kinds(click.Option):
 @click.option("--scale", default="auto", help="auto, linear or log.")
 @click.option("--loss-max", type=float, help="Clip the loss above this value, and say so.")
 @click.option("--seed", help="One direction seed, or mean.  [default: the mean over seeds]")
-@click.option("--along", help="steps: gradient or update.  [default: gradient]")
+@click.option("--along", help="steps: gradient, update or relative.  [default: gradient]")
 @click.option("--points", is_flag=True, help="Mark which points of a plane were measured.")
 @click.option("--label", "labels", multiple=True, help="A name for a file's data; once for each file.")
 @click.option(

@@ -18,8 +18,10 @@ from .options import (
     given,
     json_option,
     named_parts,
+    picture_option,
     place_options,
     trust_option,
+    worker_options,
 )
 from .settings_options import GroupedOption, SettingsCommand, options_of, part_options
 
@@ -53,7 +55,9 @@ _COMMON = chain(
     ),
     trust_option(),
     place_options(),
+    worker_options(),
     json_option(),
+    picture_option(),
 )
 _LEADING = ("to", "to_key", "directions")
 
@@ -162,8 +166,12 @@ def command(
     device: str,
     data_root: Path | None,
     download: bool,
+    workers: int | None,
+    scheduler: str | None,
+    threads: int | None,
     listed: bool,
     as_json: bool,
+    no_picture: bool,
     **options: Any,
 ) -> None:
     """Measure the loss around a checkpoint, along the steps from it or the training that led to it, into one labelled HDF5 file.
@@ -187,6 +195,7 @@ def command(
     from landscape.probes.subjects import Subject
 
     from .terminal import Terminal, probe_document, show_json
+    from .workers import check_spreads, team_asked
 
     if listed:
         _tell_kinds(as_json)
@@ -195,14 +204,24 @@ def command(
     settings = probe_settings(given(**options))
     checkpoint, to = _checkpoints(checkpoint, to, files)
     subject = Subject(checkpoint, to=to, directions=directions, key=checkpoint_key, to_key=to_key, **parts)
-    with Terminal() as terminal:
-        places = Places(data_root=data_root, download=download, device=device, save_every=save_every, reporter=terminal)
+    if workers is not None or scheduler is not None:
+        check_spreads(settings.kind)
+    folder = Places().outputs if out is None else out.parent
+    with Terminal() as terminal, team_asked(workers, scheduler, threads, device, folder, terminal) as team:
+        places = Places(
+            data_root=data_root,
+            download=download,
+            device=device,
+            save_every=save_every,
+            reporter=terminal,
+            executor=team,
+        )
         terminal.settings(settings.model_dump())
         outcome = probe_checkpoint(subject, settings, places, out=out)
     if as_json:
         show_json(probe_document(outcome))
     else:
-        terminal.probe_summary(outcome)
+        terminal.probe_summary(outcome, picture=not no_picture)
 
 
 def _tell_kinds(as_json: bool) -> None:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _LINE_EVERY, _VERBOSE_LINE_EVERY = 15.0, 1.0
 # Columns that a table takes there to be at the least; a longer word than the second, such as a path, may be broken.
 _NARROWEST, _BROKEN_FROM = 20, 32
+_USUAL_COLUMNS = 80
 
 
 class Terminal:
@@ -74,14 +75,15 @@ class Terminal:
         if self._verbosity >= VERBOSE:
             self.message(", ".join(f"{name} {'not set' if value is None else value}" for name, value in values.items()))
 
-    def progress(self, task: str, done: int, total: int) -> None:
+    def progress(self, task: str, done: int, total: int, unit: str = "points", workers: int | None = None) -> None:
         if self._verbosity == QUIET:
             return
         task = printable(task)
+        by = "" if workers is None else f", {workers} worker{'s' * (workers != 1)} at work"
         if self._console.is_terminal:
-            self._bar(task, done, total)
+            self._bar(task, done, total, unit, by)
         else:
-            self._line(task, done, total)
+            self._line(task, done, total, unit, by)
         if done >= total:
             self._close()
 
@@ -93,23 +95,23 @@ class Terminal:
             return ()
         return (TerminalProgress(title=task, console=self._console),)
 
-    def _bar(self, task: str, done: int, total: int) -> None:
+    def _bar(self, task: str, done: int, total: int, unit: str, by: str) -> None:
         if self._progress is None:
             self._progress = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("points"),
+                TextColumn("{task.fields[unit]}"),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 console=self._console,
             )
             self._progress.start()
         if task not in self._tasks:
-            self._tasks[task] = self._progress.add_task(task, total=total)
-        self._progress.update(self._tasks[task], completed=done, total=total)
+            self._tasks[task] = self._progress.add_task(task, total=total, unit=unit)
+        self._progress.update(self._tasks[task], completed=done, total=total, description=task + by)
 
-    def _line(self, task: str, done: int, total: int) -> None:
+    def _line(self, task: str, done: int, total: int, unit: str, by: str) -> None:
         now = time.monotonic()
         begun, first = self._started.setdefault(task, (now, done))
         if done < total and now - self._printed < self._every:
@@ -117,7 +119,7 @@ class Terminal:
         self._printed = now
         rate = (done - first) / (now - begun) if now > begun else 0.0
         left = f", about {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
-        self._console.print(Text(f"{task}: {done} of {total} points{left}"))
+        self._console.print(Text(f"{task}: {done} of {total} {unit}{left}{by}"))
 
     def _close(self) -> None:
         if self._progress is not None:
@@ -125,8 +127,8 @@ class Terminal:
             self._progress = None
         self._tasks.clear()
 
-    def training_summary(self, outcome: RunOutcome) -> None:
-        """What a training ended with, and where it lies."""
+    def training_summary(self, outcome: RunOutcome, *, picture: bool = True) -> None:
+        """What a training ended with, its loss as a small picture, and where it lies."""
         history = outcome.history
         if outcome.trained_epochs == 0:
             tell("Already complete; nothing was trained.")
@@ -143,6 +145,8 @@ class Terminal:
             tell(f"Dead network: {history.attrs['dead_reason']}.")
         if history.attrs.get("dead_part"):
             tell(f"Dead in part: {history.attrs['dead_part']}.")
+        if picture:
+            show_picture(history)
         for path in [*outcome.files, outcome.last]:
             say(path)
 
@@ -184,14 +188,16 @@ class Terminal:
         if plan.untimed:
             say(f"Not timed, nor probes of it: {', '.join(plan.untimed)}. Its code is run only by the study itself.")
 
-    def probe_summary(self, outcome: ProbeOutcome) -> None:
-        """What a probe found, where it lies, and how to ask for more."""
+    def probe_summary(self, outcome: ProbeOutcome, *, picture: bool = True) -> None:
+        """What a probe found, as a small picture too, and where it lies."""
         from landscape.results import summary
 
         if outcome.measured == 0:
             tell("Already complete; nothing was measured.")
         for line in summary(outcome.dataset):
             tell(line)
+        if picture:
+            show_picture(outcome.dataset)
         say(outcome.path)
 
     def study_summary(self, name: str, outcome: StudyOutcome) -> None:
@@ -200,6 +206,9 @@ class Terminal:
         _say_failures(outcome.failures)
         for path in [*outcome.results, *outcome.tables, *outcome.pictures]:
             say(path)
+        if outcome.report is not None:
+            tell("All of it on one page, to open in a browser:")
+            say(outcome.report)
 
     def _table(self, name: str, rows: Sequence[Row]) -> None:
         if self._verbosity > QUIET:
@@ -279,6 +288,16 @@ def show_json(document: Any) -> None:
     from landscape.results.plain import json_text
 
     click.echo(json_text(document))
+
+
+def show_picture(dataset: xr.Dataset) -> None:
+    """The small picture of a result, as wide as the terminal, or as ``COLUMNS`` says; a quiet command leaves it out."""
+    from landscape.probes.terminal_picture import terminal_picture
+
+    if verbosity() == QUIET:
+        return
+    for line in terminal_picture(dataset, (_columns() or _USUAL_COLUMNS) - 2):
+        say(f"  {line}")
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

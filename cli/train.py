@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .options import chain, given, json_option, place_options
+from .options import chain, given, json_option, picture_option, place_options
 from .settings_options import GroupedOption, SettingsCommand, options_of
 
 
@@ -28,9 +28,16 @@ class TrainCommand(SettingsCommand):
     ),
     place_options(),
     json_option(),
+    picture_option(),
 )
 def command(
-    out: Path | None, device: str, data_root: Path | None, download: bool, as_json: bool, **options: Any
+    out: Path | None,
+    device: str,
+    data_root: Path | None,
+    download: bool,
+    as_json: bool,
+    no_picture: bool,
+    **options: Any,
 ) -> None:
     """Train a network and keep its checkpoints, history and gradient flow.
 
@@ -60,7 +67,7 @@ def command(
     if as_json:
         show_json({"runs": [run_document(outcome) for _, outcome in trained], "failures": failures})
     elif one:
-        terminal.training_summary(trained[0][1])
+        terminal.training_summary(trained[0][1], picture=not no_picture)
     else:
         terminal.sweep_summary(trained, failures)
     if failures:

@@ -11,6 +11,7 @@ from .objective.values import Evaluation as Evaluation, Gradient as Gradient
 from .probes.plane.measure import line as line, plane as plane, surface as surface
 from .probes.plane.spans import Span as Span, checkpoint_span as checkpoint_span, random_span as random_span
 from .numerics.refinement import Refinement as Refinement
+from .probes.plane.height import height as height
 from .probes.sharpness.config import SharpnessConfig as SharpnessConfig
 from .probes.sharpness.measure import sharpness as sharpness
 from .probes.critical_sharpness.config import CriticalSharpnessConfig as CriticalSharpnessConfig
@@ -20,6 +21,7 @@ from .probes.basin_radius.measure import basin_radius as basin_radius
 from .probes.noise_scale.measure import NoiseScaleConfig as NoiseScaleConfig, noise_scale as noise_scale
 from .probes.curvature.config import CurvatureConfig as CurvatureConfig
 from .probes.curvature.measure import curvature as curvature
+from .probes.path.barriers import barriers as barriers
 from .probes.path.measure import path as path
 from .probes.path.symmetries import align as align
 from .probes.path.training import CurveTraining as CurveTraining
@@ -31,7 +33,12 @@ from .probes.steps.measure import StepProbeConfig as StepProbeConfig
 from .probes.steps.observer import StepProbe as StepProbe
 from .probes.steps.run_range import run_range as run_range
 from .probes.gradient_flow.measure import GradientFlow as GradientFlow
+from .probes.critical_sharpness.observer import CriticalSharpnessProbe as CriticalSharpnessProbe
 from .probes.stability.measure import StabilityProbe as StabilityProbe
+
+# loops of one's own
+from .loops.watch import watch as watch
+from .probes.trajectory.measure import trajectory as trajectory
 
 # parameter space
 from .numerics.grids import Axis as Axis, Grid as Grid
@@ -62,8 +69,10 @@ from .probes.plane.smoothness import plane_smoothness as plane_smoothness
 from .probes.topology.measure import topology as topology
 
 # pictures
+from .probes.plane.difference import difference as difference
 from .probes.interactive import interactive as interactive
 from .probes.plot import plot as plot
+from .reporting.writing import report as report
 
 # training, data and models
 from .training.config import TrainingConfig as TrainingConfig

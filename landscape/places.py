@@ -29,8 +29,11 @@ class Reporter(Protocol):
     def message(self, text: str) -> None:
         """One line about what has happened or comes next."""
 
-    def progress(self, task: str, done: int, total: int) -> None:
-        """``done`` of ``total`` units of ``task``; called often, with ``done == total`` at its end."""
+    def progress(self, task: str, done: int, total: int, unit: str = "points", workers: int | None = None) -> None:
+        """``done`` of ``total`` parts of ``task``, which are ``unit``; called often, with ``done == total`` at its end.
+
+        ``workers``: how many are at work on it, where it is not this process.
+        """
 
     def training_observers(self, task: str) -> tuple[Any, ...]:
         """Observers that show a training as it goes."""
@@ -41,7 +44,7 @@ class Silent:
 
     def message(self, text: str) -> None: ...
 
-    def progress(self, task: str, done: int, total: int) -> None: ...
+    def progress(self, task: str, done: int, total: int, unit: str = "points", workers: int | None = None) -> None: ...
 
     def training_observers(self, task: str) -> tuple[Any, ...]:
         return ()
@@ -58,6 +61,7 @@ class Places:
         download: whether a missing data set may be fetched.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         save_every: seconds between saves of an unfinished result, more where one takes long.
+        executor: who measures and trains, a :class:`landscape.execution.team.Team`; None for this process.
     """
 
     checkpoints: Path = Path("checkpoints")
@@ -67,6 +71,7 @@ class Places:
     device: str = "auto"
     save_every: float = 10.0
     reporter: Reporter = field(default_factory=Silent)
+    executor: Any = None
 
 
 def short_hash(settings: Mapping[str, Any]) -> str:

@@ -36,6 +36,7 @@ ROOMS = (
     "landscape.probes.noise_scale:NOISE_SCALE",
     "landscape.probes.weight_noise:WEIGHT_NOISE",
     "landscape.probes.critical_sharpness:CRITICAL_SHARPNESS",
+    "landscape.probes.critical_sharpness:CRITICAL_STEPS",
     "landscape.probes.basin_radius:BASIN_RADIUS",
     "landscape.probes.path:PATH",
     "landscape.probes.curvature:CURVATURE",
@@ -84,6 +85,7 @@ class Probe:
         drawn: how it is drawn, by the number of axes where there are several.
         compared: path of its :class:`landscape.probes.comparable.Kind`.
         compared_on: the kind of file that ``compared`` reads, if it is another one's.
+        spreads: whether workers may measure it.
         leads: whether it may lead to further checkpoints, or follow directions of a file.
         observer: path of the observer of training that measures it.
         run_file: of what is watched in training, the file in a run's folder.
@@ -104,6 +106,7 @@ class Probe:
     drawn: tuple[Drawn, ...] = ()
     compared: str = ""
     compared_on: str = ""
+    spreads: bool = False
     leads: bool = False
     observer: str = ""
     run_file: str = ""

@@ -216,7 +216,7 @@ def test_directions_that_lead_nowhere_or_elsewhere_are_refused_with_the_reason()
         (lambda: along_span(objective, ["gradint"]), "Did you mean 'gradient'"),
         (lambda: along_span(objective, ["gradient"], seeds=[0, 1]), "none of the directions is random"),
         (lambda: along_span(objective, []), "expected a list of directions"),
-        (lambda: plane(objective, through=[conv_net(seed=1), conv_net(seed=2)], orthogonalize=True), "decide both"),
+        (lambda: plane(objective, to=[conv_net(seed=1), conv_net(seed=2)], orthogonalize=True), "decide both"),
         (lambda: line(objective, to=conv_net(seed=1), along="gradient"), "either a direction"),
         (lambda: eigenvector_directions(objective, []), "at least one eigenvector"),
         (

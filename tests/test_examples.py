@@ -15,7 +15,12 @@ import landscape
 from landscape.objective.objective import Objective
 from landscape.training import Observer
 
-OBSERVERS = (landscape.GradientFlow, landscape.StabilityProbe, landscape.StepProbe)
+OBSERVERS = (
+    landscape.CriticalSharpnessProbe,
+    landscape.GradientFlow,
+    landscape.StabilityProbe,
+    landscape.StepProbe,
+)
 MOST_LINES = 6
 
 

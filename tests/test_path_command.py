@@ -126,7 +126,7 @@ class Stopping:
     def training_observers(self, task: str) -> tuple[Any, ...]:
         return ()
 
-    def progress(self, task: str, done: int, total: int) -> None:
+    def progress(self, task: str, done: int, total: int, unit: str = "points") -> None:
         self.first = self.first or done
         if done >= self.at:
             raise KeyboardInterrupt

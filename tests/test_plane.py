@@ -97,7 +97,7 @@ def test_a_line_between_checkpoints_has_them_at_its_ends() -> None:
 def test_a_plane_through_three_checkpoints_has_them_at_its_corners() -> None:
     nets = [conv_net(seed=s) for s in (0, 1, 2)]
     objective = Objective(nets[0], "cross_entropy", images(), batch_norm="interpolated")
-    result = plane(objective, through=nets[1:], x=(0, 1, 2), y=(0, 1, 2))
+    result = plane(objective, to=nets[1:], x=(0, 1, 2), y=(0, 1, 2))
     for net, x, y in zip(nets, (0, 1, 0), (0, 0, 1), strict=True):
         expected = Objective(net, "cross_entropy", images()).evaluate().loss
         assert float(result["loss"].sel(seed=0, x=x, y=y)) == pytest.approx(expected, rel=1e-10)
@@ -224,9 +224,9 @@ def test_an_automatic_range_reaches_the_loss_of_guessing_and_no_further() -> Non
         ({"x": "1:2"}, "x: expected start:stop:count"),
         ({"y": 3}, r"y: expected \(start, stop, count\)"),
         ({"normalization": "flter"}, "Did you mean 'filter'"),
-        ({"through": [conv_net(seed=1)]}, "expected two checkpoints"),
-        ({"through": [conv_net(seed=0), conv_net(seed=1)]}, "identical parameters"),
-        ({"through": [conv_net(classes=5), conv_net(seed=1)]}, r"expected \(4, 20\), got \(5, 20\)"),
+        ({"to": [conv_net(seed=1)]}, "expected two checkpoints"),
+        ({"to": [conv_net(seed=0), conv_net(seed=1)]}, "identical parameters"),
+        ({"to": [conv_net(classes=5), conv_net(seed=1)]}, r"expected \(4, 20\), got \(5, 20\)"),
     ],
 )
 def test_bad_planes_are_refused_with_the_reason(options: dict[str, object], message: str) -> None:

@@ -237,7 +237,7 @@ def test_pictures_and_pages_show_hostile_texts_as_they_are_written(kind: str) ->
     plot(dataset, kind=kind).savefig(stream, format="svg")
     words = " ".join(ElementTree.fromstring(stream.getvalue().encode()).itertext())
     assert r"\x1b[31mred" in words and "$" in words and not ACTS.search(words)
-    content = json.loads(re.search(r'id="page-data"[^>]*>(.*?)</script>', interactive(dataset), re.S)[1])  # type: ignore[index]
+    content = json.loads(re.search(r'class="figure-data">(.*?)</script>', interactive(dataset), re.S)[1])  # type: ignore[index]
     for place, text in _leaves(content):
         assert not ACTS.search(text)
         assert "texts" not in place or "<a" not in text  # plotly reads these as markup

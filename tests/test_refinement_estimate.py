@@ -14,7 +14,8 @@ from test_refinement import SURFACES, rough_surface
 
 from landscape.errors import InputError
 from landscape.numerics.audit import Known, audits_for
-from landscape.numerics.refinement import COARSE, Refinement, _State, default_budget, interpolate, refine
+from landscape.numerics.interpolation import interpolate
+from landscape.numerics.refinement import COARSE, Refinement, _State, default_budget, refine
 
 Floats = NDArray[np.float64]
 N = 26

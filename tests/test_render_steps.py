@@ -67,13 +67,20 @@ def test_axis_and_caption_say_which_direction_and_that_adams_update_is_another()
             "g is the minibatch's gradient; the update of adam has another direction",
         ),
         (
+            {"along": "relative"},
+            "loss along the relative step",
+            "θ + ηr",
+            "r is −θ²⊙g of the length ‖r/θ‖₂ = 0.25 / learning rate, and g the minibatch's gradient",
+        ),
+        (
             {"along": "update"},
             "loss along the update",
             "θ + ηu",
             "u is the next update of adam divided by the learning rate",
         ),
     ):
-        figure = plot(samples.steps(20), quantity="loss", **options)
+        dataset = samples.steps(20, along=("gradient", "update", "relative"), relative_length=0.25)
+        figure = plot(dataset, quantity="loss", **options)
         assert figure.axes[0].get_title(loc="left") == f"vgg38, BatchNorm: {title}"
         assert point in figure.axes[0].get_ylabel() and words in caption_of(figure)
     assert "another direction" not in caption_of(plot(samples.steps(20, optimizer="sgd")))

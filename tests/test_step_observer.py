@@ -17,9 +17,9 @@ from training_samples import DEVICES, Keeper, network, same, train, without_resu
 import landscape as ls
 from landscape.errors import InputError, MismatchError
 from landscape.probes.steps.measure import step_ranges
-from landscape.probes.steps.objective import StepObjective
 from landscape.torch_state.isolation import isolated
 from landscape.training import EpochReport, Observer, StartReport, StepReport, TrainingConfig
+from landscape.training.step_objective import StepObjective
 
 PLAIN = TrainingConfig(epochs=2, batch_size=20, seed=5)
 EVERY = ls.StepProbeConfig(every=1, eta=(0.5, 4.0, 3))

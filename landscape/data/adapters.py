@@ -56,14 +56,12 @@ def as_data(obj: Any, name: str | None = None, *, targets: Targets = None) -> Da
     called = name or type(obj).__name__
     if (found := _of_columns(obj, targets, name)) is not None:
         return found
-    if isinstance(obj, tuple) and len(obj) == 2 and targets is None:
-        whole = as_tensors(obj)
-        if rows_of((whole[0], whole[1])) is not None:
+    if isinstance(obj, tuple | list) and len(obj) == 2 and targets is None:
+        alone = isinstance(obj[1], Tensor | np.ndarray)
+        if alone and isinstance(obj[0], list) and not _is_nesting(obj) and _are_tensors(obj[0]):
+            return _ragged(obj[0], obj[1], name or "sequences")
+        if alone or (isinstance(obj, tuple) and _is_nesting(obj)):
             return labelled(map_leaves(_tensor, obj[0]), map_leaves(_tensor, obj[1]), name=name or "tensors")
-    if isinstance(obj, tuple | list) and len(obj) == 2 and isinstance(obj[1], Tensor | np.ndarray):
-        if isinstance(obj[0], list) and all(isinstance(one, Tensor | np.ndarray) for one in obj[0]):
-            return _ragged(*obj, name or "sequences")
-        return labelled(map_leaves(_tensor, obj[0]), _tensor(obj[1]), name=name or "tensors")
     if _is_iterable_of_batches(obj):
         return read_batches(obj, called, targets, whole=False)
     if not (hasattr(obj, "__len__") and hasattr(obj, "__getitem__")):
@@ -159,6 +157,15 @@ def _ragged(inputs: list[Any], targets: Any, name: str) -> Data:
             f"data: expected as many targets as inputs, got {len(inputs)} inputs and {len(values)} targets."
         )
     return of_batches([(_tensor(one)[None], values[k : k + 1]) for k, one in enumerate(inputs)], name, whole=False)
+
+
+def _are_tensors(parts: list[Any]) -> bool:
+    return all(isinstance(one, Tensor | np.ndarray) for one in parts)
+
+
+def _is_nesting(pair: Any) -> bool:
+    """Whether a pair is one of tensors, or of tuples and mappings of them, that all have as many rows."""
+    return rows_of((as_tensors(pair[0]), as_tensors(pair[1]))) is not None
 
 
 def _is_iterable_of_batches(obj: Any) -> bool:

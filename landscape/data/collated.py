@@ -73,11 +73,11 @@ class BatchedData:
     def batch(self, indices: Tensor) -> tuple[Any, Any]:
         """Inputs and targets of samples of one form; more than one whole batch cannot be asked for at once."""
         places = indices.to("cpu")
-        forms = self.groups[places].unique()
+        forms = sorted(set(self.groups[places].tolist()))
         if len(forms) != 1:
             raise InputError(f"data: samples of {self.name} have {len(forms)} forms, which make no batch together.")
-        inputs, targets = self._forms[int(forms[0])]
-        if self._cut[int(forms[0])]:
+        inputs, targets = self._forms[forms[0]]
+        if self._cut[forms[0]]:
             rows = self._rows[places]
             inputs, targets = map_leaves(
                 lambda leaf: None if leaf is None else leaf[rows.to(leaf.device)], (inputs, targets)

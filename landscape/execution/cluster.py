@@ -10,6 +10,7 @@ import contextlib
 import logging
 import math
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ SILENT = 30.0  # seconds for which a scheduler may be away
 _EXTRA = "pip install 'landscape-lab[cluster]'"
 
 
-def local_team(workers: int, threads: int, gpus: Sequence[int] = ()) -> Team:
+def local_team(workers: int, threads: int, gpus: Sequence[str] = ()) -> Team:
     """Processes of this machine, with ``threads`` threads each; with ``gpus`` each has one of them alone, in turn.
 
     Raises:
@@ -38,6 +39,7 @@ def local_team(workers: int, threads: int, gpus: Sequence[int] = ()) -> Team:
     if workers < 1:
         raise InputError(f"workers: expected a number of processes, at least 1, got {workers!r}.")
     distributed = _distributed("workers")
+    _quiet()
     from distributed.security import Security
 
     security = Security.temporary()  # type: ignore[no-untyped-call]
@@ -45,11 +47,18 @@ def local_team(workers: int, threads: int, gpus: Sequence[int] = ()) -> Team:
     with _configured(settings):
         nanny = {"nthreads": 1, "host": LOOPBACK, "memory_limit": 0, "security": security}
         # Set before the worker's process imports torch, which looks for devices then.
-        of_gpu = [{"CUDA_VISIBLE_DEVICES": str(gpus[number % len(gpus)])} if gpus else {} for number in range(workers)]
+        of_gpu = [{"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {} for number in range(workers)]
         spec = {k: {"cls": distributed.Nanny, "options": {**nanny, "env": env}} for k, env in enumerate(of_gpu)}
         scheduler = {
             "cls": distributed.Scheduler,
-            "options": {"host": LOOPBACK, "port": 0, "protocol": "tls://", "security": security, "dashboard": False},
+            "options": {
+                "host": LOOPBACK,
+                "port": 0,
+                "protocol": "tls://",
+                "security": security,
+                "dashboard": False,
+                "dashboard_address": f"{LOOPBACK}:0",
+            },
         }
         try:
             cluster = distributed.SpecCluster(
@@ -61,6 +70,10 @@ def local_team(workers: int, threads: int, gpus: Sequence[int] = ()) -> Team:
 
     def close() -> None:
         client.close(timeout=2)
+        for nanny in cluster.workers.values():
+            nanny.auto_restart = False
+            with contextlib.suppress(OSError, TypeError):  # it has none any more
+                os.kill(nanny.pid, signal.SIGKILL)  # files are replaced at once; asked to end, it would take seconds
         cluster.close(timeout=10)
 
     return _team(client, "workers of this machine", close)
@@ -78,6 +91,7 @@ def joined_team(address: str, folder: Path | None = None) -> Team:
         ExecutionError: where no worker comes.
     """
     distributed = _distributed("scheduler")
+    _quiet()
     where: dict[str, Any] = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
     try:
         with _configured(_settings()):
@@ -154,6 +168,11 @@ def _settings(threads: int = 1) -> dict[str, Any]:
             "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical",
         },
     }
+
+
+def _quiet() -> None:
+    """What Dask logs of workers and schedulers that are gone, a command says in a sentence of its own."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
 
 def _configured(settings: dict[str, Any]) -> Any:

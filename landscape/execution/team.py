@@ -121,7 +121,8 @@ class Flight(Generic[K]):
         team: who does it.
         function: of a module, so that workers can import it; called with what the pieces are, then with a part's arguments.
         pieces: what every part needs, sent to a worker once. What has a method ``recipe()`` is sent as that.
-        split: a part of several, as parts of one; so that one that kills its workers takes no other with it.
+        split: of a part that ended its workers, what to try instead: each of its points alone, so that one takes no other with it,
+            or the same once more. Nothing where there is no more to try.
     """
 
     def __init__(
@@ -189,13 +190,13 @@ class Flight(Generic[K]):
         """Every part, sent as workers become free, as they come back."""
         left = iter(parts)
         more = True
-        while more or self._out:
+        while more or len(self):
             while more and len(self) < self.team.wanted:
                 part = next(left, None)
                 more = part is not None
                 if part is not None:
                     self.send(*part)
-            if self._out:
+            if len(self):
                 yield self.next()
 
     def _arrived(self, future: Future[Answer], key: K, arguments: tuple[Any, ...]) -> Arrived[K] | None:
@@ -222,9 +223,9 @@ class Flight(Generic[K]):
     def _dead(self, key: K, arguments: tuple[Any, ...]) -> Arrived[K] | None:
         """A part whose workers died: each of it alone, or given up."""
         parts = self._split(key, arguments) if self._split is not None else []
-        if len(parts) > 1:
-            for part in parts:
-                self.send(*part)
+        for part in parts:
+            self.send(*part)
+        if parts:
             return None
         self._killed += 1
         if self._killed >= KILLED_IN_A_ROW:
@@ -239,10 +240,10 @@ class Flight(Generic[K]):
         told = self.team.trouble()
         if told:
             return ExecutionError(told)
-        why = f"{type(error).__name__}: {first_line(error):.300}"
+        why = "" if isinstance(error, CancelledError) else f" ({type(error).__name__}: {first_line(error):.300})"
         return ExecutionError(
-            f"{self.team.name}: gives no more answers ({why}). What was measured is kept; start its workers anew, and ask for the "
-            "same again."
+            f"workers: {self.team.name} gives no more answers{why}. What was measured is kept; start it anew, and ask for the same "
+            "again."
         )
 
     def _laid_down(self, what: Any, folder: Path) -> Piece:

@@ -109,7 +109,7 @@ def carry_out(order: Order) -> Answer:
         try:
             value = order.function(*built, *order.arguments)
         except Exception as error:  # of any kind, likewise
-            if _is_memory(error):
+            if _is_memory(error) or isinstance(error, WorkerError):
                 return Answer(worker, refusal=_why_not(error))
             return Answer(worker, error=_portable(error))
         return Answer(worker, value, time.perf_counter() - begun)

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from landscape.models.mlp import mlp
-from landscape.models.others import from_pretrained
+from landscape.models.others import TRANSFORMERS, from_pretrained, transformers_spec
 from landscape.models.registry import FACTS, MODELS, build_model, fitting_options, is_own_code
 from landscape.models.vgg import NORMS, vgg
 
-__all__ = ["FACTS", "MODELS", "NORMS", "build_model", "fitting_options", "from_pretrained", "is_own_code", "mlp", "vgg"]
+__all__ = [
+    "FACTS",
+    "MODELS",
+    "NORMS",
+    "TRANSFORMERS",
+    "build_model",
+    "fitting_options",
+    "from_pretrained",
+    "is_own_code",
+    "mlp",
+    "transformers_spec",
+    "vgg",
+]

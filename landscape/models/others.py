@@ -68,6 +68,17 @@ def from_pretrained(path: str | Path, *, download: bool = False) -> nn.Module:
     return module.eval()
 
 
+def transformers_spec(path: str | Path) -> dict[str, Any] | None:
+    """The name and options of the model that a checkpoint's folder is of, where it has a configuration of transformers."""
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    try:
+        said = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return None
+    named = isinstance(said, dict) and "architectures" in said
+    return {"name": f"{TRANSFORMERS}{folder}", "options": {}} if named else None
+
+
 def transformers_model(name: str) -> nn.Module:
     """The model that a folder's configuration names, freshly initialised; its weights are loaded as a checkpoint."""
     config, kind = _configured(name.removeprefix(TRANSFORMERS), download=False)

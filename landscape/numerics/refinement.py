@@ -26,6 +26,7 @@ from scipy.interpolate import RBFInterpolator
 
 from landscape.errors import InputError
 from landscape.numerics.audit import QUANTILE, Known, audits_for, bound_factor, known_by
+from landscape.numerics.interpolation import grid_places
 from landscape.numerics.seeds import derive_seed
 
 Floats = NDArray[np.float64]
@@ -201,16 +202,6 @@ class Refiner:
         return wanted[:0] if self._audit else state.largest(count, state.random, np.setdiff1d(wanted, state.random))
 
 
-def interpolate(shape: tuple[int, int], values: Floats, known: NDArray[np.bool_]) -> Floats:
-    """All values of a flat grid from the finite ``known`` ones, by the cubic radial basis that refinement uses."""
-    places = _places(shape)
-    usable = known & np.isfinite(values)
-    if usable.sum() < 4:
-        return np.where(known, values, np.nan)
-    found = RBFInterpolator(places[usable], values[usable], kernel="cubic")(places)
-    return np.where(known, values, found)
-
-
 def default_budget(shape: Sequence[int], coarse: int = COARSE) -> int:
     """Passes over all samples: a sixth of the grid's, or half as many again as the coarse mesh's, and those of the sample."""
     points = math.prod(shape)
@@ -232,7 +223,7 @@ class _State:
         self.scale, self.coarse = scale, coarse
         self.passes_of, self.passes = passes, 0.0
         count = math.prod(shape)
-        self.places = _places(shape)
+        self.places = grid_places(shape)
         self.values = np.full(count, np.nan)
         self.measured = np.zeros(count, dtype=bool)
         self.lost = np.zeros(count, dtype=bool)  # of what was measured, or rather was not: nobody could
@@ -448,12 +439,6 @@ class _State:
 
     def _unscaled(self, z: Floats) -> Floats:
         return 10.0**z if self.log else z
-
-
-def _places(shape: tuple[int, int]) -> Floats:
-    """Every grid point as (row, column) in the unit square, so that both axes weigh alike."""
-    rows, columns = np.unravel_index(np.arange(math.prod(shape)), shape)
-    return np.stack([rows / max(shape[0] - 1, 1), columns / max(shape[1] - 1, 1)], axis=-1)
 
 
 def _every(count: int, coarse: int) -> Indices:

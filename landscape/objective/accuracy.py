@@ -91,8 +91,6 @@ def as_metric(metric: Callable[[Any, Any], Tensor | None], loss: SampleLoss, *, 
         return no_metric
     if metric is per_sample_accuracy:
         return Accuracy(1 if loss.takes == "labels" else None, counting)
-    if metric is no_metric:
-        return no_metric
 
     def own(outputs: Any, targets: Any, counted: Tensor | None) -> Tensor | None:
         found = metric(outputs, targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def as_batch_loss(loss: Any) -> BatchLoss | None:
         return loss
     if isinstance(loss, str):
         return BatchLoss(call) if loss == MODEL else None
-    if not inspect.isroutine(loss):
+    if not inspect.isroutine(loss) and not isinstance(loss, functools.partial):
         return None
     try:
         first = next(iter(inspect.signature(loss).parameters), "")

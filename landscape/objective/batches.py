@@ -153,7 +153,7 @@ def _grouped(places: Tensor, groups: Tensor | None) -> list[Tensor]:
     """The places of each group, in the order of their numbers; all together where there are no groups."""
     if groups is None:
         return [places]
-    return [places[(groups == number).to(places.device)] for number in groups.unique()]
+    return [places[(groups == number).to(places.device)] for number in sorted(set(groups.tolist()))]
 
 
 def _split(indices: Tensor, batch_size: int) -> list[Tensor]:

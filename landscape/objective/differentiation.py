@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from landscape.objective.operators import SymmetricOperator, operator_of
 from landscape.objective.point_measurement import PointMeasurement
 from landscape.objective.second_derivatives import CheckedDerivatives
 from landscape.objective.values import Gradient
+
+if TYPE_CHECKING:
+    from landscape.objective.objective import Objective
 
 
 class Differentiation(PointMeasurement):
@@ -102,7 +106,7 @@ class Differentiation(PointMeasurement):
             >>> eigsh(H, k=2, return_eigenvectors=False).round(2)
             array([0.58, 1.02], dtype=float32)
         """
-        return operator_of(self, "Hessian", self.hessian_product, theta, names)
+        return operator_of(cast("Objective", self), "Hessian", self.hessian_product, theta, names)
 
     def gauss_newton(
         self, theta: ParameterVector | Tensor | None = None, *, names: Sequence[str] | None = None
@@ -114,7 +118,7 @@ class Differentiation(PointMeasurement):
             >>> bool(v @ objective.gauss_newton() @ v > 0)
             True
         """
-        return operator_of(self, "Gauss–Newton matrix", self.gauss_newton_product, theta, names)
+        return operator_of(cast("Objective", self), "Gauss–Newton matrix", self.gauss_newton_product, theta, names)
 
     def _drawn(self) -> list[CheckedDerivatives]:
         """The derivatives, once for each draw."""

@@ -81,7 +81,8 @@ class _Function(nn.Module):
             self._shapes[name] = tuple(tensor.shape)
             key = str(name).replace(".", "_")
             self.register_parameter(key, nn.Parameter(tensor.reshape(1, -1) if tensor.ndim < 2 else tensor))
-        made = self._call()
+        with torch.inference_mode(False), torch.enable_grad():
+            made = self._call()
         self.differentiable = isinstance(made, Tensor) and made.requires_grad
 
     def forward(self, _: Any) -> Tensor:
@@ -91,7 +92,7 @@ class _Function(nn.Module):
         values = _values(made)
         if not torch.is_grad_enabled() or getattr(self, "differentiable", True):
             return values
-        found: Tensor = _WithoutGradient.apply(values, *self.parameters())  # type: ignore[no-untyped-call]
+        found: Tensor = _WithoutGradient.apply(values, *self.parameters())
         return found
 
     def _call(self) -> Any:
@@ -135,6 +136,8 @@ def _as_tensor(name: object, value: Any) -> Tensor:
 
 def _values(made: Any) -> Tensor:
     """What f gave as values ``(N,)``."""
+    if made is None:
+        raise InputError("f: expected a number or an array of them, got None. Does it return what it computes?")
     try:
         values = made if isinstance(made, Tensor) else torch.as_tensor(np.asarray(made, dtype=np.float64))
     except (TypeError, ValueError) as error:

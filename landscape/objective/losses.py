@@ -186,7 +186,8 @@ class Summed:
         made = self.function(outputs, targets)
         if TOTAL in made:
             return made[TOTAL]
-        return torch.stack(torch.broadcast_tensors(*[_per_sample(name, term) for name, term in made.items()])).sum(0)
+        terms = [_per_sample(name, term) for name, term in made.items()]
+        return torch.stack(torch.broadcast_tensors(*terms)).sum(0)  # type: ignore[no-untyped-call]
 
 
 def _per_sample(name: str, term: Any) -> Tensor:
@@ -260,5 +261,5 @@ def loss_name(loss: object) -> str:
 
 
 def loss_unit(loss_name: str) -> str:
-    """``nat`` for cross-entropies, ``1`` for other losses."""
-    return "nat" if "cross" in loss_name.lower() else "1"
+    """``nat`` for cross-entropies, also those of the next token, ``1`` for other losses."""
+    return "nat" if "cross" in loss_name.lower() or loss_name == "causal_lm" else "1"

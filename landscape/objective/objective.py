@@ -149,17 +149,15 @@ class Objective(Differentiation):
         self._wide = torch.float32 if self.device.type == "mps" else torch.float64  # MPS has no float64
         self.data = (as_data if whole is None else as_whole)(data, targets=targets).to(self.device)
         named, self._draws = checked_metrics(metrics), None if draws is None else Draws(draws, draw_seed)
-        measured, called = _measured(loss, whole, self.device, self._dtype, of_batches=batch_size is not None), forward
-        if whole is not None:
-            called, metric = whole.forward, no_metric
-        elif "accuracy" in named:
-            metric = no_metric
+        measured = _sample_loss(loss, whole, self.device, self._dtype, of_batches=batch_size is not None)
+        called = forward if whole is None else whole.forward
+        scored = no_metric if whole is not None or "accuracy" in named else as_metric(metric, measured)
         self._said = {
             "loss_function": measured.words,
             "forward": described(forward or call),
-            "metric": described(metric),
+            "metric": described(metric if scored is not no_metric else no_metric),
         }
-        run = Runner(module, measured, as_metric(metric, measured), called or call, self.precision, self.device)
+        run = Runner(module, measured, scored, called or call, self.precision, self.device)
         self._made = made = Preparation(
             module,
             replace(run, own_loss=whole is not None, draw=None if self._draws is None else self._draws.seeds[0]),
@@ -409,7 +407,7 @@ class Objective(Differentiation):
         return provenance_of(self)
 
 
-def _measured(
+def _sample_loss(
     loss: Any, whole: BatchLoss | None, device: torch.device, dtype: torch.dtype, *, of_batches: bool
 ) -> SampleLoss:
     if whole is None:

@@ -107,7 +107,7 @@ class Preparation:
             except Exception as error:  # of any kind: it is the user's code
                 # Some modules call .view() on their weights or features, which the channels-last layout does not allow.
                 if not self.channels_last or not isinstance(error, RuntimeError):
-                    raise not_run(module, *data.batch(indices[:2]), error) from error
+                    raise not_run(module, *data.batch(indices[: 1 if grouped else 2]), error) from error
         self._of_batches = False
         self._try()
         self.couples = self._coupled()

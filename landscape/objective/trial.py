@@ -148,7 +148,8 @@ def _called(function: Callable[[Any, Any], Any], loss: SampleLoss, outputs: Any,
     except Exception as error:  # of any kind: it may be the user's code
         raise InputError(
             f"loss: {loss.words:.200} raised {type(error).__name__} for outputs {shapes(outputs)} and targets {shapes(targets)}: "
-            f"{first_line(error):.300}. Say with forward= which outputs it is taken of, and give targets as it takes them."
+            f"{first_line(error):.300}. Say with forward= which outputs it is taken of, and give targets as it takes them. A loss "
+            "over model and batch is given as ls.batch_loss(function)."
         ) from error
 
 

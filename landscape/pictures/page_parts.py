@@ -16,18 +16,21 @@ from landscape.pictures.value_axis import padded
 
 DIGITS = 9  # significant, of every value on the page
 
-# a line with everything that a chart's script reads of one; ``errors`` are its values' distances to an interval's ends
+# a line with everything that a chart's script reads of one; ``errors`` and ``xErrors`` are its values' distances to an interval's
+# ends; ``name``: what it is in a table of the data, where its group does not say it
 LINE: dict[str, Any] = {
     "mode": "lines", "dash": "solid", "width": 2, "opacity": 1, "symbol": "circle", "open": False, "size": 5,
-    "texts": None, "bands": [], "errors": None, "record": None,
+    "texts": None, "bands": [], "errors": None, "xErrors": None, "record": None, "name": "",
 }  # fmt: skip
-# a chart; ``scaled``: the page's scale is its own; ``axis``: a scale of its own; neither: plotly chooses
+# a chart; ``scaled``: the page's scale is its own; ``axis``: a scale of its own; neither: plotly chooses; ``height`` in pixels
 CHART: dict[str, Any] = {
     "title": "", "notes": [], "whole": False, "scaled": False, "axis": None, "ticks": None, "lines": [], "gaps": [],
+    "wide": False, "height": None,
 }  # fmt: skip
-# a page of charts
+# a page of charts; ``overview``: those that come first; ``most``: how many of the others are shown without being asked for
 PAGE: dict[str, Any] = {
     "kind": "charts", "scale": None, "known": None, "seeds": [], "seed": 0, "groups": [], "styles": [], "records": None,
+    "overview": [], "most": None,
 }  # fmt: skip
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,6 +90,17 @@ class PaperFigure(Figure):
             kwargs["metadata"] = {stamp: None, **kwargs.get("metadata", {})}
         with paper_style():
             super().savefig(fname, **kwargs)
+
+    def save(self, path: str | Path, **options: Any) -> Path:
+        """Write the picture to a file, by the ending of its name, and give its path."""
+        self.savefig(path, **options)
+        return Path(path)
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        written = io.BytesIO()
+        self.savefig(written, format="png")
+        return written.getvalue()
 
 
 def width_of(width: float | str | None, default: float) -> float:

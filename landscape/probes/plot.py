@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from typing import Any
 
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from landscape.errors import InputError
+from landscape.pictures.inset import put_into, width_in
 from landscape.pictures.options import Options
 from landscape.pictures.style import paper_style
 from landscape.pictures.texts import printable_labels
 from landscape.probes.drawn import checked, fitting, picture_of
+from landscape.results import load_result
+
+Drawable = xr.Dataset | xr.DataArray | str | os.PathLike[str]
 
 
 def plot(
-    datasets: xr.Dataset | Sequence[xr.Dataset],
-    *,
+    *datasets: Drawable | Sequence[Drawable],
     kind: str = "auto",
     quantity: str | None = None,
     scale: str = "auto",
@@ -26,6 +33,7 @@ def plot(
     along: str | None = None,
     points: bool = False,
     width: float | str | None = None,
+    ax: Axes | None = None,
 ) -> Figure:
     """A picture of one data set, or of several side by side on one scale, with a caption that says what was measured.
 
@@ -33,9 +41,10 @@ def plot(
     points not measured are rings, and the legend counts both.
 
     Args:
-        datasets: all of one kind, a plane being over x, or over y and x. Histories that differ in nothing but their seed are
-            one curve, their mean, in the range over the seeds; those that differ in the learning rate or the batch size alone
-            are coloured in its order.
+        datasets: data sets, or files of them, one or several, all of one kind, a plane being over x, or over y and x. An array,
+            such as ``plane["accuracy"].sel(seed=0)``, is drawn as the plane that it is part of. Histories that differ in
+            nothing but their seed are one curve, their mean, in the range over the seeds; those that differ in the learning rate or
+            the batch size alone are coloured in its order.
         kind: ``line`` for a 1-D plane; ``contour`` or ``surface`` for a 2-D plane; the others have one picture, which
             ``landscape plot --help`` names. ``auto``: by the data, a contour for a 2-D plane.
         quantity: of a plane ``loss``, ``accuracy`` or ``loss_standard_error``. Of a history ``loss`` (with the accuracy
@@ -57,9 +66,11 @@ def plot(
         points: mark on a plane which of its points were measured, and which only as far as to know that they lie above what
             an adaptive plane shows.
         width: ``"column"`` (3.5 in), ``"page"`` (7 in) or inches; None: what the panels need. The height follows.
+        ax: axes of a figure of your own, in whose place the whole picture is drawn, at their width and at most their height.
 
     Returns:
-        A figure that belongs to no window; ``savefig`` writes PNG, PDF (with TrueType fonts) or SVG (with text as text).
+        A figure that belongs to no window, or with ``ax`` the one that has them; ``save`` and ``savefig`` write PNG, PDF (with
+        TrueType fonts) or SVG (with text as text), and a notebook shows it.
 
     Raises:
         InputError: naming the argument, for data sets that cannot be drawn or not together, and for unknown choices.
@@ -70,12 +81,54 @@ def plot(
 
     Example:
         >>> plane = ls.plane(objective, x=(-1, 1, 5), y=(-1, 1, 5))
-        >>> ls.plot(plane).savefig("plane.png")
+        >>> ls.plot(plane).save("plane.png")
+        PosixPath('plane.png')
     """
-    sets, drawn = checked(datasets, labels)
+    given, name = opened(datasets)
+    sets, drawn = checked(given[0] if len(given) == 1 else given, labels)
     draw = picture_of(drawn, kind)
     named = printable_labels(labels)
-    chosen = drawn.quantity if quantity is None else quantity
+    chosen = (name or drawn.quantity) if quantity is None else quantity
+    if ax is not None:
+        if width is not None:
+            raise InputError(f"width: the axes of ax decide it, got {width!r}. Leave one of them out.")
+        width = width_in(ax)
     options = Options(chosen, scale, loss_max, named, share, seed, along, points, width)
     with paper_style():
-        return draw(sets, fitting(options, drawn, sets))
+        picture = draw(sets, fitting(options, drawn, sets))
+    if ax is None:
+        return picture
+    put_into(picture, ax)
+    return ax.figure.get_figure(root=True)
+
+
+def opened(given: Sequence[Any]) -> tuple[list[Any], str]:
+    """The data sets of what is to be drawn, and the quantity that arrays among them are of; empty where there are none.
+
+    Raises:
+        InputError: for an array that is no plane, or arrays of several quantities.
+        ResultFileError: for a file that is no result.
+    """
+    flat = [one for each in given for one in (each if isinstance(each, list | tuple) else (each,))]
+    names = list(dict.fromkeys(str(one.name or "loss") for one in flat if isinstance(one, xr.DataArray)))
+    if len(names) > 1:
+        raise InputError(
+            f"datasets: arrays of one quantity share a picture, got {', '.join(names)}. Draw each by itself."
+        )
+    made = [load_result(one) if isinstance(one, str | os.PathLike) else one for one in flat]
+    made = [_plane_of(one) if isinstance(one, xr.DataArray) else one for one in made]
+    return made, names[0] if names else ""
+
+
+def _plane_of(values: xr.DataArray) -> xr.Dataset:
+    """The plane that an array over x, or y and x, is part of; more of it is not known."""
+    axes = {str(name) for name in values.dims} - {"seed"}
+    if axes not in ({"x"}, {"x", "y"}):
+        raise InputError(
+            f"datasets: expected an array over x, or over y and x, got the dimensions {', '.join(map(str, values.dims))}. Rename "
+            "them, such as values.rename(alpha='x', beta='y')."
+        )
+    for name in axes - {str(one) for one in values.coords}:
+        values = values.assign_coords({name: range(values.sizes[name])})
+    made = {str(values.name or "loss"): values, "loss": values}
+    return xr.Dataset(made, attrs={"title": str(values.attrs.get("long_name", "")), **values.attrs, "kind": "plane"})

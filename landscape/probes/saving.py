@@ -33,7 +33,9 @@ class Saver:
 
     def __call__(self, progress: Progress) -> None:
         self._last = progress
-        self._places.reporter.progress(self._task, progress.done, progress.total)
+        team = self._places.executor
+        at_work = {} if team is None else {"workers": team.workers}
+        self._places.reporter.progress(self._task, progress.done, progress.total, progress.unit, **at_work)
         if time.monotonic() - self._saved_at >= max(self._places.save_every, SHARE * self._took):
             self.save_unfinished()
         look()

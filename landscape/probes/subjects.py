@@ -11,7 +11,7 @@ from torch import nn
 
 from landscape.data import DataSet, load_data
 from landscape.errors import CheckpointError, InputError, LandscapeError, first_line
-from landscape.models import build_model, fitting_options
+from landscape.models import TRANSFORMERS, build_model, fitting_options, transformers_spec
 from landscape.objective.objective import Objective
 from landscape.places import Places
 from landscape.probes.settings import SampledSettings
@@ -126,13 +126,15 @@ def open_subject(subject: Subject, places: Places) -> Opened:
     asked = {"model": subject.model, "data": subject.data, "loss": asked_loss}
     said = settled(checkpoint, asked, trust=subject.trust)
     dataset, data = _data(said["data"], checkpoint, places)
-    module, model = _module(subject, said["model"], checkpoint, dataset, places)
+    spec = said["model"] or transformers_spec(subject.checkpoint)
+    module, model = _module(subject, spec, checkpoint, dataset, places)
     checkpoint = fitted(module, checkpoint)
     others = tuple(fitted(module, load_checkpoint(path, subject.to_key or subject.key)) for path in subject.to)
     for one in (checkpoint, *others):
         if one.note:
             places.reporter.message(f"{one.path}: {one.note}")
-    loss = "cross_entropy" if said["loss"] is None else said["loss"]["name"]
+    usual = "causal_lm" if type(module).__name__.endswith(NEXT_TOKEN) else "cross_entropy"
+    loss = usual if said["loss"] is None else said["loss"]["name"]
     return Opened(subject, checkpoint, others, module, model, dataset, data, loss)
 
 
@@ -152,7 +154,7 @@ def _module(
             f"{checkpoint.path}: does not say which model it belongs to. Name it with --model, such as --model vgg38 "
             "--norm batch, torchvision:resnet18 or path/to/file.py:function."
         )
-    if subject.model is None:
+    if subject.model is None or spec["name"].startswith(TRANSFORMERS):
         module = _built(spec, checkpoint)
         load_into(module, checkpoint)
         return module, dict(spec)
@@ -204,6 +206,7 @@ def stem(path: Path) -> str:
     return f"{run}{path.stem}"
 
 
+NEXT_TOKEN = ("LMHeadModel", "ForCausalLM")  # how transformers calls models that predict the next token
 DEFAULT_DATA = "fashion-mnist-10k"
 
 

@@ -13,7 +13,7 @@ from landscape.errors import InputError
 from landscape.printable import printable
 
 LONGEST = 200  # bytes; file systems take 255, and an ending comes behind
-RUNS_TABLE = "table"  # of every study
+RUNS_TABLE, REPORT = "table", "report"  # of every study
 _NO_PART_OF_NAMES = '/\\:<>"|?*'  # on one system or another
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
@@ -47,7 +47,10 @@ def check_distinct(names: Iterable[tuple[str, str]]) -> None:
     Raises:
         InputError: naming both.
     """
-    taken = {_same(RUNS_TABLE): ("the study's table of runs", RUNS_TABLE)}
+    taken = {
+        _same(RUNS_TABLE): ("the study's table of runs", RUNS_TABLE),
+        _same(REPORT): ("the study's report", REPORT),
+    }
     for where, name in names:
         other, earlier = taken.setdefault(_same(name), (where, name))
         if other != where:

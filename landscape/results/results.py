@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import os
+import sys
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -41,7 +42,7 @@ def save_result(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
     look at, are its digest (:mod:`landscape.results.digest`).
 
     Raises:
-        InputError: for a data set without the attribute ``kind``, or with a value that netCDF cannot hold.
+        InputError: for what is no data set, one without the attribute ``kind``, or with a value that netCDF cannot hold.
         LockedError: if another process is writing the file.
         ResultFileError: if the file cannot be written, or is there already and is no result, or one that is damaged.
 
@@ -50,6 +51,10 @@ def save_result(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
         >>> ls.load("line.h5").attrs["kind"]
         'plane'
     """
+    if not isinstance(dataset, xr.Dataset):
+        raise InputError(
+            f"dataset: expected an xarray.Dataset, got {type(dataset).__name__}. It comes first: ls.save(dataset, path)."
+        )
     data = serialize(dataset)
     with _Lock(path):
         refuse_other(path, _is_result, "a result of landscape")
@@ -195,7 +200,7 @@ def serialize(dataset: xr.Dataset) -> bytes:
     """The netCDF4-compatible HDF5 file of a data set, in memory.
 
     Raises:
-        InputError: for a data set without the attribute ``kind``, or with a value that netCDF cannot hold.
+        InputError: for what is no data set, one without the attribute ``kind``, or with a value that netCDF cannot hold.
     """
     if not isinstance(dataset.attrs.get("kind"), str):
         raise InputError(
@@ -207,10 +212,17 @@ def serialize(dataset: xr.Dataset) -> bytes:
         portable[name].attrs = _encoded(variable.attrs, str(name))
     try:
         encoding = {name: _encoding(variable) for name, variable in portable.variables.items()}
-        data = bytes(portable.to_netcdf(engine="h5netcdf", format="NETCDF4", encoding=encoding))
+        with _in_this_process():
+            data = bytes(portable.to_netcdf(engine="h5netcdf", format="NETCDF4", encoding=encoding))
     except (TypeError, ValueError) as error:
         raise InputError(f"dataset: cannot be stored as netCDF: {error}") from error
     return sealed(_marked(data))
+
+
+def _in_this_process() -> contextlib.AbstractContextManager[Any]:
+    """Where there is a client of Dask, xarray would lock the file by it, which is none: its bytes are in memory."""
+    dask = sys.modules.get("dask.config")
+    return contextlib.nullcontext() if dask is None else dask.set(scheduler="synchronous")
 
 
 def _marked(data: bytes) -> bytes:

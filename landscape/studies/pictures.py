@@ -57,22 +57,28 @@ def draw(datasets: Sequence[xr.Dataset], paths: Sequence[Path], drawing: Drawing
         if path.suffix.lstrip(".").lower() not in FORMATS:
             raise unknown_choice("out", path.suffix.lstrip(".") or str(path), FORMATS)
         check_writable(path)
-    if drawing.kind == "run-range" and all(dataset.attrs.get("kind") == "steps" for dataset in datasets):
-        datasets, drawing = run_ranges(datasets, drawing.labels), replace(drawing, labels=None)
-    if drawing.kind == "topology" and all("loss" in dataset for dataset in datasets):
-        datasets = [topology(plane, loss_max=drawing.loss_max) for plane in datasets]
-        drawing = replace(drawing, loss_max=None)
+    datasets, drawing = joined(datasets, drawing)
     figure = None
     for path in paths:
         suffix = path.suffix.lstrip(".").lower()
         if suffix == "html":
-            atomic_write(path, interactive(list(datasets), **_shared(drawing)).encode())
+            atomic_write(path, interactive(list(datasets), **drawing.options()).encode())
             continue
         figure = figure or plot(list(datasets), **drawing.options())
         buffer = io.BytesIO()
         figure.savefig(buffer, format=suffix, dpi=PNG_DPI)
         atomic_write(path, buffer.getvalue())
     return list(paths)
+
+
+def joined(datasets: Sequence[xr.Dataset], drawing: Drawing) -> tuple[Sequence[xr.Dataset], Drawing]:
+    """What a picture is made of that needs more than the results as they are: a range over runs, and topologies of planes."""
+    if drawing.kind == "run-range" and all(dataset.attrs.get("kind") == "steps" for dataset in datasets):
+        return run_ranges(datasets, drawing.labels), replace(drawing, labels=None)
+    if drawing.kind == "topology" and all("loss" in dataset for dataset in datasets):
+        made = [topology(plane, loss_max=drawing.loss_max) for plane in datasets]
+        return made, replace(drawing, loss_max=None)
+    return datasets, drawing
 
 
 def draw_files(files: Sequence[Path], paths: Sequence[Path], drawing: Drawing) -> list[Path]:
@@ -135,8 +141,3 @@ def drawn_of_runs() -> dict[str, tuple[str, str]]:
     watched = [probe for probe in probes().values() if probe.run_file]
     files = {name: (p.run_file, p.run_hint) for p in watched for drawn in p.drawn for name in drawn.pictures}
     return {**files, "run-range": files["steps"]}
-
-
-def _shared(drawing: Drawing) -> dict[str, Any]:
-    """The options that an interactive page has a use for."""
-    return {k: v for k, v in drawing.options().items() if k != "kind"}

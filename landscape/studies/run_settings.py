@@ -32,7 +32,10 @@ class RunSettings(Settings):
     """
 
     model: Annotated[
-        str, Option("vgg08 … vgg38, mlp, torchvision:NAME, module:function or file.py:function.", PARTS)
+        str,
+        Option(
+            "vgg08 … vgg38, mlp, torchvision:NAME, timm:NAME, hf:FOLDER, module:function or file.py:function.", PARTS
+        ),
     ] = "vgg38"
     norm: Annotated[
         str | None,
@@ -51,7 +54,7 @@ class RunSettings(Settings):
     loss: Annotated[
         str,
         Option(
-            "cross_entropy, mse, module:function or file.py:function: values, or (values, weights), one a sample.",
+            "cross_entropy, mse, causal_lm, module:function or file.py:function: values, or (values, weights), one a sample.",
             PARTS,
         ),
     ] = "cross_entropy"
@@ -105,7 +108,7 @@ class RunSettings(Settings):
             "data_options": dict(self.data_options),
             "loss": self.loss,
             **recipe,
-            **self._watching(),
+            **self.watching(),
         }
 
     @property
@@ -128,7 +131,8 @@ class RunSettings(Settings):
     def _config(self, every: int) -> StepProbeConfig:
         return StepProbeConfig.parse(every, self.probe_eta, self.probe_spacing, self.probe_along)
 
-    def _watching(self) -> dict[str, Any]:
+    def watching(self) -> dict[str, Any]:
+        """What of the identity was only watched, and decides nothing about the weights."""
         names = ("flow_every", "probe_every", "probe_count", "stability_every")
         watched = {name: getattr(self, name) for name in names}
         where = {"probe_eta": self.probe_eta, "probe_spacing": self.probe_spacing}

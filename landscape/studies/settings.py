@@ -33,7 +33,7 @@ class PictureSettings(Settings):
     runs: tuple[str, ...] = ()
     probe: str | None = None
     quantity: str | None = None
-    along: Literal["gradient", "update"] | None = None
+    along: Literal["gradient", "update", "relative"] | None = None
     scale: Literal["auto", "linear", "log"] = "auto"
     loss_max: float | None = None
     formats: tuple[Literal["png", "svg", "pdf", "html"], ...] = ("png",)
@@ -128,7 +128,7 @@ def load_study(reference: str) -> StudySettings:
     Raises:
         InputError: for a file that is missing or malformed, naming file, line or key, and what was expected.
     """
-    text, name = _study_text(reference)
+    text, name = study_text(reference)
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -208,7 +208,12 @@ def _check_references(study: StudySettings, reference: str) -> None:
             raise unknown_choice(f"{reference}: pictures[{i}]: probe", picture.probe, probes)
 
 
-def _study_text(reference: str) -> tuple[str, str]:
+def study_text(reference: str) -> tuple[str, str]:
+    """The text of a study's file, and its name.
+
+    Raises:
+        InputError: where there is none.
+    """
     if reference in BUNDLED_STUDIES:
         return resources.files("landscape.studies").joinpath(f"{reference}.toml").read_text("utf-8"), reference
     path = Path(reference)

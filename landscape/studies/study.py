@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,18 +13,22 @@ import xarray as xr
 from landscape.comparison import compare
 from landscape.comparison.writing import FORMATS, writable_files
 from landscape.errors import InputError
+from landscape.execution.team import Team
 from landscape.places import Places
 from landscape.probes.path.config import PathSettings
 from landscape.probes.probing import ProbeOutcome, probe_checkpoint
 from landscape.probes.settings import ProbeSettings
 from landscape.probes.subjects import Subject
+from landscape.reporting.keeping import write_page
 from landscape.results import atomic_write, check_writable, load_result
-from landscape.results.names import RUNS_TABLE, part_names
+from landscape.results.names import REPORT, RUNS_TABLE, part_names
 from landscape.studies.path_ends import far_end
 from landscape.studies.pictures import Drawing, draw, drawn_of_runs
+from landscape.studies.reporting import StudyReport
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.runs import RunOutcome
 from landscape.studies.settings import ComparisonSettings, PictureSettings, StudySettings, TableSettings, picture_names
+from landscape.studies.spread import Job, spread
 from landscape.studies.sweep import Trained, attempt, labels_of, train_all
 from landscape.studies.tables import Probed, Row, final_rows, run_rows, study_markdown, table_markdown
 
@@ -38,18 +42,31 @@ class StudyOutcome:
     pictures: list[Path]
     results: list[Path]
     failures: dict[str, str]
+    report: Path | None = None
 
 
-def run_study(study: StudySettings, places: Places) -> StudyOutcome:
-    """Train what is not trained, probe what is not probed, then draw, tabulate and compare.
+def run_study(
+    study: StudySettings, places: Places, *, recipe: tuple[str, str] = ("", ""), command: str = ""
+) -> StudyOutcome:
+    """Train what is not trained, probe what is not probed, then draw, tabulate and compare, and write a report of all of it.
 
-    A part that fails is reported and leaves the others to go on.
+    A part that fails is reported and leaves the others to go on. ``recipe`` is the text and the name of the study's file, and
+    ``command`` the line that runs it, for the report.
 
     Raises:
         ResultFileError: before the first run, if a picture or table cannot be written.
         LandscapeError: if every run failed.
     """
-    return _Study(study, places).run()
+    return _Study(study, places).run(recipe, command)
+
+
+def measure_study(study: StudySettings, places: Places) -> StudyOutcome:
+    """Train and probe what is missing, and nothing else: what :func:`run_study` finds done then.
+
+    Raises:
+        LandscapeError: if every run failed.
+    """
+    return _Study(study, places).measured() if study.runs else StudyOutcome([], [], [], [], {})
 
 
 class _Study:
@@ -62,12 +79,23 @@ class _Study:
         self._trained: Trained = []
         self._probed: dict[str, Probed] = {}
 
-    def run(self) -> StudyOutcome:
+    def measured(self) -> StudyOutcome:
+        """The runs and their probes alone."""
+        study = self._study
+        self._trained = train_all(study.runs, self._places, self._failures)
+        if self._places.executor is not None:
+            self._probe_all_by(self._places.executor)
+        else:
+            for name, probe in zip(part_names(study.probes), study.probes, strict=True):
+                self._probed[name] = self._probe(probe, name)
+        results = [path for _, outcome in self._trained for path in outcome.files]
+        results += [path for made in self._probed.values() for path, _ in made.values()]
+        return StudyOutcome([], [], [], results, self._failures)
+
+    def run(self, recipe: tuple[str, str], command: str) -> StudyOutcome:
         study = self._study
         self._check_writable()
-        self._trained = train_all(study.runs, self._places, self._failures)
-        for name, probe in zip(part_names(study.probes), study.probes, strict=True):
-            self._probed[name] = self._probe(probe, name)
+        results = self.measured().results
         pictures = self._each(study.pictures, picture_names(study), self._draw)
         rows = run_rows(self._trained, self._probed)
         tables = [self._write(RUNS_TABLE, study_markdown(study, rows, self._failures))]
@@ -75,9 +103,8 @@ class _Study:
         tables += self._each(study.comparisons, [made.name for made in study.comparisons], self._compare)
         # Again, because what was made since may have failed too.
         self._write(RUNS_TABLE, study_markdown(study, rows, self._failures))
-        results = [path for _, outcome in self._trained for path in outcome.files]
-        results += [path for made in self._probed.values() for path, _ in made.values()]
-        return StudyOutcome(rows, tables, pictures, results, self._failures)
+        report = attempt(self._failures, REPORT, partial(self._report, recipe, command))
+        return StudyOutcome(rows, tables, pictures, results, self._failures, report)
 
     def _check_writable(self) -> None:
         """What the parts become, before the first run is trained."""
@@ -87,6 +114,7 @@ class _Study:
                 check_writable(self._folder / f"{name}.{suffix}")
         for name in (RUNS_TABLE, *(table.name for table in study.tables)):
             check_writable(self._folder / f"{name}.md")
+        check_writable(self._folder / f"{REPORT}.html")
         for comparison in study.comparisons:
             writable_files(self._comparison_files(comparison.name))
             check_writable(self._folder / f"{comparison.name}.png")
@@ -108,8 +136,7 @@ class _Study:
     def _probe(self, probe: ProbeSettings, name: str) -> Probed:
         """The probe of every run that it is of, by the run's folder."""
         made: Probed = {}
-        runs = attempt(self._failures, name, partial(self._of, probe.runs)) or []
-        for (settings, outcome), label in zip(runs, labels_of([s for s, _ in runs]), strict=True):
+        for settings, outcome, label, runs in self._probed_runs(probe, name):
             self._places.reporter.message(f"probe {name}: {label}")
             work = partial(self._probe_run, probe, settings, outcome, runs)
             result = attempt(self._failures, f"{name} of {label}", work)
@@ -117,26 +144,56 @@ class _Study:
                 made[outcome.folder] = (result.path, result.dataset)
         return made
 
+    def _probed_runs(self, probe: ProbeSettings, name: str) -> Iterator[tuple[RunSettings, RunOutcome, str, Trained]]:
+        """Each run that a probe is of, with its label and all of them."""
+        runs = attempt(self._failures, name, partial(self._of, probe.runs)) or []
+        for (settings, outcome), label in zip(runs, labels_of([s for s, _ in runs]), strict=True):
+            yield settings, outcome, label, runs
+
     def _probe_run(
         self, probe: ProbeSettings, settings: RunSettings, outcome: RunOutcome, runs: Trained
     ) -> ProbeOutcome | None:
         """The probe of one run; None where it is a path and the run is where the last one ends."""
+        subject = self._subject(probe, settings, outcome, runs)
+        return None if subject is None else probe_checkpoint(subject, probe, self._inside)
+
+    def _probe_all_by(self, team: Team) -> None:
+        """Every probe of every run, by workers."""
+        jobs, of = [], []
+        for name, probe in zip(part_names(self._study.probes), self._study.probes, strict=True):
+            self._probed[name] = {}
+            for settings, outcome, label, runs in self._probed_runs(probe, name):
+                task = f"{name} of {label}"
+                subject = attempt(self._failures, task, partial(self._subject, probe, settings, outcome, runs))
+                if subject is not None:
+                    jobs.append(Job(task, f"probe {task}", probed_path, (subject, probe)))
+                    of.append((name, outcome.folder))
+        for (name, folder), path in zip(of, spread(team, jobs, self._inside, self._failures), strict=True):
+            if path is not None:
+                self._probed[name][folder] = (path, load_result(path))
+
+    @property
+    def _inside(self) -> Places:
+        return replace(self._places, outputs=self._folder)
+
+    def _subject(
+        self, probe: ProbeSettings, settings: RunSettings, outcome: RunOutcome, runs: Trained
+    ) -> Subject | None:
+        """What is probed of one run; None where it is a path and the run is where the last one ends."""
         to: tuple[Path, ...] = ()
         if isinstance(probe, PathSettings):
             end = far_end(probe, settings, runs, self._trained)
             if end is None:
                 return None
             to = (_checkpoint(probe, end),)
-        inside = replace(self._places, outputs=self._folder)
         # All from the study, which the user runs: nothing that a file in a run's folder names is.
-        subject = Subject(
+        return Subject(
             _checkpoint(probe, outcome),
             model={"name": settings.model, "options": settings.builder_options()},
             data={"name": settings.data, "options": settings.data_options},
             loss=settings.loss,
             to=to,
         )
-        return probe_checkpoint(subject, probe, inside)
 
     def _draw(self, picture: PictureSettings, stem: str) -> list[Path]:
         runs = self._of(picture.runs)
@@ -193,6 +250,18 @@ class _Study:
         figure = self._folder / f"{name}.png"
         return [*paths, *draw([found.dataset()], [figure], Drawing(kind="comparison"))]
 
+    def _report(self, recipe: tuple[str, str], command: str) -> Path:
+        text, name = recipe
+        made = StudyReport(
+            self._study,
+            self._places,
+            {f"The study's file, {name}.toml": text} if text else {},
+            [command] if command else (),
+            self._failures,
+        )
+        write_page(made.path, made.page()[0], "inline")
+        return made.path
+
     def _comparison_files(self, name: str) -> list[Path]:
         return [self._folder / f"{name}.{suffix}" for suffix in FORMATS]
 
@@ -200,6 +269,11 @@ class _Study:
         path = self._folder / f"{name}.md"
         atomic_write(path, text.encode())
         return path
+
+
+def probed_path(subject: Subject, probe: ProbeSettings, places: Places) -> Path:
+    """Probe a checkpoint, and say where the result lies."""
+    return probe_checkpoint(subject, probe, places).path
 
 
 def suffixes_of(picture: PictureSettings) -> tuple[str, ...]:

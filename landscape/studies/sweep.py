@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from landscape.errors import InputError, LandscapeError
 from landscape.places import Places
 from landscape.studies.run_settings import RunSettings, run_settings
-from landscape.studies.runs import RunOutcome, train_run
+from landscape.studies.runs import RunOutcome, run_folder, train_run
+from landscape.studies.spread import Job, spread
 
 T = TypeVar("T")
 Trained = list[tuple[RunSettings, RunOutcome]]
@@ -23,6 +24,14 @@ def train_all(runs: Sequence[RunSettings], places: Places, failures: dict[str, s
         LandscapeError: if every run failed.
     """
     trained: Trained = []
+    if places.executor is not None:
+        jobs = [
+            Job(label, f"run {label}", train_run, (settings,), run_folder(settings, places) / "last.pt")
+            for settings, label in zip(runs, labels_of(runs), strict=True)
+        ]
+        outcomes = spread(places.executor, jobs, places, failures)
+        trained = [(settings, made) for settings, made in zip(runs, outcomes, strict=True) if made is not None]
+        runs = ()
     for number, (settings, label) in enumerate(zip(runs, labels_of(runs), strict=True), 1):
         places.reporter.message(f"run {number} of {len(runs)}: {label}")
         outcome = attempt(failures, label, partial(train_run, settings, places))
@@ -83,9 +92,18 @@ def distinct(runs: Sequence[RunSettings]) -> list[RunSettings]:
 
 
 def labels_of(runs: Sequence[RunSettings]) -> list[str]:
-    """What tells the runs apart, in words: the model and norm, and every other setting in which they differ."""
+    """What tells the runs apart, in words: the model and norm, and every other setting in which they differ.
+
+    What was only watched is said where nothing else tells two of them apart.
+    """
     settings = [{**run.identity(), "model": None, "model_options": run.model_options} for run in runs]
-    differing = [key for key in (settings[0] if settings else ()) if len({str(s.get(key)) for s in settings}) > 1]
+    keys = dict.fromkeys(key for own in settings for key in own)
+    differing = [key for key in keys if len({str(s.get(key)) for s in settings}) > 1]
+    watched = {key for run in runs for key in run.watching()}
+    trained = [key for key in differing if key not in watched]
+    parts = [(title_of(run), *(str(own.get(key)) for key in trained)) for run, own in zip(runs, settings, strict=True)]
+    if len(set(parts)) == len(parts):
+        differing = trained
     return [
         ", ".join([title_of(run), *(f"{key.replace('_', ' ')} {_short(own.get(key))}" for key in differing)])
         for run, own in zip(runs, settings, strict=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from landscape.errors import InputError, unknown_choice
+from landscape.probes.path.config import PathSettings
 from landscape.probes.settings import SampledSettings
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.settings import StudySettings
@@ -40,6 +41,20 @@ def with_seeds(study: StudySettings, seeds: Mapping[str, Sequence[int]]) -> Stud
             belongs = tuple(group for group, own in of.items() if seed in own)
             runs.append(run.model_copy(update={"training": training, "groups": belongs}))
     return _with_runs(study, runs)
+
+
+def part_of(study: StudySettings, number: int, count: int) -> StudySettings:
+    """The ``number``-th of ``count`` parts: every ``count``-th run, and its probes without paths, which may lead to other parts.
+
+    Raises:
+        InputError: for a part that there is not.
+    """
+    if not 1 <= number <= count:
+        raise InputError(f"part: expected one from 1/{count} to {count}/{count}, got {number}/{count}.")
+    runs = study.runs[number - 1 :: count]
+    groups = {group for run in runs for group in run.groups}
+    probes = [p for p in study.probes if not isinstance(p, PathSettings) and (not p.runs or groups & set(p.runs))]
+    return study.model_copy(update={"runs": runs, "probes": tuple(probes)})
 
 
 def scaled(study: StudySettings, fraction: float, images: Callable[[RunSettings], int]) -> StudySettings:

@@ -37,6 +37,8 @@ class Case:
     @cached_property
     def samples(self) -> tuple[Any, Any]:
         """Inputs and targets of all samples of the objective, in order, as the data gives them."""
+        if getattr(self.objective.data, "of_batches", False):
+            raise NotImplementedError("the data is whole batches, which are not cut into samples")
         batch: tuple[Any, Any] = self.objective.data.batch(self.objective.indices)
         return batch
 

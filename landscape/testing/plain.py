@@ -17,14 +17,20 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from landscape.errors import unknown_choice
+from landscape.objective.batch_loss import as_batch_loss
 from landscape.objective.batch_norm import batch_norm_layers
 from landscape.objective.batches import batch_rows, map_tensors, tensors_in
 from landscape.objective.flat_module import converted
-from landscape.objective.runner import call
+from landscape.objective.runner import call, is_model_output
+from landscape.objective.torch_losses import causal_lm
 from landscape.references import is_reference, resolve_reference
 
 Forward = Callable[[Any, Any], Any]
-_NAMED: dict[str, Callable[..., Any]] = {"cross_entropy": nn.functional.cross_entropy, "mse": nn.functional.mse_loss}
+_NAMED: dict[str, Callable[..., Any]] = {
+    "cross_entropy": nn.functional.cross_entropy,
+    "mse": nn.functional.mse_loss,
+    "causal_lm": causal_lm,
+}
 _CALIBRATION = 128  # samples a batch of reestimated statistics, which are part of the result
 
 
@@ -36,6 +42,8 @@ def own_loss(
     Raises:
         InputError: for a name or a reference that does not exist.
     """
+    if as_batch_loss(loss) is not None:
+        return lambda outputs, targets: total(outputs)
     if isinstance(loss, nn.Module):
         return converted(copy.deepcopy(loss), device or torch.device("cpu"), dtype)
     if not isinstance(loss, str):
@@ -70,7 +78,8 @@ class Plain:
     ) -> None:
         self.module = converted(copy.deepcopy(module), device, dtype).eval()
         self.loss = own_loss(loss, device, dtype)
-        self._forward, self._batch_size = forward or call, batch_size
+        whole = as_batch_loss(loss)
+        self._forward, self._batch_size = whole.forward if whole is not None else _scores(forward or call), batch_size
         self._device, self._dtype, self._policy = device, dtype, policy
         for layer in batch_norm_layers(self.module).values():
             if policy == "batch":
@@ -149,6 +158,23 @@ class Plain:
             with torch.no_grad():
                 for name, tensor in kept.items():
                     named[name].copy_(tensor)
+
+
+def total(made: Any) -> Any:
+    """What a loss over model and batch comes to: the entry ``loss`` of a mapping, or the sum of its terms' means."""
+    if not isinstance(made, Mapping):
+        return made
+    return made["loss"] if "loss" in made else torch.stack([reduced(term) for term in made.values()]).sum()
+
+
+def _scores(forward: Forward) -> Forward:
+    """A forward that gives the logits of what a model of transformers returns."""
+
+    def scored(module: Any, inputs: Any) -> Any:
+        made = forward(module, inputs)
+        return made.logits if is_model_output(made) and getattr(made, "logits", None) is not None else made
+
+    return scored
 
 
 def reduced(values: Any) -> Tensor:

@@ -93,7 +93,7 @@ def describe(record: Record) -> str:
 
 class _ImageRate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.0f} images/s" if task.speed else "", style="progress.data.speed")
+        return Text(f"{task.speed:.0f} images/s" if task.speed else "")  # rich's own style of a speed is red
 
 
 def _bar(console: Console) -> Progress:

@@ -27,7 +27,7 @@ from landscape.objective.signature import signature
 from landscape.objective.subspace import Subspace
 from landscape.probes.basin_radius.config import BasinRadiusConfig
 from landscape.probes.basin_radius.dataset import basin_dataset, basin_table, found_along
-from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.progress import Progress, ProgressObserver, shown
 from landscape.probes.provenance import checkpoint_variables, provenance, samples_variable
 from landscape.probes.searches import Found
 
@@ -35,6 +35,7 @@ START, SMALLEST = 0.05, 1e-7  # of ‖θ‖: the first distance, and the least t
 _EIGENVECTOR = Search(top=1, bottom=0, tolerance=0.01, criterion="value", max_products=100)
 
 
+@shown
 def basin_radius(
     objective: Objective,
     config: BasinRadiusConfig | None = None,

@@ -25,3 +25,21 @@ CRITICAL_SHARPNESS = Probe(
     leads=True,
     examples=("--checkpoint RUN/last.pt", "--checkpoint RUN/last.pt --along gradient,update --tolerance 0.01"),
 )
+
+CRITICAL_STEPS = Probe(
+    "critical_steps",
+    f"{_HERE}.result:STEPS",
+    title="critical sharpness along a training",
+    words=f"{_HERE}.result:steps_words",
+    drawn=(
+        Drawn(
+            "a critical sharpness along a training",
+            {"critical-steps": f"{_HERE}.steps_picture:critical_steps_figure"},
+            f"{_HERE}.steps_picture:critical_steps_content",
+            uses=frozenset({"loss_max", "share", "along"}),
+        ),
+    ),
+    observer=f"{_HERE}.observer:CriticalSharpnessProbe",
+    run_file="critical_steps.h5",
+    run_hint="Watch a loop of your own with ls.watch(…, probes=['critical_sharpness']).",
+)

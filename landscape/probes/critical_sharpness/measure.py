@@ -26,7 +26,7 @@ from landscape.objective.signature import Signature, signature, vector_numbers
 from landscape.objective.subspace import Subspace
 from landscape.probes.critical_sharpness.config import CriticalSharpnessConfig
 from landscape.probes.critical_sharpness.dataset import TRIALS, VALUES, found_along
-from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.progress import Progress, ProgressObserver, shown
 from landscape.probes.provenance import checkpoint_variables, provenance, samples_variable
 from landscape.probes.searches import Found, SearchTable
 
@@ -36,6 +36,7 @@ _EITHER_WAY = ("random", "eigenvector")  # directions without a sign of their ow
 Along = str | Direction | Tensor | ParameterVector | Objective
 
 
+@shown
 def critical_sharpness(
     objective: Objective,
     config: CriticalSharpnessConfig | None = None,

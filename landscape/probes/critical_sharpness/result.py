@@ -22,6 +22,14 @@ SCHEMA = Schema(
     checkpoint_loss_standard_error() parameter_norm() index(sample)
 """,
 )
+STEPS = Schema(
+    variables="""
+    step(step) along(along):text critical_sharpness(step along) critical_sharpness_standard_error(step along)
+    critical_step(step along) critical_step_low(step along) critical_step_high(step along)
+    critical_step_standard_error(step along) passes(step along) status(step along) loss(step) threshold(step)
+    epoch(step) learning_rate(step)
+""",
+)
 _FAMILY = "critical sharpness"
 
 
@@ -49,6 +57,24 @@ def spoken(one: xr.Dataset) -> str:
     between = f"{float(one['critical_step_low']):.5g} and {float(one['critical_step_high']):.5g}"
     more = f", known only to lie between {between}" if status == Status.BRACKETED else ""
     return f"critical sharpness {sharpness}: the loss rises from the step {step} on{more} ({passes})"
+
+
+def steps_words(dataset: xr.Dataset) -> list[str]:
+    """How large the critical sharpness is along each direction, and at how many steps the learning rate is above the critical."""
+    steps = dataset["step"].values
+    if not steps.size:
+        return ["no step was measured", *dead(dataset)]
+    lines = [f"{count(steps.size, 'step')} measured, from {steps[0]} to {steps[-1]}"]
+    for name in dataset["along"].values:
+        one = dataset.sel(along=name)
+        last = one.isel(step=-1)
+        above = int((one["critical_sharpness"] > one["threshold"]).sum())
+        value = with_error(last["critical_sharpness"], last["critical_sharpness_standard_error"])
+        bears = f"of {float(last['threshold']):.5g} that the learning rate bears"
+        lines.append(
+            f"along the {name}: {value} at the last step, {bears}; the step raises the loss at {count(above, 'step')}"
+        )
+    return [*lines, *dead(dataset)]
 
 
 def _conditions(found: xr.Dataset) -> Mapping[str, Any]:

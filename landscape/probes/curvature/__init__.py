@@ -9,6 +9,7 @@ CURVATURE = Probe(
     f"{_HERE}.result:SCHEMA",
     question="What are the eigenvalues, the trace and the density of the Hessian?",
     cost="a few hundred Hessian products",
+    spreads=True,
     settings=f"{_HERE}.config:CurvatureSettings",
     prepare=f"{_HERE}.probe:prepare_curvature",
     steps=f"{_HERE}.probe:training_steps",

@@ -15,8 +15,9 @@ import torch
 import xarray as xr
 
 from landscape.errors import InputError
+from landscape.execution.team import Team, Work, team_of
 from landscape.numerics.eigenvalues import extremes
-from landscape.numerics.lanczos import Krylov, Operator, rademacher
+from landscape.numerics.lanczos import Floats, Krylov, Operator, rademacher
 from landscape.objective.losses import loss_unit
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
@@ -27,7 +28,7 @@ from landscape.probes.curvature.quadrature import quadrature
 from landscape.probes.curvature.result import MEASURED, NOT_CONVERGED
 from landscape.probes.curvature.traces import Deflation, trace_sample
 from landscape.probes.curvature.values import DENSITY, EIGENVALUES, TRACE, CurvatureTable, quantities
-from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.progress import Progress, ProgressObserver, shown
 from landscape.probes.provenance import checkpoint_variables, provenance, samples_variable
 
 WHOLE = "whole"
@@ -35,12 +36,14 @@ WHOLE = "whole"
 _STORED = {"tolerance": "curvature_tolerance"}
 
 
+@shown
 def curvature(
     objective: Objective,
     config: CurvatureConfig | None = None,
     *,
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
+    executor: Any = None,
 ) -> xr.Dataset:
     """The spectrum of ∇²L, the Hessian of the mean loss over the samples, or of its Gauss–Newton part.
 
@@ -51,6 +54,8 @@ def curvature(
         resume: an earlier, partial result of the same call: what it has is not measured again, and a search goes on from the very
             Krylov space where it stopped.
         observer: told after every product.
+        executor: who makes the products of traces and densities, as in :func:`landscape.probes.plane.measure.plane`; a search for
+            eigenvalues is one chain of products, which stays in this process.
 
     Returns:
         A data set of kind ``curvature``; ``per_layer`` gives everything but ``eigenvectors`` the dimension ``block``:
@@ -99,7 +104,7 @@ def curvature(
     def dataset() -> xr.Dataset:
         return curvature_dataset(table, unit).assign(checkpoint).assign_attrs(attributes)
 
-    measured = _Measurement(objective, table, dataset, observer)
+    measured = _Measurement(objective, table, dataset, observer, team_of(executor))
     for block in range(len(blocks)):
         measured.finish(block)
     return dataset()
@@ -124,6 +129,31 @@ def check_curvature(objective: Objective, config: CurvatureConfig) -> None:
         )
 
 
+def _matrix(objective: Objective, names: tuple[str, ...], operator: str) -> tuple[Operator, torch.Tensor]:
+    """The block of the Hessian or Gauss–Newton matrix of some parameters, and any vector that it takes."""
+    product = objective.gauss_newton_product if operator == "gauss-newton" else objective.hessian_product
+    like = objective.theta.vector[: objective.theta.layout.part(names).size]
+    return lambda vector: product(vector, names=names), like
+
+
+def _trace_sample(
+    objective: Objective, deflation: Deflation | None, names: tuple[str, ...], operator: str, seed: int, probe: int
+) -> tuple[float, float]:
+    return trace_sample(*_matrix(objective, names, operator), probe, seed=seed, deflation=deflation)
+
+
+def _quadrature(
+    objective: Objective,
+    observer: Callable[[int], None] | None,
+    names: tuple[str, ...],
+    operator: str,
+    seed: int,
+    steps: int,
+    probe: int,
+) -> tuple[Floats, Floats]:
+    return quadrature(*_matrix(objective, names, operator), steps, probe=probe, seed=seed, observer=observer)
+
+
 class _Measurement:
     """The quantities of one block after another, each kept in the table as soon as it is known."""
 
@@ -133,25 +163,24 @@ class _Measurement:
         table: CurvatureTable,
         dataset: Callable[[], xr.Dataset],
         observer: ProgressObserver | None,
+        team: Team | None,
     ) -> None:
+        self._team = team
         self._objective, self._table, self._config = objective, table, table.config
         self._dataset, self._observer = dataset, observer
 
     def finish(self, block: int) -> None:
         """Everything of a block that is still missing."""
         ways = {EIGENVALUES: self._eigenvalues, TRACE: self._traces, DENSITY: self._densities}
-        names = [*self._table.blocks.values()][block]
-        size = self._table.layout.part(names).size
-        operator, like = self._operator(names), self._objective.theta.vector[:size]
+        operator, like = _matrix(self._objective, *self._asked(block)[:2])
         for quantity in quantities(self._config):
             if self._table.is_missing(block, quantity):
                 ways[quantity](block, operator, like)
                 self._tell()
 
-    def _operator(self, names: tuple[str, ...]) -> Operator:
-        of = self._objective
-        product = of.gauss_newton_product if self._config.operator == "gauss-newton" else of.hessian_product
-        return lambda vector: product(vector, names=names)
+    def _asked(self, block: int) -> tuple[tuple[str, ...], str, int]:
+        """Whose matrix, which one, and the seed of what is drawn."""
+        return [*self._table.blocks.values()][block], self._config.operator, self._config.draw_seed
 
     def _eigenvalues(self, block: int, operator: Operator, like: torch.Tensor) -> None:
         table, search = self._table, self._config.search(like.numel())
@@ -177,9 +206,12 @@ class _Measurement:
         else:
             table.arrays["known_traces"][block] = 0.0
         samples = table.arrays["trace_samples"][block]
-        for probe in np.flatnonzero(~np.isfinite(samples).all(axis=1)):
+        missing = np.flatnonzero(~np.isfinite(samples).all(axis=1)).tolist()
+        self._tell()
+        work = Work(_trace_sample, (self._objective, deflation), self._team)
+        for probe, found in work.each((probe, (*self._asked(block), probe)) for probe in missing):
+            samples[probe] = found
             self._tell()
-            samples[probe] = trace_sample(operator, like, int(probe), seed=config.draw_seed, deflation=deflation)
         table.space = None
         table.finish(block, TRACE)
 
@@ -187,12 +219,14 @@ class _Measurement:
         table, config = self._table, self._config
         nodes, weights = table.arrays["nodes"][block], table.arrays["weights"][block]
         steps = min(config.density_steps, like.numel())
-        for probe in np.flatnonzero(~np.isfinite(nodes).any(axis=1)):
-            found = quadrature(
-                operator, like, steps, probe=int(probe), seed=config.draw_seed, observer=self._tell_before
-            )
+        told = self._tell_before if self._team is None else None
+        work = Work(_quadrature, (self._objective, told), self._team)
+        missing = np.flatnonzero(~np.isfinite(nodes).any(axis=1)).tolist()
+        for probe, found in work.each((probe, (*self._asked(block), steps, probe)) for probe in missing):
             for array, values in zip((nodes, weights), found, strict=True):
                 array[probe, : len(values)] = values
+            if told is None:
+                self._tell()
         table.finish(block, DENSITY)
 
     def _tell(self, further: int = 0) -> None:
@@ -204,7 +238,7 @@ class _Measurement:
         done = sum(not table.is_missing(block, EIGENVALUES) for block in range(len(table.blocks))) * self._guess
         done += int(np.isfinite(table.arrays["trace_samples"]).all(axis=2).sum())
         done += int(np.isfinite(table.arrays["nodes"]).any(axis=2).sum()) * config.density_steps
-        self._observer(Progress(done + further, total, self._dataset))
+        self._observer(Progress(done + further, total, self._dataset, "Hessian products"))
 
     def _tell_before(self, products: int) -> None:
         self._tell(products - 1)

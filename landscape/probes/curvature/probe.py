@@ -32,7 +32,7 @@ def prepare_curvature(subject: Subject, settings: Configured, places: Places) ->
     identity = {**opened.identity(), **settings.identity()}
 
     def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
-        return curvature(objective, config, resume=existing, observer=saver)
+        return curvature(objective, config, resume=existing, observer=saver, executor=places.executor)
 
     def count(dataset: xr.Dataset) -> int:
         return int((dataset["status"] != 0).sum())

@@ -10,6 +10,7 @@ CURVATURE_MAP = Probe(
     question="Where around the checkpoint does the loss curve downward?",
     cost="some fifty Hessian products a point",
     leads=True,
+    spreads=True,
     settings=f"{_HERE}.config:CurvatureMapSettings",
     prepare=f"{_HERE}.probe:prepare_curvature_map",
     steps=f"{_HERE}.probe:training_steps",

@@ -28,7 +28,7 @@ from landscape.probes.plane.held import held_points
 from landscape.probes.plane.measure import AxisLike, grid_of, measured_surface, plane_span
 from landscape.probes.plane.points import GridPoints, known_attributes
 from landscape.probes.plane.spans import Span, span_numbers
-from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.progress import Progress, ProgressObserver, shown
 
 COARSE = 6  # mesh widths of the first grid: a point costs some hundred times what one of a loss plane does
 POLICIES = ("frozen", "batch")
@@ -67,6 +67,7 @@ class EigenvalueSearch:
         return Search(1, 1, self.tolerance, "residual", self.max_products)
 
 
+@shown
 def curvature_map(
     objective: Objective,
     *,
@@ -74,7 +75,7 @@ def curvature_map(
     y: AxisLike = (-1.0, 1.0, 21),
     seeds: Sequence[int] = (0,),
     normalization: str = "filter",
-    through: Sequence[nn.Module | Mapping[str, Tensor]] = (),
+    to: Sequence[nn.Module | Mapping[str, Tensor]] = (),
     along: Sequence[Direction | str] = (),
     orthogonalize: bool = False,
     search: EigenvalueSearch | None = None,
@@ -83,7 +84,7 @@ def curvature_map(
     observer: ProgressObserver | None = None,
     executor: Any = None,
 ) -> xr.Dataset:
-    """λ_max, λ_min and λ_min/λ_max over planes of two random directions for each seed, or the plane ``through`` two checkpoints.
+    """λ_max, λ_min and λ_min/λ_max over planes of two random directions for each seed, or the plane ``to`` two checkpoints.
 
     Args:
         search: how well the eigenvalues are looked for; the defaults of :class:`EigenvalueSearch` where None.
@@ -102,7 +103,7 @@ def curvature_map(
         objective,
         seeds=seeds,
         normalization=normalization,
-        through=through,
+        to=to,
         along=along,
         orthogonalize=orthogonalize,
     )

@@ -25,7 +25,14 @@ def prepare_curvature_map(subject: Subject, settings: CurvatureMapSettings, plac
 
     def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
         return curvature_over(
-            objective, span(), axes, search=search, refinement=refinement, resume=existing, observer=saver
+            objective,
+            span(),
+            axes,
+            search=search,
+            refinement=refinement,
+            resume=existing,
+            observer=saver,
+            executor=places.executor,
         )
 
     task = f"curvature map of {opened.stem}"

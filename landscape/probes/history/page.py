@@ -44,6 +44,8 @@ def curves_content(histories: Sequence[xr.Dataset], options: Options) -> dict[st
         "scale": scale_content(panel_values(runs, scaled), scaled, options.scale, options.loss_max),
         "groups": groups([run.title() for run in runs], [run.colour for run in runs]),
         "styles": styles,
+        "memberOf": "groups",
+        "members": [[i for i, one in enumerate(histories) if any(one is own for own in run.histories)] for run in runs],
         "charts": [_curves_chart(runs, panel, scaled=panel == scaled) for panel in panels],
     }
 

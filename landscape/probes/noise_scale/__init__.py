@@ -9,6 +9,7 @@ NOISE_SCALE = Probe(
     f"{_HERE}.result:SCHEMA",
     question="From which batch size on is a gradient hardly noise?",
     cost="one gradient over all images",
+    spreads=True,
     settings=f"{_HERE}.config:NoiseScaleSettings",
     prepare=f"{_HERE}.probe:prepare_noise_scale",
     steps=f"{_HERE}.probe:training_steps",

@@ -19,11 +19,12 @@ from torch import Tensor
 
 from landscape.checking import OWN, Option
 from landscape.errors import InputError
+from landscape.execution.team import Work, team_of
 from landscape.numerics.seeds import generator
 from landscape.objective.losses import loss_unit
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
-from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.progress import Progress, ProgressObserver, shown
 from landscape.probes.provenance import provenance
 from landscape.results.attributes import labels
 
@@ -101,11 +102,13 @@ class NoiseScaleConfig:
         return [[batches[i] for i in part] for part in np.array_split(np.arange(count), self.groups)]
 
 
+@shown
 def noise_scale(
     objective: Objective,
     config: NoiseScaleConfig | None = None,
     *,
     observer: ProgressObserver | None = None,
+    executor: Any = None,
 ) -> xr.Dataset:
     """tr Σ / ‖G‖² of the loss at the checkpoint, from one pass over the samples.
 
@@ -118,6 +121,7 @@ def noise_scale(
         objective: its samples are taken as drawn independently from those that a training would see.
         config: the split; the defaults of :class:`NoiseScaleConfig` where None.
         observer: told after every group.
+        executor: who measures, as in :func:`landscape.probes.plane.measure.plane`.
 
     Returns:
         A data set of kind ``noise_scale``: ``noise_scale`` (in samples), ``noise_trace`` tr Σ and ``gradient_norm_squared`` ‖G‖²,
@@ -141,15 +145,16 @@ def noise_scale(
     said = provenance("noise_scale", "gradient noise scale", objective, loss, effort)
     attributes = {**said, **made.attribute()}
     unit = loss_unit(objective.loss_name)
-    done: list[_Group] = []
+    done: dict[int, _Group] = {}
 
     def dataset() -> xr.Dataset:
-        return _dataset(done, config.small_batch, unit).assign_attrs(attributes)
+        return _dataset([done[number] for number in sorted(done)], config.small_batch, unit).assign_attrs(attributes)
 
-    for members in batches:
-        done.append(_Group.of(objective, members))
+    parts = ((number, (members,)) for number, members in enumerate(batches))
+    for number, group in Work(_Group.of, (objective,), team_of(executor)).each(parts):
+        done[number] = group
         if observer is not None:
-            observer(Progress(len(done), len(batches), dataset))
+            observer(Progress(len(done), len(batches), dataset, "batches"))
     return dataset()
 
 

@@ -28,7 +28,7 @@ def prepare_noise_scale(subject: Subject, settings: Configured, places: Places) 
     identity = {**opened.identity(), **settings.identity()}
 
     def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
-        return noise_scale(objective, config, observer=saver)
+        return noise_scale(objective, config, observer=saver, executor=places.executor)
 
     task = f"gradient noise scale of {opened.stem}"
     attributes: dict[str, Any] = {**opened.attributes(), "title": task}

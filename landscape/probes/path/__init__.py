@@ -10,6 +10,7 @@ PATH = Probe(
     question="Is there a barrier between two trainings, and does a curve go around it?",
     cost="an evaluation a point, twice with re-estimated statistics; a curve is trained first",
     leads=True,
+    spreads=True,
     settings=f"{_HERE}.config:PathSettings",
     prepare=f"{_HERE}.probe:prepare_path",
     steps=f"{_HERE}.probe:training_steps",

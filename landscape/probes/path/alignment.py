@@ -150,7 +150,8 @@ def _match(
 def assigned(likeness: NDArray[np.float64], blocks: int = 1) -> Permutation:
     """Which unit goes to each place so that the likeness ``(n, n)`` of places and units is largest, blocks staying together."""
     if blocks in (1, len(likeness)):
-        return linear_sum_assignment(likeness, maximize=True)[1].astype(np.int64)
+        _, chosen = linear_sum_assignment(likeness, maximize=True)
+        return np.asarray(chosen, dtype=np.int64)
     size = len(likeness) // blocks
     parts = likeness.reshape(blocks, size, blocks, size).swapaxes(1, 2)
     inner = np.array([[linear_sum_assignment(part, maximize=True)[1] for part in row] for row in parts])

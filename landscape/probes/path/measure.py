@@ -7,7 +7,7 @@ curves and polygonal chains that are trained to stay low (Garipov et al. 2018, a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from landscape.errors import InputError, MismatchError, unknown_choice
+from landscape.execution.team import Team, Work, team_of
 from landscape.numerics.directions import Direction
 from landscape.objective.again import Held, check_points, telling
 from landscape.objective.ends import direction_to, point_of
@@ -31,7 +32,7 @@ from landscape.probes.path.alignment import Alignment
 from landscape.probes.path.curves import curve_weights
 from landscape.probes.path.symmetries import align
 from landscape.probes.path.training import CurveTraining, TrainedCurve, train_curve
-from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.progress import Progress, ProgressObserver, shown
 from landscape.probes.provenance import provenance
 from landscape.results.attributes import LOSS, labels
 
@@ -44,6 +45,7 @@ STEPS_A_REPORT = 5
 State = nn.Module | Mapping[str, Tensor]
 
 
+@shown
 def path(
     objective: Objective,
     to: State,
@@ -56,6 +58,7 @@ def path(
     name: str = "the second checkpoint",
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
+    executor: Any = None,
 ) -> xr.Dataset:
     """The loss along paths from the objective's checkpoint (t = 0) to another (t = 1), and each path's barrier.
 
@@ -77,6 +80,7 @@ def path(
         name: what the other checkpoint is called.
         resume: an earlier, partial result of the same call: finished curves are not trained, nor points measured, again, but two.
         observer: told after every few points and training steps.
+        executor: who measures the points, as in :func:`landscape.probes.plane.measure.plane`; bends are trained in this process.
 
     Returns:
         A data set of kind ``path`` with the dimensions ``(path, t)``: ``loss``, ``loss_standard_error``, ``accuracy`` and
@@ -100,7 +104,7 @@ def path(
     config = CurveTraining() if config is None else config
     _check(objective, kinds, points)
     trainer = _trainer(objective, training, config) if set(kinds) & set(TRAINED) else None
-    job = _Job(objective, tuple(kinds), np.linspace(0.0, 1.0, points), config, observer, trainer)
+    job = _Job(objective, tuple(kinds), np.linspace(0.0, 1.0, points), config, observer, trainer, team_of(executor))
     job.prepare(to, name, alignment_seed, resume)
     job.train()
     job.measure()
@@ -161,6 +165,13 @@ def _trainer(objective: Objective, training: Objective | None, config: CurveTrai
     return chosen
 
 
+def _values_at(
+    objective: Objective, subspaces: tuple[Subspace, ...], number: int, weights: NDArray[np.float64]
+) -> PointValues:
+    """A part of the work."""
+    return objective.evaluate_points(subspaces[number], weights)
+
+
 @dataclass
 class _Job:
     """The paths in the making; arrays ``(path, t)``."""
@@ -171,6 +182,7 @@ class _Job:
     config: CurveTraining
     observer: ProgressObserver | None
     trainer: Objective | None
+    team: Team | None = None
     arrays: dict[str, NDArray[np.float64]] = field(init=False)
     barriers: dict[str, NDArray[np.float64]] = field(init=False)
     curves: dict[str, TrainedCurve] = field(default_factory=dict)
@@ -265,19 +277,24 @@ class _Job:
             self.tell()
 
     def measure(self) -> None:
-        for number in range(len(self.kinds)):
-            subspace, weights = self._points(number)
+        points = [self._points(number) for number in range(len(self.kinds))]
+        work = Work(_values_at, (self.objective, tuple(subspace for subspace, _ in points)), self.team)
+        for (number, wanted), found in work.each(self._parts([weights for _, weights in points])):
+            self.arrays["loss"][number, wanted] = found.loss
+            self.arrays["loss_standard_error"][number, wanted] = found.standard_error
+            self.arrays["accuracy"][number, wanted] = found.accuracy
+            counted = self.objective.spread.counted_share
+            self.arrays["accuracy_standard_error"][number, wanted] = _fraction_error(found, counted)
+            self.arrays["status"][number, wanted] = 1
+            self.tell()
+
+    def _parts(
+        self, weights: list[NDArray[np.float64]]
+    ) -> Iterator[tuple[tuple[int, NDArray[np.int64]], tuple[Any, ...]]]:
+        for number, of in enumerate(weights):
             missing = np.flatnonzero(self.arrays["status"][number] == 0)
             for wanted in np.array_split(missing, -(-len(missing) // POINTS_A_REQUEST)) if missing.size else []:
-                found = self.objective.evaluate_points(subspace, weights[wanted])
-                self.arrays["loss"][number, wanted] = found.loss
-                self.arrays["loss_standard_error"][number, wanted] = found.standard_error
-                self.arrays["accuracy"][number, wanted] = found.accuracy
-                self.arrays["accuracy_standard_error"][number, wanted] = _fraction_error(
-                    found, self.objective.spread.counted_share
-                )
-                self.arrays["status"][number, wanted] = 1
-                self.tell()
+                yield (number, wanted), (number, of[wanted])
 
     def judge(self) -> None:
         """Each path's barrier with its paired standard error."""
@@ -311,7 +328,7 @@ class _Job:
             trained = [kind for kind in self.kinds if kind in TRAINED]
             total = len(self.kinds) * self.t.size + len(trained) * self.config.steps
             done = int(self.arrays["status"].sum()) + sum(curve.steps for curve in self.curves.values())
-            self.observer(Progress(done, total, self.dataset))
+            self.observer(Progress(done, total, self.dataset, "points and steps of curves" if trained else "points"))
 
     def dataset(self) -> xr.Dataset:
         """All that is known so far."""

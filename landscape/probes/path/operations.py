@@ -59,8 +59,7 @@ def keeps_channels(node: fx.Node, rank: int | None, axis: int, flat: bool) -> bo
     if rank is None:
         return axis == 1 and all(one > 1 for one in axes)
     kept = {0, axis % rank}
-    held = axis == 1 or not node.kwargs.get("keepdim", False)
-    return held and axis == 1 and not kept & {one % rank for one in axes}
+    return axis == 1 and not kept & {one % rank for one in axes}
 
 
 def all_channels(index: Any, axis: int, flat: bool) -> bool:
@@ -69,7 +68,7 @@ def all_channels(index: Any, axis: int, flat: bool) -> bool:
     whole = slice(None, None, None)
     if axis != 1 or flat or not all(isinstance(part, slice | int) for part in parts):
         return False
-    return all(part == whole for part in parts[:2])
+    return all(bool(part == whole) for part in parts[:2])
 
 
 def is_batch_size(node: fx.Node, of: Any) -> bool:
@@ -79,4 +78,5 @@ def is_batch_size(node: fx.Node, of: Any) -> bool:
     if node.target is not operator.getitem or node.args[1] != 0 or not isinstance(node.args[0], fx.Node):
         return False
     shape = node.args[0]
-    return shape.args[0] is of and (shape.target == "size" or (shape.target is getattr and shape.args[1] == "shape"))
+    sizes = shape.target == "size" or (shape.target is getattr and shape.args[1] == "shape")
+    return bool(sizes and shape.args[0] is of)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from landscape.pictures.arrays import Floats
 from landscape.pictures.options import Options
 from landscape.pictures.page_parts import CHART, LINE, PAGE, band, gap, grid, groups, mode, own_axis, scale_content
 from landscape.pictures.style import number
@@ -22,6 +23,7 @@ from landscape.probes.path.picture import (
     where_words,
 )
 
+STROKES_APART = 0.007  # of the path
 # plotly's names for how the figure draws the kinds of path of several data sets
 _DASHES = {"linear": "solid", "aligned": "dash", "bezier": "dashdot", "chain": "dot"}
 
@@ -29,7 +31,7 @@ _DASHES = {"linear": "solid", "aligned": "dash", "bezier": "dashdot", "chain": "
 def path_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str, Any]:
     """A chart for the loss, which has the page's scale, and one for the accuracy."""
     ways, panels = read_paths(datasets, options)
-    drawn = [way.values(panels[0]) for way in ways if way.has(panels[0])]
+    drawn = _drawn([way for way in ways if way.has(panels[0])], panels[0])
     return {
         **PAGE,
         "caption": path_caption(datasets, ways, options),
@@ -38,6 +40,14 @@ def path_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str, 
         "styles": ["band: ± standard error over samples", "upright stroke: barrier", "×\u00a0not finite"],
         "charts": [_chart(ways, panel, options, scaled=panel == panels[0]) for panel in panels],
     }
+
+
+def _drawn(ways: Sequence[Way], panel: str) -> list[Floats]:
+    """The values, and the ends of their bands as far as they fit the scale of the values."""
+    values = [way.values(panel) for way in ways]
+    ends = [value + sign * way.errors(panel) for value, way in zip(values, ways, strict=True) for sign in (-1, 1)]
+    positive = all((value[np.isfinite(value)] > 0).all() for value in values)
+    return [*values, *(end[end > 0] if positive else end for end in ends)]
 
 
 def _chart(ways: Sequence[Way], panel: str, options: Options, *, scaled: bool) -> dict[str, Any]:
@@ -59,12 +69,18 @@ def _chart(ways: Sequence[Way], panel: str, options: Options, *, scaled: bool) -
         "range": [-0.02, 1.02],
         "scaled": scaled,
         "axis": None if scaled else own_axis(panel_scale(ways, panel, options)),
-        "lines": [line for group, way in numbered for line in _lines(way, ways, panel, group)],
+        "lines": [line for group, way in numbered for line in _lines(way, ways, panel, group, _beside(way, ways))],
         "gaps": marks,
     }
 
 
-def _lines(way: Way, ways: Sequence[Way], panel: str, group: str) -> list[dict[str, Any]]:
+def _beside(way: Way, ways: Sequence[Way]) -> int:
+    """How many strokes of barriers stand at the place of its own before it."""
+    before = ways[: ways.index(way)]
+    return sum(other.foot is not None and other.barrier[2] == way.barrier[2] for other in before)
+
+
+def _lines(way: Way, ways: Sequence[Way], panel: str, group: str, beside: int) -> list[dict[str, Any]]:
     """The path with its band, and of the loss the stroke of its barrier."""
     several = len({other.group for other in ways}) > 1
     name = html.escape(name_of_way(way, ways), quote=False)
@@ -84,7 +100,7 @@ def _lines(way: Way, ways: Sequence[Way], panel: str, group: str) -> list[dict[s
     if panel != "loss" or way.foot is None:
         return [{**base, **own}]
     stroke = {
-        "x": [way.barrier[2]] * 2,
+        "x": [way.barrier[2] + STROKES_APART * beside] * 2,
         "y": list(way.foot),
         "width": 1,
         "texts": [f"{name}<br>{way.barrier_words}"] * 2,

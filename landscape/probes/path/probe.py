@@ -54,6 +54,7 @@ def prepare_path(subject: Subject, settings: PathSettings, places: Places) -> Pr
             name=stem(other.path),
             resume=existing,
             observer=saver,
+            executor=places.executor,
         )
 
     def held(existing: xr.Dataset) -> tuple[Objective, Sequence[Held]]:

@@ -9,6 +9,7 @@ import numpy as np
 from landscape.pictures.caption import data_words, joined, once, policy_words
 from landscape.pictures.style import number
 from landscape.probes.plane.reading import Field, PlaneData, heights_of
+from landscape.probes.plane.result import HEIGHT
 from landscape.results.words import picture_known
 
 
@@ -42,7 +43,8 @@ def _adaptive(plane: PlaneData) -> str:
     if "picture_error" not in attrs:
         return ""
     refined_by = str(attrs.get("refined_by", "loss"))
-    if plane.quantity != refined_by and (refined_by != "loss" or plane.quantity in heights_of(plane.dataset)):
+    shown = str(attrs["loss_name"]) if HEIGHT in attrs else plane.quantity
+    if shown != refined_by and (refined_by != "loss" or plane.quantity in heights_of(plane.dataset)):
         return (
             f"{int(attrs['measured_points'])} points measured, where the picture of {refined_by.replace('_', ' ')} needed them; "
             "the rest is interpolated, and how well is not known"

@@ -129,8 +129,9 @@ def low_rank(theta: ParameterVector, rank: int, *, seed: int, axis: int = 0) -> 
             made[name] = torch.zeros_like(weight)
             continue
         rows, columns = weight.flatten(1).shape
-        drawn = torch.randn(rows, rank, generator=draws) @ torch.randn(rank, columns, generator=draws)
-        made[name] = (drawn.to(weight) * (weight.norm() / drawn.norm().to(weight))).reshape(weight.shape)
+        ends = (torch.randn(size, generator=draws, dtype=torch.float64) for size in ((rows, rank), (rank, columns)))
+        drawn = torch.matmul(*ends)
+        made[name] = (drawn * float(weight.norm() / drawn.norm())).to(weight).reshape(weight.shape)
     vector = theta.layout.pack(made, dtype=theta.vector.dtype, device=theta.vector.device)
     return given_direction(vector, theta, kind="low rank", rank=rank, seed=seed, axis=axis)
 

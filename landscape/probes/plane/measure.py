@@ -6,6 +6,7 @@ f(c₁, …, c_K) = L(θ + Σ c_k d_k) for every point of a grid and every set o
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from landscape.errors import InputError, unknown_choice
 from landscape.execution.team import Work, team_of
 from landscape.numerics.grids import AXIS_NAMES, Axis, Grid
-from landscape.numerics.refinement import Refined, Refinement, interpolate
+from landscape.numerics.interpolation import interpolate
+from landscape.numerics.refinement import Refined, Refinement
 from landscape.objective.again import check_points
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
@@ -40,14 +42,15 @@ from landscape.probes.plane.spans import (
     random_span,
     span_numbers,
 )
-from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.progress import Progress, ProgressObserver, shown
 from landscape.probes.provenance import samples_variable
 
 POINTS_A_REQUEST = 4
 
-AxisLike = Axis | tuple[float, float, int] | str
+AxisLike = Axis | tuple[float, float, int] | NDArray[np.float64] | str
 
 
+@shown
 def line(
     objective: Objective,
     *,
@@ -87,6 +90,7 @@ def line(
     return surface(objective, span, [axis], resume=resume, observer=observer, executor=executor)
 
 
+@shown
 def plane(
     objective: Objective,
     *,
@@ -94,7 +98,7 @@ def plane(
     y: AxisLike = (-1.0, 1.0, 51),
     seeds: Sequence[int] = (0,),
     normalization: str = "filter",
-    through: Sequence[nn.Module | Mapping[str, Tensor]] = (),
+    to: Sequence[nn.Module | Mapping[str, Tensor]] = (),
     along: Sequence[Along] = (),
     orthogonalize: bool = False,
     refinement: Refinement | None = None,
@@ -102,14 +106,14 @@ def plane(
     observer: ProgressObserver | None = None,
     executor: Any = None,
 ) -> xr.Dataset:
-    """The loss over planes of two random directions for each seed, or the plane ``through`` two more checkpoints.
+    """The loss over planes of two random directions for each seed, or the plane ``to`` two more checkpoints.
 
     Args:
         objective: what is evaluated; its own parameters are the origin.
-        x, y: the axes, ``(start, stop, count)`` or ``"start:stop:count"`` or ``"auto:count"``.
+        x, y: the axes, ``(start, stop, count)``, ``"start:stop:count"``, ``"auto:count"``, or evenly spaced coordinates.
         seeds: direction seeds; each gives its own plane. Use the same ones across runs that are compared.
         normalization: ``filter``, ``layer`` or ``none``; see :func:`landscape.numerics.directions.normalize`.
-        through: two checkpoints, at (1, 0) and (0, 1); replaces the seeds.
+        to: two checkpoints, at (1, 0) and (0, 1); replaces the seeds.
         along: what the axes follow instead of random directions, such as ``["gradient", "random"]``, ``["quantize4", "prune50"]``,
             two :class:`~landscape.numerics.directions.Direction`, other models or other objectives; see
             :func:`landscape.probes.plane.spans.along_span`.
@@ -135,7 +139,7 @@ def plane(
         objective,
         seeds=seeds,
         normalization=normalization,
-        through=through,
+        to=to,
         along=along,
         orthogonalize=orthogonalize,
     )
@@ -147,21 +151,26 @@ def plane_span(
     *,
     seeds: Sequence[int] = (0,),
     normalization: str = "filter",
-    through: Sequence[nn.Module | Mapping[str, Tensor]] = (),
+    to: Sequence[nn.Module | Mapping[str, Tensor]] = (),
     along: Sequence[Along] = (),
     orthogonalize: bool = False,
 ) -> Span:
     """Where a plane lies; arguments and errors are those of :func:`plane`."""
-    if through and len(through) != 2:
-        raise InputError(f"through: expected two checkpoints besides the objective's own, got {len(through)}.")
-    if through and (along or orthogonalize):
-        raise InputError("through: the checkpoints decide both directions; leave out along and orthogonalize.")
-    if through:
-        return checkpoint_span(objective, through)
+    if isinstance(to, nn.Module | Mapping):
+        raise InputError(
+            "to: a plane leads to two checkpoints, to=[second, third]; to one of them leads ls.line(…, to=second)."
+        )
+    if to and len(to) != 2:
+        raise InputError(f"to: expected two checkpoints besides the objective's own, got {len(to)}.")
+    if to and (along or orthogonalize):
+        raise InputError("to: the checkpoints decide both directions; leave out along and orthogonalize.")
+    if to:
+        return checkpoint_span(objective, to)
     named = along or ("random", "random")
     return along_span(objective, named, seeds=seeds, normalization=normalization, orthogonalize=orthogonalize)
 
 
+@shown
 def surface(
     objective: Objective,
     span: Span,
@@ -230,7 +239,9 @@ def measured_surface(
     if len(axes) != count:
         raise InputError(f"axes: expected {count}, one for each direction, got {len(axes)}.")
     grid, note = grid_of(objective, span, axes)
+    begun = time.perf_counter()
     checkpoint = objective.evaluate()
+    pace = time.perf_counter() - begun
     others = list(values_of(PointValues.of([checkpoint])))
     if resume is None:
         values = Surface.empty((len(span.seeds), *grid.shape), others)
@@ -255,7 +266,8 @@ def measured_surface(
         points, passes = min(points, refinement.max_points or points), refinement.max_passes
     count = len(span.seeds)
     work = Work(_values_at, (objective, span.subspaces), team_of(executor))
-    job = _Job(objective, span, grid, values, dataset, observer, points * count, passes and passes * count, work)
+    most = passes and passes * count
+    job = _Job(objective, span, grid, values, dataset, observer, points * count, most, work, pace)
     if refinement is None:
         job.measure_all()
     else:
@@ -279,6 +291,7 @@ class _Job:
     points: int  # at most
     passes: float | None  # over all samples, at most
     work: Work
+    pace: float  # seconds that a point may take
 
     def measure_all(self) -> None:
         """Fill in what is missing."""
@@ -317,6 +330,7 @@ class _Job:
             lost=lambda number: (self.values.part(number).status == LOST).ravel(),
             at_once=max(POINTS_A_REQUEST, self.objective.points_at_once),
             together=self.objective.points_at_once,
+            pace=self.pace,
             passes=lambda number: self.values.part(number).passes(self.objective.n_samples).ravel(),
         )
 
@@ -400,11 +414,29 @@ def _axis(value: AxisLike, name: str) -> Axis:
         return value
     if isinstance(value, str):
         return Axis.parse(value, argument=name)
+    if isinstance(value, np.ndarray | xr.DataArray):
+        return _even_axis(np.asarray(value, dtype=np.float64), name)
     try:
         start, stop, count = value
     except (TypeError, ValueError):
         raise InputError(f"{name}: expected (start, stop, count), such as (-1, 1, 51), got {value!r}.") from None
     return Axis(float(start), float(stop), count)
+
+
+def _even_axis(values: NDArray[np.float64], name: str) -> Axis:
+    """The axis with these coordinates, as ``np.linspace`` gives them.
+
+    Raises:
+        InputError: for coordinates that are not evenly spaced.
+    """
+    if values.ndim == 1 and values.size > 1:
+        axis = Axis(float(values[0]), float(values[-1]), values.size)
+        if np.allclose(axis.coordinates, values, rtol=0, atol=1e-9 * float(np.ptp(values))):
+            return axis
+    raise InputError(
+        f"{name}: expected evenly spaced coordinates, as np.linspace(-1, 1, 51) or (-1, 1, 51), got an array of shape "
+        f"{values.shape}."
+    )
 
 
 def _attributes(objective: Objective, span: Span, checkpoint: Evaluation) -> dict[str, Any]:

@@ -22,7 +22,9 @@ Indices = NDArray[np.int64]
 
 PART_SECONDS = 0.25  # of a part of a whole grid: long against the milliseconds that sending it takes
 ROUND_SECONDS = 0.05  # and of a round, for whose last part all wait
+LEAST_SECONDS = 0.1  # of any part, however many workers there are: sending one takes the client some milliseconds
 LARGEST_PART = 256  # points
+AHEAD = 48  # points of a plane that are measured before they are wanted, or kept aside: three rounds
 QUEUED = 2  # parts for each worker while a round waits for its last: one that runs, and the next
 
 
@@ -42,6 +44,7 @@ class GridPoints:
         lost: the number of a subspace -> which of its points were lost, ``(P,)``.
         at_once: points that ``work`` is asked for at once in this process.
         together: points that it measures in one pass.
+        pace: seconds that a point may take, as far as can be told before the first.
         passes: the number of a subspace -> how many passes over all samples each measured point took, ``(P,)``; None: one each.
     """
 
@@ -56,6 +59,7 @@ class GridPoints:
     lost: Callable[[int], NDArray[np.bool_]]
     at_once: int = 1
     together: int = 1
+    pace: float = math.inf
     passes: Callable[[int], NDArray[np.float64]] | None = None
 
     def measure_all(self) -> None:
@@ -116,6 +120,8 @@ class GridPoints:
 
         def split(key: tuple[int, Indices], _: tuple[Any, ...]) -> list[tuple[Any, tuple[Any, ...]]]:
             number, points = key
+            if len(points) == 1:
+                return []
             return [((number, one), self.asked(number, one)) for one in np.split(points, len(points))]
 
         return self.work.flight(split)
@@ -129,7 +135,7 @@ class GridPoints:
             self.keep(number, missing, self.work.here(*self.asked(number, missing)))
 
     def _measure_all_by(self, team: Team) -> None:
-        sizes, order = _Sizes(self.together, PART_SECONDS), self.grid.coarse_to_fine
+        sizes, order = _Sizes(self.together, PART_SECONDS, self.pace), self.grid.coarse_to_fine
 
         def parts() -> Iterator[tuple[tuple[int, Indices], tuple[Any, ...]]]:
             begun = 0
@@ -155,16 +161,17 @@ class GridPoints:
 class _Sizes:
     """How many points a part has: as many as take so many ``seconds``, in multiples of those measured ``together``."""
 
-    def __init__(self, together: int, seconds: float) -> None:
-        self._together, self._seconds, self._pace = together, seconds, math.inf
+    def __init__(self, together: int, seconds: float, pace: float) -> None:
+        self._together, self._seconds, self._pace, self._guessed = together, seconds, pace, True
 
     def learn(self, points: int, seconds: float) -> None:
         """That so many points took so long."""
-        self._pace = min(self._pace, max(seconds, 1e-6) / points)
+        found = max(seconds, 1e-6) / points
+        self._pace, self._guessed = found if self._guessed else min(self._pace, found), False
 
     def most(self, fair: int) -> int:
-        """How many points the next part has, at most ``fair``."""
-        wanted = min(self._seconds / self._pace, fair, LARGEST_PART)
+        """How many points the next part has: at most ``fair``, but for cheap ones."""
+        wanted = min(self._seconds / self._pace, max(fair, LEAST_SECONDS / self._pace), LARGEST_PART)
         return max(1, round(wanted / self._together)) * self._together
 
 
@@ -176,7 +183,7 @@ class _Rounds:
         self._wanted: dict[int, set[int]] = {}  # of the present round, and not known yet
         self._out: set[tuple[int, int]] = set()
         self._aside: dict[tuple[int, int], Arrived[Any]] = {}  # measured before they were wanted
-        self._sizes = _Sizes(points.together, ROUND_SECONDS)
+        self._sizes = _Sizes(points.together, ROUND_SECONDS, points.pace)
 
     def results(self) -> Iterator[tuple[int, Refined]]:
         """Each refinement's number, and what it came to, as they end."""
@@ -209,15 +216,16 @@ class _Rounds:
 
     def _send_ahead(self, flight: Flight[tuple[int, Indices]]) -> None:
         """Points that are likely to be wanted, so that no worker waits for a round's last ones."""
-        if self._points.together > 1:
-            return  # they cost next to nothing
+        if self._sizes.most(1) > 1:
+            return  # they cost less than it takes to send them
         for number, refiner in self._refiners.items():
-            room = QUEUED * self._team.workers - len(flight)
+            mine = [p for of, p in (*self._out, *self._aside) if of == number and p not in self._wanted[number]]
+            room = min(QUEUED * self._team.workers - len(flight), AHEAD - len(mine))
             if room <= 0:
-                return
-            mine = sum(of == number for of, _ in (*self._out, *self._aside))
-            some = refiner.ahead(room + mine).tolist()
-            some = [p for p in some if (number, p) not in self._out and (number, p) not in self._aside]
+                continue
+            some = [
+                p for p in refiner.ahead(room + len(mine)).tolist() if p not in mine and (number, p) not in self._out
+            ]
             open_ones = self._points.open(number)
             self._send(number, np.array([p for p in some if open_ones[p]][:room], np.int64), 1, flight)
 

@@ -42,7 +42,15 @@ def prepare_plane(subject: Subject, settings: PlaneSettings, places: Places) -> 
     span = cache(partial(span_asked, opened, settings, objective))
 
     def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
-        return surface(objective, span(), axes, refinement=refinement, resume=existing, observer=saver)
+        return surface(
+            objective,
+            span(),
+            axes,
+            refinement=refinement,
+            resume=existing,
+            observer=saver,
+            executor=places.executor,
+        )
 
     return prepared_plane(
         f"{settings.kind} of {opened.stem}", opened, objective, settings, axes, opened.attributes(), measure, span

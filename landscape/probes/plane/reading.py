@@ -208,6 +208,8 @@ def _read(dataset: xr.Dataset, quantity: str, label: str) -> PlaneData:
         for name in dims
     }
     unit = str(values.attrs.get("units", "1"))
+    if values.attrs.get(HEIGHT) and label == dataset.attrs.get("title"):
+        label = f"{quantity.replace('_', ' ')} surface"
     return PlaneData(
         label=label,
         quantity=quantity,

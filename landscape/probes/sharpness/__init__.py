@@ -9,6 +9,7 @@ SHARPNESS = Probe(
     f"{_HERE}.result:SCHEMA",
     question="How much can a perturbation of the weights of size ρ raise the loss?",
     cost="some training steps over all images, for each measure at each ρ",
+    spreads=True,
     settings=f"{_HERE}.config:SharpnessSettings",
     prepare=f"{_HERE}.probe:prepare_sharpness",
     steps=f"{_HERE}.probe:training_steps",

@@ -25,9 +25,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from landscape.execution.worker import Recipe
 from landscape.numerics.parameters import ParameterVector
 from landscape.numerics.seeds import generator
 from landscape.numerics.statistics import mean_and_standard_error
+from landscape.objective.carried import CarriedObjective
 from landscape.objective.objective import Objective
 from landscape.objective.spread import Spread
 from landscape.objective.values import Gradient
@@ -74,6 +76,10 @@ class Origin:
     def gradient(self) -> Gradient:
         return self.objective.gradient()
 
+    def recipe(self) -> CarriedOrigin:
+        """What workers are sent of it."""
+        return CarriedOrigin(self.objective.recipe())
+
     def rises(self, offset: Tensor) -> Tensor:
         """lᵢ(θ + ε) − lᵢ(θ) of every sample, shape ``(N,)``: paired, so that what the samples differ in drops out."""
         return self.objective.per_sample(self.theta.vector + offset) - self.losses
@@ -82,6 +88,16 @@ class Origin:
         """L(θ + ε) − L(θ) and ∇L(θ + ε)."""
         found = self.objective.gradient(self.theta.vector + offset) if bool(offset.any()) else self.gradient
         return found.loss - self.gradient.loss, found.vector.vector
+
+
+@dataclass(frozen=True)
+class CarriedOrigin(Recipe):
+    """What stands for an :class:`Origin` on its way to a worker."""
+
+    objective: CarriedObjective
+
+    def build(self) -> Origin:
+        return Origin(self.objective.build())
 
 
 def estimate(origin: Origin, measure: str, rho: float, config: SharpnessConfig) -> Estimate:

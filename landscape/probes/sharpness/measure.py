@@ -8,13 +8,14 @@ import numpy as np
 import xarray as xr
 
 from landscape.errors import InputError
+from landscape.execution.team import Work, team_of
 from landscape.numerics.directions import given_direction
 from landscape.objective.again import Held, check_points
 from landscape.objective.losses import loss_unit
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
 from landscape.objective.subspace import Subspace
-from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.progress import Progress, ProgressObserver, shown
 from landscape.probes.provenance import checkpoint_variables, provenance, samples_variable
 from landscape.probes.sharpness.config import SharpnessConfig
 from landscape.probes.sharpness.dataset import SharpnessTable
@@ -22,12 +23,14 @@ from landscape.probes.sharpness.formulas import ONE_STEP, Origin, estimate, one_
 from landscape.probes.sharpness.result import MEASURED
 
 
+@shown
 def sharpness(
     objective: Objective,
     config: SharpnessConfig | None = None,
     *,
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
+    executor: Any = None,
 ) -> xr.Dataset:
     """How far the mean loss rises around the checkpoint, by every measure that ``config`` names.
 
@@ -36,6 +39,7 @@ def sharpness(
         config: measures, radii and effort; the defaults of :class:`SharpnessConfig` where None.
         resume: an earlier, partial result of the same call: what it has is not measured again.
         observer: told after every value, that is, a measure at a ρ.
+        executor: who measures, as in :func:`landscape.probes.plane.measure.plane`.
 
     Returns:
         A data set of kind ``sharpness`` with the dimensions ``(measure, radius)``:
@@ -78,10 +82,11 @@ def sharpness(
         return table.dataset(unit).assign(checkpoint).assign_attrs(attributes)
 
     total = table.status.size
-    for place, measure, rho in table.missing():
-        table.fill(place, estimate(origin, measure, rho, config))
+    parts = ((place, (measure, rho, config)) for place, measure, rho in table.missing())
+    for place, found in Work(estimate, (origin,), team_of(executor)).each(parts):
+        table.fill(place, found)
         if observer is not None:
-            observer(Progress(table.done, total, dataset))
+            observer(Progress(table.done, total, dataset, "values"))
     return dataset()
 
 

@@ -36,7 +36,7 @@ def prepare_sharpness(subject: Subject, settings: Configured, places: Places) ->
     }
 
     def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
-        return sharpness(objective, config, resume=existing, observer=saver)
+        return sharpness(objective, config, resume=existing, observer=saver, executor=places.executor)
 
     def held(existing: xr.Dataset) -> tuple[Objective, Sequence[Held]]:
         return objective, points_held(objective, config, existing)

@@ -190,7 +190,7 @@ class StabilityProbe:
         values = {**missing, "threshold": threshold, "loss": loss}
         if not math.isfinite(loss):
             return values
-        objective = _of_minibatch(report) if self._objective is None else self._objective
+        objective = _of_step(report) if self._objective is None else self._objective
         operator = _Preconditioned(objective, report)
         try:
             found = self._tracker.of(operator, objective.theta.vector, report.step)
@@ -254,6 +254,12 @@ class _Preconditioned:
         empty = {slot.name: torch.zeros(slot.shape) for slot in layout.slots}
         vector = self._theta.vector
         return layout.pack({**empty, **tensors}, dtype=vector.dtype, device=vector.device)
+
+
+def _of_step(report: Any) -> Any:
+    """The loss of the step's minibatch: the report's own, of a loop that has one, or an objective that is made of it."""
+    own = getattr(report, "curvature", None)
+    return _of_minibatch(report) if own is None else own()
 
 
 def _of_minibatch(report: Any) -> Objective:

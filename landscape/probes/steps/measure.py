@@ -21,11 +21,11 @@ from pydantic import AfterValidator
 from torch import Tensor
 
 from landscape.errors import InputError, unknown_choice
+from landscape.probes.steps.result import RELATIVE
 from landscape.results.attributes import labels
 from landscape.torch_state.devices import wide_type
 
 ALONG = ("gradient", "update")
-RELATIVE = "relative"
 DIRECTIONS = (*ALONG, RELATIVE)
 RELATIVE_LENGTH = 0.25  # ‖ε/θ‖₂ of a relative segment at η of one learning rate; adaptive sharpness looks as far
 SPACINGS = ("linear", "log")

@@ -12,7 +12,6 @@ from torch import Tensor
 from landscape.errors import InputError, MismatchError
 from landscape.objective.losses import loss_unit
 from landscape.probes.steps.measure import (
-    RELATIVE,
     RELATIVE_LENGTH,
     StepProbeConfig,
     StepValues,
@@ -20,11 +19,12 @@ from landscape.probes.steps.measure import (
     relative_direction,
     step_ranges,
 )
-from landscape.probes.steps.objective import StepObjective
+from landscape.probes.steps.result import RELATIVE
 from landscape.results.attributes import LOSS, labels
 from landscape.torch_state.devices import wide_type
 from landscape.torch_state.isolation import isolated
 from landscape.training.observers import same_run
+from landscape.training.step_objective import StepObjective
 
 # What is stored of every step: dimensions besides step, unit, long name.
 _MEASURED: dict[str, tuple[tuple[str, ...], str, str]] = {

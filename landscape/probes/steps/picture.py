@@ -74,6 +74,7 @@ QUANTITIES = {
 ALONG = {
     "gradient": {"along": "the gradient", "point": "θ − ηg", "step": "ηg"},
     "update": {"along": "the update", "point": "θ + ηu", "step": "ηu"},
+    "relative": {"along": "the relative step", "point": "θ + ηr", "step": "ηr"},
 }
 
 _RUNS = "range over runs"
@@ -203,6 +204,10 @@ def _direction(dataset: xr.Dataset, along: str) -> str:
     if along == "update":
         by = f" of {optimizer}" if optimizer else ""
         return f"u is the next update{by} divided by the learning rate, and g the minibatch's gradient"
+    if along == "relative":
+        length = dataset.attrs.get("relative_length")
+        how_long = "" if length is None else f" of the length ‖r/θ‖₂ = {number(float(length))} / learning rate"
+        return f"r is −θ²⊙g{how_long}, and g the minibatch's gradient"
     other = f"; the update of {optimizer} has another direction" if optimizer not in ("", "sgd") else ""
     return f"g is the minibatch's gradient{other}"
 

@@ -108,7 +108,7 @@ class _Told(Observer):
         self._saver, self._first, self._total, self._dataset = saver, first, total, dataset
 
     def on_step(self, report: StepReport) -> None:
-        self._saver(Progress(report.step - self._first + 1, self._total, self._dataset))
+        self._saver(Progress(report.step - self._first + 1, self._total, self._dataset, "steps"))
 
 
 def training_steps(settings: StepsSettings, module: nn.Module, batch_size: int) -> float:

@@ -14,10 +14,10 @@ import xarray as xr
 
 from landscape.errors import InputError
 from landscape.probes.comparable import NOT_SAID, RESCALINGS, STEPS, Kind, Measure, Options, Reading
-from landscape.probes.steps.measure import RELATIVE
 from landscape.results.schema import Schema
 from landscape.results.words import count, dead, nonfinite, recipe, span, unit_of
 
+RELATIVE = "relative"  # of the directions along which a step is probed
 SCHEMA = Schema(
     variables="""
     step(step) along(along):text eta(eta) loss(step) loss_minimum(step along) loss_maximum(step along)

@@ -10,6 +10,7 @@ TRAJECTORY = Probe(
     question="In which plane did the training move, and what is the loss there?",
     cost="an evaluation a point, as for a plane, and one for each checkpoint",
     leads=True,
+    spreads=True,
     settings=f"{_HERE}.config:TrajectorySettings",
     prepare=f"{_HERE}.probe:prepare_trajectory",
     steps=f"{_HERE}.probe:training_steps",

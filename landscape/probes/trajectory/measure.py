@@ -26,16 +26,15 @@ from landscape.objective.values import Evaluation
 from landscape.probes.plane.held import held_points
 from landscape.probes.plane.measure import AxisLike, measured_surface
 from landscape.probes.plane.spans import Span, span_numbers
-from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.progress import Progress, ProgressObserver, shown
 from landscape.probes.trajectory.components import Components, principal_components
 from landscape.probes.trajectory.result import statistics_words
+from landscape.probes.trajectory.states import State, earlier_states
 from landscape.results.attributes import LOSS, labels
 
 POINTS = 51
 MARGIN = 0.15  # of the path's extent, free on either side of it
 _NARROWEST = 0.1  # of the longer axis: a path that hardly leaves a line still gets a plane to be seen on
-
-State = nn.Module | Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,7 @@ class TrainingPath:
         return np.append(self.components.residuals, 0.0)
 
 
+@shown
 def trajectory(
     objective: Objective,
     checkpoints: Sequence[State],
@@ -79,6 +79,7 @@ def trajectory(
     refinement: Refinement | None = None,
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
+    executor: Any = None,
 ) -> xr.Dataset:
     """The loss over the plane of the two principal components of [θ₀ − θₙ, …, θₙ₋₁ − θₙ], and each checkpoint beside it.
 
@@ -87,7 +88,8 @@ def trajectory(
 
     Args:
         objective: made of the last checkpoint, θₙ.
-        checkpoints: the earlier ones in their order, modules or state dicts of the same architecture.
+        checkpoints: the earlier ones in their order: modules, state dicts or files, of the same architecture. The last one may
+            be the objective's own.
         names: what they are called, the last one included; their numbers by default.
         epochs: after how many epochs each was saved, the last one included; None where not known.
         x, y: the axes; ``auto:count``, with 51 points by default, covers the path with a margin and holds 0.
@@ -96,6 +98,7 @@ def trajectory(
         refinement: as in :func:`landscape.probes.plane.measure.plane`.
         resume: an earlier, partial result of the same call; how it was refined may differ.
         observer: told after every few points.
+        executor: who measures the plane, as in :func:`landscape.probes.plane.measure.plane`.
 
     Returns:
         A data set of kind ``trajectory``: all that :func:`landscape.probes.plane.measure.surface` gives, and by ``checkpoint``:
@@ -112,8 +115,15 @@ def trajectory(
 
     References:
         Li et al. 2018, arXiv 1712.09913.
+
+    Example:
+        >>> third = {name: tensor + 0.1 for name, tensor in other.state_dict().items()}
+        >>> found = ls.trajectory(objective, [other, third, net.state_dict()], x="auto:3", y="auto:3")
+        >>> found["path_distance"].shape
+        (3,)
     """
-    path = path_of(objective, checkpoints, names=names, epochs=epochs, centred=centred)
+    states, names = earlier_states(objective, checkpoints, names)
+    path = path_of(objective, states, names=names, epochs=epochs, centred=centred)
     span = path_span(objective, path)
     made = _made_by(objective, path, span)
     if resume is not None:
@@ -147,7 +157,9 @@ def trajectory(
             total = points + len(path.names)
             observer(Progress(done + values.done, total, lambda: with_path(plane())))
 
-    plane = measured_surface(objective, span, axes, refinement=refinement, resume=resume, observer=on_plane)
+    plane = measured_surface(
+        objective, span, axes, refinement=refinement, resume=resume, observer=on_plane, executor=executor
+    )
     points = points or plane["status"].size
     for number in np.flatnonzero(~values.measured):
         values.measure(objective, path, span.subspaces[0], int(number))
@@ -164,7 +176,7 @@ def _made_by(objective: Objective, path: TrainingPath, span: Span) -> Signature:
 
 def path_of(
     objective: Objective,
-    checkpoints: Sequence[State],
+    checkpoints: Sequence[nn.Module | Mapping[str, Tensor]],
     *,
     names: Sequence[str] | None = None,
     epochs: Sequence[float | None] | None = None,

@@ -6,23 +6,74 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from landscape.pictures.options import Options
+from landscape.pictures.page_parts import CHART, LINE, PAGE, axis_range, band, gap, grid, groups, own_axis
+from landscape.pictures.scale import choose_scale
 from landscape.pictures.style import number
 from landscape.probes.plane.page import planes_content
 from landscape.probes.trajectory.picture import Route, route_words
 
+# plotly's names of the figure's marks and lines
+_SYMBOLS = {"o": "circle", "s": "square", "D": "diamond"}
+_DASHES = {"-": "solid", "(0, (4, 1.6))": "dash"}
+
 
 def trajectory_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str, Any]:
-    """The planes' own content, and a path over each."""
+    """The planes' own content, a path over each, and a chart of what is known of every checkpoint's loss."""
     content = planes_content(datasets, options)
     routes = [Route(dataset) for dataset in datasets]
     panels = [
         {**panel, "path": _path(route), "note": panel["note"] or route_words(route)}
         for panel, route in zip(content["panels"], routes, strict=True)
     ]
-    return {**content, "panels": panels}
+    shown = {name: (words, look["color"]) for route in routes for name, words, look in route.shown_losses()}
+    names = list(shown)
+    charts = [_losses(route, panel["label"], names) for route, panel in zip(routes, panels, strict=True)]
+    return {
+        **PAGE,
+        **content,
+        "panels": panels,
+        "groups": groups([words for words, _ in shown.values()], [colour for _, colour in shown.values()]),
+        "styles": ["band: ± standard error over the samples", "×\u00a0not finite"],
+        "charts": charts,
+    }
+
+
+def _losses(route: Route, label: str, names: Sequence[str]) -> dict[str, Any]:
+    """Every checkpoint's loss: its own, of its weights, and of its projection on the plane."""
+    what, x = route.clock
+    unit = str(route.dataset["path_loss"].attrs.get("units", "1"))
+    error = route.values("path_loss_standard_error")
+    lines, marks, drawn = [], [], [error[:0]]
+    for name, words, look in route.shown_losses():
+        values, group = route.values(name), f"g{names.index(name)}"
+        drawn.append(values)
+        base = {"colour": look["color"], "group": group, "mode": "lines+markers", "symbol": _SYMBOLS[look["marker"]]}
+        texts = [
+            f"{html.escape(checkpoint, quote=False)}<br>{html.escape(words, quote=False)}: {number(float(value), 4)}"
+            for checkpoint, value in zip(route.names, values, strict=True)
+        ]
+        own = {"x": x.tolist(), "y": grid(values), "texts": texts, "open": True, "width": 1.4}
+        bands = []
+        if name == "path_loss" and np.isfinite(error).any():
+            bands = [band(values - error, values + error, look["color"], 0.18)]
+            drawn += [values - error, values + error]
+        lines.append({**LINE, **base, **own, "bands": bands, "dash": _DASHES.get(str(look["linestyle"]), "dot")})
+        marks += gap(x, ~np.isfinite(values), f"{words}: not finite", look["color"], group)
+    return {
+        **CHART,
+        "title": label,
+        "xLabel": what,
+        "yLabel": "loss" + (f" ({unit})" if unit != "1" else ""),
+        "range": axis_range(x, 0.04),
+        "whole": True,
+        "axis": own_axis(choose_scale(drawn)),
+        "lines": lines,
+        "gaps": marks,
+    }
 
 
 def _path(route: Route) -> dict[str, Any]:

@@ -67,6 +67,7 @@ def prepare_trajectory(subject: Subject, settings: TrajectorySettings, places: P
             refinement=refinement,
             resume=existing,
             observer=saver,
+            executor=places.executor,
         )
 
     task, made = f"trajectory to {opened.stem}", partial(signature, objective)

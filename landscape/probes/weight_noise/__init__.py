@@ -9,6 +9,7 @@ WEIGHT_NOISE = Probe(
     f"{_HERE}.result:SCHEMA",
     question="How much does random noise on the weights raise the loss?",
     cost="an evaluation for each draw of each noise at each σ",
+    spreads=True,
     settings=f"{_HERE}.config:WeightNoiseSettings",
     prepare=f"{_HERE}.probe:prepare_weight_noise",
     steps=f"{_HERE}.probe:training_steps",

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from landscape._version import __version__
 from landscape.errors import InputError
+from landscape.execution.team import Work, team_of
 from landscape.numerics.directions import given_direction
 from landscape.numerics.parameters import ParameterVector
 from landscape.numerics.seeds import generator
@@ -24,17 +25,19 @@ from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
 from landscape.objective.subspace import Subspace
 from landscape.probes.health import network_health
-from landscape.probes.progress import Progress, ProgressObserver
+from landscape.probes.progress import Progress, ProgressObserver, shown
 from landscape.probes.weight_noise.config import WeightNoiseConfig
 from landscape.probes.weight_noise.dataset import NoiseTable
 
 
+@shown
 def weight_noise(
     objective: Objective,
     config: WeightNoiseConfig | None = None,
     *,
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
+    executor: Any = None,
 ) -> xr.Dataset:
     """How far random noise on the weights raises the mean loss, for every noise and σ that ``config`` names.
 
@@ -45,6 +48,7 @@ def weight_noise(
         config: noises, σ and draws; the defaults of :class:`WeightNoiseConfig` where None.
         resume: an earlier, partial result of the same call: what it has is not measured again.
         observer: told after every σ.
+        executor: who measures, as in :func:`landscape.probes.plane.measure.plane`.
 
     Returns:
         A data set of kind ``weight_noise`` with the dimensions ``(noise, level)``:
@@ -77,10 +81,11 @@ def weight_noise(
     def dataset() -> xr.Dataset:
         return table.dataset(unit).assign(checkpoint.data_vars).assign_attrs(attributes)
 
-    for place, noise, sigma in table.missing():
-        table.fill(place, *_rises(objective, losses, sigma * scales(objective.theta, noise), config))
+    parts = ((place, (noise, sigma, config)) for place, noise, sigma in table.missing())
+    for place, found in Work(_rises, (objective, losses), team_of(executor)).each(parts):
+        table.fill(place, *found)
         if observer is not None:
-            observer(Progress(table.done, table.status.size, dataset))
+            observer(Progress(table.done, table.status.size, dataset, "draws"))
     return dataset()
 
 
@@ -121,8 +126,11 @@ def points_held(objective: Objective, config: WeightNoiseConfig, earlier: xr.Dat
     return [Held(f"the first draw of {noise} noise at σ = {sigma:g}", subspace, np.ones(1), loss)]
 
 
-def _rises(objective: Objective, losses: Tensor, scale: Tensor, config: WeightNoiseConfig) -> tuple[list[float], float]:
+def _rises(
+    objective: Objective, losses: Tensor, noise: str, sigma: float, config: WeightNoiseConfig
+) -> tuple[list[float], float]:
     """The rise of the mean loss by each draw, and the standard error of their mean over the samples."""
+    scale = sigma * scales(objective.theta, noise)
     found, total = [], torch.zeros_like(losses)
     for number in range(config.draws):
         theta = objective.theta.vector + scale * _normal(objective.theta, config.draw_seed, number)

@@ -33,7 +33,7 @@ def prepare_weight_noise(subject: Subject, settings: Configured, places: Places)
     identity = {**opened.identity(), **settings.identity(), "sigma": sigmas}
 
     def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
-        return weight_noise(objective, config, resume=existing, observer=saver)
+        return weight_noise(objective, config, resume=existing, observer=saver, executor=places.executor)
 
     def held(existing: xr.Dataset) -> tuple[Objective, Sequence[Held]]:
         return objective, points_held(objective, config, existing)

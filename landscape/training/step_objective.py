@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from landscape.numerics.parameters import Layout
 from landscape.numerics.updates import next_changes
 from landscape.objective.flat_module import FlatModule
 from landscape.torch_state.devices import wide_type
@@ -71,11 +72,54 @@ class StepObjective:
         made = outputs.detach() if isinstance(outputs, Tensor) and outputs.ndim else None
         return losses.detach().to(wide_type(self.device)).mean(), self._gradient, made
 
+    @torch.no_grad()
+    def losses(self, report: Any, theta: Tensor) -> Tensor:
+        """The samples' shares ``(B,)`` in the loss at ``theta``, by a forward pass alone; otherwise as :meth:`evaluate`."""
+        self._flat.load(theta)
+        self._take_over(report.module)
+        seed_modules(self.device, report.seed)
+        losses, _ = report.runner.of(self._flat.module).losses(report.inputs, report.targets)
+        return losses.to(wide_type(self.device))
+
+    def hessian_product(self, report: Any, vector: Tensor, theta: Tensor) -> Tensor:
+        """H v ``(n,)`` of the step's loss at ``theta``, by two reverse passes; otherwise as :meth:`evaluate`.
+
+        Raises:
+            RuntimeError: for an operation without a second derivative, by PyTorch.
+        """
+        self._flat.load(theta)
+        self._take_over(report.module)
+        seed_modules(self.device, report.seed)
+        parameters = self._flat.parameters
+        views = list(self._flat.layout.views(vector).values())
+        with torch.enable_grad():
+            losses, _ = report.runner.of(self._flat.module).losses(report.inputs, report.targets)
+            first = torch.autograd.grad(losses.mean(), parameters, create_graph=True, allow_unused=True)
+            along = [(g, v) for g, v in zip(first, views, strict=True) if g is not None and g.requires_grad]
+            slope = torch.stack([(g * v).sum() for g, v in along]).sum() if along else None
+        if slope is None:
+            return torch.zeros_like(vector)
+        second = torch.autograd.grad(slope, parameters, allow_unused=True)
+        found = {
+            slot.name: torch.zeros_like(p) if g is None else g.detach()
+            for slot, p, g in zip(self._flat.layout.slots, parameters, second, strict=True)
+        }
+        return self._packed(found)
+
+    @property
+    def layout(self) -> Layout:
+        """That of θ."""
+        return self._flat.layout
+
     def next_change(self, report: Any) -> Tensor:
-        """The change of θ ``(n,)`` that the optimiser is about to make at the step's learning rate from the gradients set."""
+        """The change of θ ``(n,)`` that the optimiser is about to make at the step's learning rate from the gradients set.
+
+        In a loop of one's own the optimiser already has the rates of its step, which may differ between its groups.
+        """
         parameters = dict(report.module.named_parameters())
         gradients = {p: p.grad for p in parameters.values() if p.grad is not None}
-        changes = next_changes(report.optimizer, gradients, report.learning_rate)
+        rate = None if getattr(report, "rates_are_set", False) else report.learning_rate
+        changes = next_changes(report.optimizer, getattr(report, "clipped", dict)(gradients), rate)
         return self._packed(
             {name: changes[p] if p in changes else torch.zeros_like(p) for name, p in parameters.items()}
         )

@@ -1,0 +1,92 @@
+"""Folders and names of other libraries: probed from the command line, and a sentence where they cannot be."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+from landscape_cli.main import main
+from models import collate, tiny_gpt2
+from torch import nn
+
+import landscape as ls
+from landscape.errors import InputError
+
+TOKENS = """
+import torch
+
+def sequences(n=8):
+    ids = torch.randint(3, 60, (n, 12), generator=torch.Generator().manual_seed(0))
+    return ids, ids
+"""
+
+
+def probe(folder: Path, *options: str) -> Any:
+    (folder / "tokens.py").write_text(TOKENS)
+    tiny_gpt2().save_pretrained(folder / "gpt")
+    given = ["--checkpoint", str(folder / "gpt"), "--data", f"{folder}/tokens.py:sequences", "--device", "cpu"]
+    axes = ["--x=-1:1:3", "--y=-1:1:3", "--out", str(folder / "plane.h5")]
+    return CliRunner().invoke(main, ["probe", *given, *axes, *options])
+
+
+def test_a_folder_says_its_model_and_a_model_of_the_next_token_its_loss(tmp_path: Path) -> None:
+    made = probe(tmp_path)
+    assert made.exit_code == 0, made.output
+    ids = torch.randint(3, 60, (8, 12), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        own = float(tiny_gpt2()(ids, labels=ids).loss)
+    plane = ls.load(tmp_path / "plane.h5")
+    assert plane["checkpoint_loss"].item() == pytest.approx(own, rel=1e-6)
+    assert plane.attrs["loss_name"] == "causal_lm" and plane.attrs["model"].startswith("hf:")
+    again = probe(tmp_path)
+    assert again.exit_code == 0 and "already" in again.output
+
+
+def test_directions_by_name_are_taken_by_the_command(tmp_path: Path) -> None:
+    made = probe(tmp_path, "--along", "quantize4,prune50")
+    assert made.exit_code == 0, made.output
+    assert "4 bits" in ls.load(tmp_path / "plane.h5")["x"].attrs["long_name"]
+    wrong = probe(tmp_path, "--along", "quantise4,random")
+    assert wrong.exit_code == 2 and "quantize4" in wrong.output
+
+
+def test_what_is_no_folder_of_transformers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no configuration of transformers.*config\.json"):
+        ls.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2", "architectures": ["MyOwnModel"]}))
+    with pytest.raises(InputError, match=r"'MyOwnModel'.*no class of transformers"):
+        ls.from_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"unknown value 'resnet10x'\. Did you mean 'resnet10t'"):
+        ls.build_model("timm:resnet10x")
+    with pytest.raises(InputError, match="nothing is downloaded unless"):
+        ls.from_pretrained("timm:resnet10t")
+
+
+def test_adapters_are_what_peft_added_and_a_lora_update_leads_to_the_merged_model() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    config = LoraConfig(r=2, target_modules=["c_attn"], init_lora_weights=False, fan_in_fan_out=True)
+    base, batch = copy.deepcopy(tiny_gpt2()), collate(["a flat valley", "steep"])
+    adapted = get_peft_model(copy.deepcopy(base), config)
+    moved = ls.Objective(adapted, "causal_lm", batch, targets="labels", parameters="adapters").theta.layout.names
+    assert len(moved) == 4 and all("lora_" in name for name in moved)
+    whole = ls.Objective(base, "causal_lm", batch, targets="labels")
+    way = ls.lora_update(whole, adapted)
+    merged = ls.Objective(adapted.merge_and_unload(), "causal_lm", batch, targets="labels")
+    assert whole.evaluate(whole.theta.vector + way.vector).loss == pytest.approx(merged.evaluate().loss, rel=1e-6)
+    with pytest.raises(InputError, match="no adapter 'other' of LoRA"):
+        ls.lora_update(whole, get_peft_model(copy.deepcopy(base), config), "other")
+
+
+def test_a_model_of_the_next_token_that_meets_other_targets_is_refused() -> None:
+    ids = torch.randint(3, 60, (4, 6))
+    with pytest.raises(InputError, match=r"causal_lm takes scores \(B, T, V\) and labels \(B, T\)"):
+        ls.Objective(tiny_gpt2(), "causal_lm", (ids, ids[:, 0]))
+    with pytest.raises(InputError, match="expected a tensor"):
+        ls.Objective(nn.Linear(2, 2), "cross_entropy", (torch.randn(4, 2), {"a": torch.arange(4)}))
