@@ -98,7 +98,7 @@ def calls_of(line: str) -> Iterator[list[str]]:
     line = re.sub(r"\$\(landscape [^)]*\)", "FILE", line)
     words: list[str] | None = None
     for word in shlex.split(line, comments=True):
-        if words is not None and (word in ("|", "||", "&&", ";") or word.startswith(">")):
+        if words is not None and (word in ("|", "||", "&&", ";", "&") or word.startswith(">")):
             yield words
             words = None
         elif words is not None:
