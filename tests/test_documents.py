@@ -16,7 +16,8 @@ from landscape.registry import asked
 PAGES = {name_of(page): page for page in pages()}
 TEXTS = {name: page.read_text("utf-8") for name, page in PAGES.items()}
 WITH_PYTHON = [name for name, text in TEXTS.items() if "```python" in text]
-OTHERS = ("docs/howto/lightning.md", "docs/howto/hugging-face.md")  # import for seconds what is another package
+# They import for seconds what are other packages.
+OTHERS = ("docs/howto/lightning.md", "docs/howto/hugging-face.md", "docs/doors.md", "docs/loops.md")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
