@@ -64,7 +64,7 @@ def test_an_option_that_is_named_in_a_sentence_exists() -> None:
                 made = click.Context(command, parent=context)
                 made.meta["kind"] = kind or "plane"
                 known |= {one for option in command.get_params(made) for one in (*option.opts, *option.secondary_opts)}
-    others = {"--signal", "--editable", "--max-children", "--help", "--version", "--device"}
+    others = {"--signal", "--requeue", "--editable", "--max-children", "--help", "--version", "--device"}
     for name, text in TEXTS.items():
         said = [span for span in re.findall(r"`([^`\n]+)`", text) if span.startswith(("landscape", "--"))]
         for span in said:
