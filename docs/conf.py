@@ -34,6 +34,8 @@ toc_object_entries = False
 suppress_warnings = ["config.cache"]
 pygments_style, pygments_dark_style = "friendly", "github-dark"
 
+smartquotes = False  # two hyphens are an option
+
 html_theme = "furo"
 html_title = f"landscape {version}"
 html_static_path = ["_static"]

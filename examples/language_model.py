@@ -1,4 +1,4 @@
-"""A small language model's basin in a task's score (Chen et al. 2025, arXiv 2505.17646), and critical sharpness along its training."""
+"""A small language model's basin in a task's score (Chen et al. 2025, arXiv 2505.17646), and critical sharpness in training."""
 
 from __future__ import annotations
 

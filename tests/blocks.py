@@ -1,4 +1,4 @@
-"""The blocks of code of the documents: found, parsed, run. ``python tests/blocks.py`` runs all of them and writes ``docs/blocks.json``.
+"""The blocks of code of the documents: found, parsed, run. ``python tests/blocks.py`` runs all and writes ``docs/blocks.json``.
 
 Python of a page runs block after block in one namespace, in a folder of its own. What a page takes for granted stands in it as an
 ``invisible-code-block``. Commands run in a shell beside it, each ``landscape`` smaller than it is written: fewer images, epochs and
@@ -98,7 +98,7 @@ def calls_of(line: str) -> Iterator[list[str]]:
     line = re.sub(r"\$\(landscape [^)]*\)", "FILE", line)
     words: list[str] | None = None
     for word in shlex.split(line, comments=True):
-        if words is not None and (word in ("|", "||", "&&", ";") or word.startswith(">")):
+        if words is not None and (word in ("|", "||", "&&", ";", "&") or word.startswith(">")):
             yield words
             words = None
         elif words is not None:

@@ -16,6 +16,8 @@ from landscape.registry import asked
 PAGES = {name_of(page): page for page in pages()}
 TEXTS = {name: page.read_text("utf-8") for name, page in PAGES.items()}
 WITH_PYTHON = [name for name, text in TEXTS.items() if "```python" in text]
+# They import for seconds what are other packages.
+OTHERS = ("docs/howto/lightning.md", "docs/howto/hugging-face.md", "docs/doors.md", "docs/loops.md")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -30,7 +32,9 @@ def heading_marks(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("name", WITH_PYTHON)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in OTHERS else name for name in WITH_PYTHON]
+)
 def test_python_of_a_page_runs(name: str, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -60,7 +64,7 @@ def test_an_option_that_is_named_in_a_sentence_exists() -> None:
                 made = click.Context(command, parent=context)
                 made.meta["kind"] = kind or "plane"
                 known |= {one for option in command.get_params(made) for one in (*option.opts, *option.secondary_opts)}
-    others = {"--editable", "--max-children", "--help", "--version", "--device"}
+    others = {"--signal", "--requeue", "--editable", "--max-children", "--help", "--version", "--device"}
     for name, text in TEXTS.items():
         said = [span for span in re.findall(r"`([^`\n]+)`", text) if span.startswith(("landscape", "--"))]
         for span in said:

@@ -83,15 +83,9 @@ def test_every_key_of_a_study_is_on_its_page(reference: dict[str, str]) -> None:
 
 def test_every_environment_variable_that_is_read_is_documented(reference: dict[str, str]) -> None:
     sources = [*(ROOT / "landscape").rglob("*.py"), *(ROOT / "cli").glob("*.py")]
-    read = {
-        name
-        for path in sources
-        for name in re.findall(
-            r"environ(?:\.get\(|\.setdefault\(|\[)\"(\w+)\"|\"(\w+)\" not in os\.environ", path.read_text("utf-8")
-        )
-        for name in name
-        if name
-    }
+    reading = r"environ(?:\.get\(|\.setdefault\(|\[)\"(\w+)\"|\"(\w+)\" not in os\.environ"
+    found = [name for path in sources for name in re.findall(reading, path.read_text("utf-8"))]
+    read = {name for either in found for name in either if name}
     assert read <= set(VARIABLES), read - set(VARIABLES)
     assert all(f"``{name}``" in reference["commands/shell"] for name in VARIABLES)
 

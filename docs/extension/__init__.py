@@ -1,1 +1,1 @@
-"""What the site is built with besides Sphinx: the reference, made of the code, and numbers, read from what the gallery's scripts wrote."""
+"""What the site is built with besides Sphinx: the reference, made of the code, and the gallery's numbers."""

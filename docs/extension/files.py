@@ -26,7 +26,7 @@ def pages() -> dict[str, str]:
     """One page for all kinds."""
     parts = [
         title("Files"),
-        "A result is one netCDF4-compatible HDF5 file, read by ``ls.load``, xarray, netCDF4 and h5py. It holds the variables below, "
+        "A result is one netCDF4-compatible HDF5 file, read by ``ls.load``, xarray, netCDF4 and h5py. It holds these variables, "
         "each with its dimensions, a unit and a long name, and :doc:`attributes </reference/attributes>` that say how it was "
         "made. What stands in brackets may be absent. A dimension *grid* stands for the axes: ``x``, or ``y`` and ``x``, and "
         "``seed`` before them.\n",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import landscape
-from extension.rst import title, toctree
+from extension.rst import indented, title, toctree
 
 STUB = Path(landscape.__file__).with_suffix(".pyi")
 # Modules that are public as a whole: their own names stand under them.
@@ -30,7 +30,8 @@ def groups() -> dict[str, list[str]]:
 
 def pages() -> dict[str, str]:
     """A page for each group."""
-    made = {"python/index": title("Python") + "\n.. automodule:: landscape\n\n" + toctree(map(slug, groups()), 2)}
+    front = ".. code-block:: text\n\n" + indented(inspect.getdoc(landscape) or "")
+    made = {"python/index": "\n".join([title("Python"), front, toctree(map(slug, groups()), 2)])}
     for heading, names in groups().items():
         parts = [title(heading[0].upper() + heading[1:])]
         parts += [
