@@ -21,6 +21,8 @@ from .signals import Stopped, stoppable
 # Threads that wait for each other asleep instead of spinning: on a shared machine one busy neighbour otherwise makes
 # every parallel step wait for a whole time slice (nine times slower, measured). Read once, when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# It draws into files alone. A notebook passes its own backend on, which matplotlib refuses where that is not installed.
+os.environ["MPLBACKEND"] = "agg"
 
 # Command name -> the line that --help shows. The modules, and torch with them, are imported when a command runs.
 COMMANDS = {
@@ -34,7 +36,7 @@ COMMANDS = {
     "check": "Check a result, a checkpoint, or your model with data and loss.",
     "info": "Say what is in checkpoints, results and runs' folders.",
     "study": "Do everything that a study file names and that is missing.",
-    "convert": "Read or write surfaces of the original loss-landscape tool.",
+    "convert": "Read or write surfaces of the original tool, and meshes and tables for other programs.",
 }
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import render_step_samples as samples
+from figure_checks import extents
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from test_render_flow import markers_at
-from test_render_layout import extents
 from test_render_page import Page
 from test_render_planes import caption_of, legend_words
 
@@ -91,7 +91,7 @@ def test_unequal_numbers_of_replicates_are_named_and_padding_is_not_drawn() -> N
     axes = plot(dataset).axes[0]
     assert "n = 2 to 3 training seeds" in words(axes.get_xlabel())
     assert points(axes, "replicates")[1].size == 17
-    assert axes.get_legend() is None
+    assert legend_words(axes) == []
 
 
 def test_a_replicate_that_is_no_number_is_crossed_and_counted() -> None:

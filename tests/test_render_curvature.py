@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from figure_checks import extents
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 from networks import conv_net, images
-from test_render_layout import extents
 from test_render_page import Page
 from test_render_planes import caption_of, legend_words
 

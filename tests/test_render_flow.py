@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import render_step_samples as samples
 import xarray as xr
+from figure_checks import extents
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from test_render_layout import extents
 from test_render_page import Page
-from test_render_planes import caption_of, legend_words, panel
+from test_render_planes import caption_of, heading_of, legend_words, panel
 
 from landscape.errors import InputError
 from landscape.probes.interactive import interactive
@@ -130,7 +130,7 @@ def test_a_single_record_has_no_colour_bar_but_its_epoch_in_the_legend() -> None
 def test_a_dead_network_is_called_so_over_its_panel_and_the_caption_says_why() -> None:
     figure = plot([samples.dead_flow(38, 9), samples.flow(38, 9)])
     titles = [panel(figure, index).get_title(loc="left") for index in (0, 1)]
-    assert titles == ["vgg38, no BatchNorm (dead)", "vgg38, BatchNorm"]
+    assert titles == ["no BatchNorm (dead)", "BatchNorm"] and heading_of(figure) == "vgg38"
     assert "Dead: loss 4.6053 is that of guessing, ln 100 = 4.6052 [vgg38, no BatchNorm]" in caption_of(figure)
 
 

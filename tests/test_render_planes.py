@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 import render_samples as samples
 import render_step_samples as steps
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
-from mpl_toolkits.mplot3d import Axes3D
+from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
 from landscape.errors import InputError
 from landscape.numerics.grids import Axis, Grid
 from landscape.pictures.scale import choose_scale
 from landscape.pictures.style import MISSING_GREY, colour_map
+from landscape.probes.plane.mesh import mesh_of, sheet
 from landscape.probes.plane.reading import read_planes
 from landscape.probes.plot import plot
 
@@ -59,11 +62,16 @@ def panel(figure: Figure, index: int = 0) -> Axes:
 
 
 def legend_words(axes: Axes) -> list[str]:
-    return [" ".join(text.get_text().split()) for text in axes.get_legend().get_texts()]
+    figure: Any = axes.get_figure()
+    return [" ".join(text.get_text().split()) for legend in figure.legends for text in legend.get_texts()]
 
 
 def caption_of(figure: Figure) -> str:
-    return " ".join(next(text for text in figure.texts if text.get_gid() == "caption").get_text().split())
+    return " ".join(figure.caption.split())  # type: ignore[attr-defined]
+
+
+def heading_of(figure: Figure) -> str:
+    return next(text for text in figure.texts if text.get_gid() == "heading").get_text()
 
 
 @pytest.mark.parametrize("size", [(7, 5), (51, 31), (3, 2)])
@@ -87,19 +95,42 @@ def test_a_grid_too_thin_for_contours_is_drawn_as_cells(size: tuple[int, int]) -
     assert seen == pytest.approx(tilted(points[:, 0], points[:, 1], 0), abs=0.05)
 
 
+def skin(axes: Axes) -> np.ndarray:
+    """The first three corners of a surface's polygons, ``(polygon, corner, xyz)``."""
+    drawn = next(c for c in axes.collections if isinstance(c, Poly3DCollection))
+    return np.stack([np.asarray(polygon)[:3] for polygon in drawn._faces])
+
+
 @pytest.mark.parametrize("loss_max", [None, 4.0])
-def test_a_surface_stands_at_each_value_up_to_where_it_is_clipped(
-    monkeypatch: pytest.MonkeyPatch, loss_max: float | None
-) -> None:
-    drawn: list[Any] = []
-    original = Axes3D.plot_surface
-    monkeypatch.setattr(
-        Axes3D, "plot_surface", lambda self, *xyz, **options: drawn.append(xyz) or original(self, *xyz, **options)
-    )
-    plot(samples.plane(7, 5, surface=tilted), kind="surface", scale="linear", loss_max=loss_max)
-    x, y, z = drawn[0]
-    assert z.shape == (5, 7)
-    assert z == pytest.approx(np.minimum(tilted(x, y, 0), np.inf if loss_max is None else loss_max))
+def test_a_surface_stands_at_each_value_and_is_cut_where_it_is_clipped(loss_max: float | None) -> None:
+    axes = panel(plot(samples.plane(7, 5, surface=tilted), kind="surface", scale="linear", loss_max=loss_max))
+    x, y, z = np.moveaxis(skin(axes), -1, 0)
+    assert z == pytest.approx(tilted(x, y, 0), abs=1e-6)
+    assert z.max() == pytest.approx(5.0 if loss_max is None else loss_max, abs=0.05)
+    rims = [c for c in axes.collections if isinstance(c, Line3DCollection)]
+    assert len(rims) == (loss_max is not None)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_a_smooth_sheet_goes_through_every_value_and_never_beyond_its_neighbours(seed: int) -> None:
+    values = np.random.default_rng(seed).normal(size=(5, 6))
+    x, y = np.linspace(-1, 1, 6), np.linspace(-1, 2, 5)
+    mesh = mesh_of(x, y, values)
+    assert mesh.z[np.ix_(np.searchsorted(mesh.y, y), np.searchsorted(mesh.x, x))] == pytest.approx(values)
+    assert values.min() - 1e-12 <= mesh.z.min() and mesh.z.max() <= values.max() + 1e-12
+
+
+def test_a_sheet_has_no_part_next_to_a_hole_and_ends_at_the_height_where_it_is_cut() -> None:
+    x = np.linspace(-1, 1, 5)
+    values = x[None, :] + 2 * x[:, None]
+    values[2, 2] = np.nan
+    mesh = mesh_of(x, x, values)
+    polygons, rim = sheet(mesh, 0.25)
+    corners = np.concatenate(polygons)
+    assert not ((abs(corners[:, 0]) < 0.49) & (abs(corners[:, 1]) < 0.49)).any()
+    assert corners[:, 2].max() == pytest.approx(0.25) and rim[..., 2] == pytest.approx(0.25)
+    assert rim[..., 0] + 2 * rim[..., 1] == pytest.approx(0.25, abs=0.02)
 
 
 def test_a_logarithmic_surface_stands_at_the_logarithm_and_is_labelled_with_the_value() -> None:
@@ -174,8 +205,9 @@ def test_clipping_gives_the_bar_an_arrow_and_the_caption_a_sentence() -> None:
 def test_a_dead_network_is_one_colour_and_is_called_dead() -> None:
     figure = plot(samples.dead_plane(21, 21))
     axes = panel(figure)
-    words = " ".join(" ".join(text.get_text().split()) for text in axes.texts)
-    assert "dead network" in words and "gradient| 3e-20" in words
+    assert [text.get_text() for text in axes.texts] == ["dead"]
+    said = caption_of(figure)
+    assert "Dead network, not a smooth one: loss 2.3026" in said and "gradient| 3e-20" in said
     assert not [c for c in axes.collections if isinstance(c, ContourSet) and not c.filled]
     assert not any("lowest" in entry for entry in legend_words(axes))
     bare(figure)
@@ -190,7 +222,8 @@ def test_rounding_noise_is_not_blown_up_to_a_landscape() -> None:
     for drawn in (figure, plot(flat)):
         low, high = panel(drawn).collections[0].get_clim()
         assert high - low > 0.1
-    assert any("flat: all values within" in text.get_text() for text in panel(plot(flat)).texts)
+    assert [text.get_text() for text in panel(plot(flat)).texts] == ["flat"]
+    assert "Flat: all values within" in caption_of(plot(flat))
 
 
 def test_a_network_called_dead_whose_plane_has_walls_is_still_drawn_with_them() -> None:
@@ -203,7 +236,7 @@ def test_the_lowest_measured_value_is_marked_where_it_is() -> None:
     axes = panel(plot(dataset))
     star = next(line for line in axes.lines if line.get_marker() == "*")
     assert [float(v[0]) for v in star.get_data()] == [-1.0, 1.0]
-    assert "lowest measured: 1 at (−1, 1)" in legend_words(axes)
+    assert "lowest: 1 at (−1, 1)" in legend_words(axes)
 
 
 def test_the_origin_is_marked_only_where_the_plane_holds_it() -> None:
@@ -218,16 +251,19 @@ def test_the_accuracy_marks_its_highest_value() -> None:
     dataset = samples.plane(11, 11)
     axes = panel(plot(dataset, quantity="accuracy"))
     best = float(dataset["accuracy"].max())
-    assert any(entry.startswith(f"highest measured: {best:.4g}") for entry in legend_words(axes))
+    assert any(entry.startswith(f"highest: {best:.4g}") for entry in legend_words(axes))
 
 
-def test_several_seeds_are_drawn_as_their_mean_beside_their_spread() -> None:
+def test_several_seeds_are_drawn_as_their_mean_and_their_spread_where_it_is_asked_for() -> None:
     dataset = samples.plane(5, 4, seeds=(0, 1, 2))
     field = read_planes([dataset])[0].field(None)
     assert field.values == pytest.approx(dataset["loss"].values.mean(axis=0))
     assert field.spread == pytest.approx(dataset["loss"].values.std(axis=0, ddof=1))
-    titles = [axes.get_title(loc="left") for axes in plot(dataset).axes if axes.get_title(loc="left")]
-    assert titles == ["vgg38, BatchNorm", "vgg38, BatchNorm: spread over seeds"]
+    for quantity, title in (("loss", "vgg38, BatchNorm"), ("spread", "vgg38, BatchNorm: spread over seeds")):
+        figure = plot(dataset, quantity=quantity)
+        assert [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")] == [title]
+    with pytest.raises(InputError, match="quantity: 'spread' needs planes over several direction seeds"):
+        plot(samples.plane(5, 4), quantity="spread")
 
 
 def test_a_mean_exists_only_where_every_seed_was_measured() -> None:
@@ -240,7 +276,7 @@ def test_a_mean_exists_only_where_every_seed_was_measured() -> None:
 
 def test_a_chosen_seed_is_drawn_alone() -> None:
     figure = plot(samples.plane(5, 5, seeds=(3, 8), surface=tilted), seed=8)
-    assert "lowest measured: 9 at (−1, 1)" in legend_words(panel(figure))
+    assert "lowest: 9 at (−1, 1)" in legend_words(panel(figure))
     assert "Direction seeds: 8." in caption_of(figure)
     assert sum(bool(axes.get_title(loc="left")) for axes in figure.axes) == 1
 
@@ -356,6 +392,7 @@ def test_the_scale_of_spreads_ends_where_the_means_are_clipped() -> None:
     dataset["loss"][:, 0, 0] = [1e3, 1e9]
     spread = dataset["loss"].std("seed", ddof=1)
     drawn = float(spread.where(dataset["loss"].mean("seed") <= 5).max())
-    bars = [axes for axes in plot(dataset, loss_max=5).axes if "standard deviation" in axes.get_ylabel()]
+    figure = plot(dataset, loss_max=5, quantity="spread")
+    bars = [axes for axes in figure.axes if "standard deviation" in axes.get_ylabel()]
     assert bars[0].get_ylim()[1] == pytest.approx(drawn)
-    assert "The spread lies beyond its scale where the mean is clipped" in caption_of(plot(dataset, loss_max=5))
+    assert "The spread lies beyond its scale where the mean is clipped" in caption_of(figure)

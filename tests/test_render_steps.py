@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,13 @@ import pytest
 import render_step_samples as samples
 import xarray as xr
 from commands import fails, run
+from figure_checks import extents
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from test_render_flow import markers_at
-from test_render_layout import extents
 from test_render_page import Page
-from test_render_planes import caption_of, legend_words
+from test_render_planes import caption_of, heading_of, legend_words
 
 from landscape.errors import InputError
 from landscape.probes.interactive import interactive
@@ -81,7 +82,7 @@ def test_axis_and_caption_say_which_direction_and_that_adams_update_is_another()
     ):
         dataset = samples.steps(20, along=("gradient", "update", "relative"), relative_length=0.25)
         figure = plot(dataset, quantity="loss", **options)
-        assert figure.axes[0].get_title(loc="left") == f"vgg38, BatchNorm: {title}"
+        assert figure.axes[0].get_title(loc="left") == title and heading_of(figure) == "vgg38, BatchNorm"
         assert point in figure.axes[0].get_ylabel() and words in caption_of(figure)
     assert "another direction" not in caption_of(plot(samples.steps(20, optimizer="sgd")))
     assert "8 values of η from 0.5 to 4 × learning rate" in caption_of(plot(samples.steps(20)))
@@ -113,10 +114,10 @@ def test_estimates_are_called_lower_bounds() -> None:
         assert "lower bound" in caption_of(plot(samples.steps(20), quantity=quantity))
 
 
-def test_runs_lie_over_each_other_in_one_colour_each_named_under_the_first_panel() -> None:
+def test_runs_lie_over_each_other_in_one_colour_each_named_once() -> None:
     figure = plot([samples.steps(30), samples.steps(30, rough=4, norm="none")])
     assert len(figure.axes) == 3
-    assert legend_words(figure.axes[0])[:2] == ["vgg38, BatchNorm", "vgg38, no BatchNorm"]
+    assert legend_words(figure.axes[0])[:2] == ["BatchNorm", "no BatchNorm"] and heading_of(figure) == "vgg38"
     colours = [list(dict.fromkeys(line.get_color() for line in axes.lines)) for axes in figure.axes]
     assert len(colours[0]) == 2 and colours[0] == colours[1] == colours[2]
     apart = plot([samples.steps(30), samples.steps(30, norm="none")], share=False)
@@ -144,11 +145,14 @@ def test_a_dead_run_is_called_so_sets_no_axis_and_is_said_to_lie_below_it() -> N
     alive = samples.steps(30)
     figure = plot([alive, samples.dead_steps(30)])
     loss, predictiveness, beta = figure.axes
-    assert "vgg38, no BatchNorm (dead)" in legend_words(loss)
+    assert "no BatchNorm (dead)" in legend_words(loss)
     assert has_curve(loss, np.full(30, np.log(100)))
     assert predictiveness.get_ylim() == plot(alive).axes[1].get_ylim()
     assert set(markers_at(beta, "v")[1]) == {0.0}
-    assert any(words.startswith("vgg38, no BatchNorm (dead): below the axis, at most") for words in legend_words(beta))
+    assert "vgg38, no BatchNorm (dead): below the axis" in legend_words(beta)
+    assert re.search(
+        r"no BatchNorm \(dead\): below the axis: at most [^;]+\[effective β-smoothness\]", caption_of(figure)
+    )
     assert "the axes are those of the living runs" in caption_of(figure)
 
 
@@ -161,10 +165,12 @@ def test_steps_that_are_no_number_are_crossed_at_the_top_and_counted() -> None:
     dataset = samples.steps(30)
     for name in ("loss_maximum", "effective_beta"):
         dataset[name][10:14] = np.inf
-    loss, predictiveness, beta = plot(dataset).axes
+    figure = plot(dataset)
+    loss, predictiveness, beta = figure.axes
     for axes in (loss, beta):
         assert markers_at(axes, "x") == ([100, 110, 120, 130], [1.0] * 4)
-        assert "not finite: 4 steps" in legend_words(axes)
+    assert "not finite" in legend_words(loss)
+    assert "Not finite: 4 steps [loss along the gradient; effective β-smoothness]" in caption_of(figure)
     assert markers_at(predictiveness, "x") == ([], [])
     ((lower, _),) = bands(predictiveness)
     assert lower.size == 30
@@ -198,7 +204,7 @@ def test_a_range_over_runs_says_that_it_is_not_along_the_step() -> None:
         ((lower, upper),) = bands(axes)
         assert lower == pytest.approx(dataset[f"{name}_minimum"].values)
         assert upper == pytest.approx(dataset[f"{name}_maximum"].values)
-        assert "range over separately trained runs (not along the step)" in " ".join(axes.get_title(loc="left").split())
+        assert "over separate runs" in " ".join(axes.get_title(loc="left").split())
     caption = caption_of(figure)
     assert "Range over separately trained runs (not along the step)" in caption
     assert "Runs: learning rate 1e-4; learning rate 1e-3; learning rate 1e-2" in caption

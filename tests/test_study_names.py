@@ -187,4 +187,5 @@ def test_every_part_of_a_study_is_a_file_in_its_folder(
     assert finished.status == 0, finished.err
     made = {path.name for path in Path("outputs/s").iterdir() if not path.name.startswith(".")}
     forms = {f"v1.2.{suffix}" for suffix in ("csv", "md", "tex", "html", "h5", "png")}
-    assert made == {"table.md", "report.html", "t.md.md", "p.h5.png", *forms}
+    captions = {"p.h5.txt", "p.h5.tex", "v1.2.txt", "v1.2.caption.tex"}
+    assert made == {"table.md", "report.html", "t.md.md", "p.h5.png", *forms, *captions}

@@ -260,7 +260,7 @@ def test_a_study_writes_its_comparisons_in_every_format_and_draws_them(
     finished = run(capsys, "study", str(study), "--scale", "0.5", "--device", "cpu")
     assert finished.status == 0, finished.err
     written = {path.suffix for path in here.glob("outputs/*/sizes.*")}
-    assert written == {".csv", ".md", ".tex", ".html", ".h5", ".png"}
+    assert written == {".csv", ".md", ".tex", ".html", ".h5", ".png", ".txt"}
     for suffix in (".md", ".html", ".tex"):
         text = next(here.glob(f"outputs/*/sizes{suffix}")).read_text()
         assert "Scaled to 0.5" in text and "p, equivalent" in text

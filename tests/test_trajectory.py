@@ -138,7 +138,7 @@ def test_labels_say_which_statistics_a_loss_was_taken_with(policy: str, of_itsel
     assert said["path_weights_loss"] == f"mean loss of the checkpoint's weights, {of_plane}"
     assert said["path_plane_loss"].endswith(f"projection, {of_plane}")
     entries = [words for name, words, _ in Route(result).shown_losses() if name != "path_weights_loss"]
-    assert entries == [f"the checkpoint itself, {of_itself}", f"on the plane, at its projection, {of_plane}"]
+    assert entries == [f"the checkpoint itself, {of_itself}", f"on the plane, projected, {of_plane}"]
 
 
 def test_the_axes_cover_the_path_with_a_margin_and_hold_zero_exactly() -> None:

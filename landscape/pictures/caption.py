@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import xarray as xr
@@ -66,11 +67,38 @@ def joined(sentences: Sequence[str]) -> str:
     return " ".join(f"{sentence}." for sentence in sentences if sentence)
 
 
-def once(labels: Sequence[str], texts: Sequence[str], head: str) -> str:
-    """The text that all share, or each with the panels it belongs to; nothing where there is none."""
+def full_caption(note: str, caption: str, more: Sequence[str] = ()) -> str:
+    """What the data sets want said first, the caption, and further sentences."""
+    return " ".join(filter(None, (note.strip(), caption.strip(), joined(more))))
+
+
+def short_caption(words: str, fits: Callable[[str], bool]) -> str:
+    """As many of a caption's sentences as fit on one line; the first one's beginning where not even it does."""
+    sentences: list[str] = re.split(r"(?<=\.) (?=[^\W\d_a-z])", words)
+    line = ""
+    for sentence in sentences:
+        longer = f"{line} {sentence}".strip()
+        if not fits(longer):
+            break
+        line = longer
+    if line:
+        return line
+    parts = sentences[0].split(" ")
+    fitting = [n for n in range(1, len(parts)) if fits(" ".join(parts[:n]).rstrip(";,:") + " …")]
+    if fitting:
+        return " ".join(parts[: fitting[-1]]).rstrip(";,:") + " …"
+    letters = next((n for n in range(len(sentences[0]), 0, -1) if fits(sentences[0][:n].rstrip() + "…")), 0)
+    return sentences[0][:letters].rstrip() + "…" if letters else ""
+
+
+def once(labels: Sequence[str], texts: Sequence[str], head: str, *, everywhere: bool = True) -> str:
+    """The text that all share, or each with the panels it belongs to; nothing where there is none.
+
+    ``everywhere``: whether the labels are all panels, so that a text of each needs none of them.
+    """
     if not any(texts):
         return ""
-    if len(set(texts)) == 1:
+    if everywhere and len(set(texts)) == 1:
         return head + texts[0]
     of: dict[str, list[str]] = {}
     for label, text in zip(labels, texts, strict=True):

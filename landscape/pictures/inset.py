@@ -9,7 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from landscape.errors import InputError
-from landscape.pictures.style import PaperFigure, paper_style
+from landscape.pictures.style import PaperFigure
 
 NARROWEST = 2.0  # inches
 
@@ -56,8 +56,7 @@ class Inset(Artist):
         corner = np.array([left, low]) / (scale * dpi)
         picture.bbox_inches.set_points(np.array([corner, corner + size]))
         try:
-            with paper_style():
-                picture.draw(renderer)
+            picture.draw(renderer)
         finally:
             picture.bbox_inches.set_points(before[1])
             picture._set_dpi(before[0], forward=False)

@@ -21,9 +21,16 @@ TELLING = ("data", "checkpoint", "learning_rate", "batch_size", "optimizer", "se
 
 
 def labels_of(
-    datasets: Sequence[xr.Dataset], labels: Sequence[str] | None, telling: Sequence[str] = TELLING
+    datasets: Sequence[xr.Dataset],
+    labels: Sequence[str] | None,
+    telling: Sequence[str] = TELLING,
+    *,
+    number: bool = True,
 ) -> list[str]:
-    """A name for each: the user's, or model and norm, with one of ``telling`` that differs, or all that do, or a number."""
+    """A name for each: the user's, or model and norm, with one of ``telling`` that differs, or all that do, or a number.
+
+    ``number``: whether those that nothing tells apart are numbered.
+    """
     if labels is not None:
         return [str(label) for label in labels]
     differing = tuple(part for part in telling if len({_words(d, part) for d in datasets}) > 1)
@@ -31,6 +38,8 @@ def labels_of(
         names = [name_of(dataset, (*BASE, *more)) for dataset in datasets]
         if len(set(names)) == len(names):
             return names
+    if not number:
+        return [name_of(dataset, (*BASE, *differing)) for dataset in datasets]
     return [f"{name_of(d, BASE)} ({number_})" for number_, d in enumerate(datasets, 1)]
 
 
@@ -39,6 +48,16 @@ def differences_of(datasets: Sequence[xr.Dataset]) -> list[str]:
     differing = [part for part in (*BASE, *TELLING) if len({_words(d, part) for d in datasets}) > 1]
     names = [", ".join(word for part in differing if (word := _words(d, part))) for d in datasets]
     return names if len(set(names)) == len(names) and all(names) else labels_of(datasets, None)
+
+
+def split_words(labels: Sequence[str]) -> tuple[str, list[str]]:
+    """The words that all labels have, and each without them; nothing and the labels where one would be left empty."""
+    parts = [label.split(", ") for label in labels]
+    common = [word for word in parts[0] if all(word in own for own in parts)] if len(labels) > 1 else []
+    rest = [", ".join(word for word in own if word not in common) for own in parts]
+    return (
+        (", ".join(common), rest) if common and all(rest) and len(set(rest)) == len(set(labels)) else ("", list(labels))
+    )
 
 
 def name_of(dataset: xr.Dataset, parts: Sequence[str] = BASE) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.lines import Line2D
 
@@ -43,7 +43,26 @@ ABOVE_CLIP: dict[str, Any] = {
     "linestyle": "none",
 }
 
-Entry = tuple[Any, str]
+
+class Named(NamedTuple):
+    """An entry of a legend: what is drawn, what it is, and what is said of it in its own panel."""
+
+    handle: Any
+    words: str
+    detail: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of its words."""
+        return f"{self.words}: {self.detail}" if self.detail else self.words
+
+
+Entry = Named | tuple[Any, str]
+
+
+def entry_of(entry: Entry) -> Named:
+    """A pair of handle and words as an entry."""
+    return entry if isinstance(entry, Named) else Named(*entry)
 
 
 def handle(look: dict[str, Any], size: float | None = None) -> Line2D:

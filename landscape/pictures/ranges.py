@@ -11,22 +11,21 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from landscape.pictures import layout, markers
 from landscape.pictures.arrays import Floats, Mask
+from landscape.pictures.colours import looks
 from landscape.pictures.labels import marked
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
 from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, number, width_of
-from landscape.pictures.value_axis import mark_at_edge, set_value_axis
+from landscape.pictures.value_axis import count_ticks, mark_at_edge, set_value_axis
 
-RATIO = 0.8
+RATIO = 0.62
 BAND_ALPHA = 0.3
 FEW = 12  # up to so many steps, each is shown as a dot
 DASHES: Any = (0, (2, 1.2))  # of a dead run
 MANY = 400  # steps from which edges of a range would run together to a surface
-ABREAST = 3
 BEYOND: dict[str, Any] = {"markersize": 3, "linestyle": "none", "markeredgewidth": 0}
 
 
@@ -58,11 +57,26 @@ class Spec:
 
 @dataclass(frozen=True)
 class Track:
-    """One run in its colour: variables over the dimension ``step`` alone."""
+    """One run in its colour: variables over the dimension ``step`` alone.
+
+    ``group`` is its label without the seed, where others differ from it in that alone.
+    """
 
     label: str
     dataset: xr.Dataset
     colour: str
+    style: Any = "-"
+    group: str = ""
+
+    @property
+    def dashes(self) -> Any:
+        """Of its lines; a dead run has its own."""
+        return DASHES if self.dead else self.style
+
+    @property
+    def name(self) -> str:
+        """What it is called together with runs that differ in their seed alone."""
+        return marked(self.group, self.dataset) if self.group else self.title
 
     @property
     def steps(self) -> Floats:
@@ -84,16 +98,26 @@ class Track:
         return np.asarray(~np.isfinite([self.values(name) for name in spec.names]).all(axis=0))
 
 
+def tracks_of(datasets: Sequence[xr.Dataset], names: Sequence[str], options: Options) -> list[Track]:
+    """The runs in the colours of their settings."""
+    shown = looks(datasets, options)
+    return [
+        Track(name, dataset, look.colour, look.dashes, look.group)
+        for name, dataset, look in zip(names, datasets, shown, strict=True)
+    ]
+
+
 def ranges_figure(tracks: Sequence[Track], specs: Sequence[Spec], options: Options, caption: str) -> PaperFigure:
     """A panel for each spec with all tracks in it, or a row of panels for each track."""
-    across = min(len(specs), ABREAST)
-    figure = layout.new_figure(width_of(options.width, COLUMN if across == 1 else PAGE))
+    figure = layout.new_figure(width_of(options.width, COLUMN if len(specs) == 1 else PAGE))
     groups = [list(tracks)] if options.share else [[track] for track in tracks]
-    rows: list[list[layout.Cell]] = []
-    for group in groups:
-        cells = [_cell(figure.add_subplot(), group, spec, options, first=spec is specs[0]) for spec in specs]
-        rows += [cells[start : start + across] for start in range(0, len(cells), across)]
-    return layout.finish(figure, rows, caption, options.note)
+    cells = [
+        _cell(figure.add_subplot(), group, spec, options, alone=len(groups) > 1) for group in groups for spec in specs
+    ]
+    abreast = layout.across(len(specs), float(figure.get_size_inches()[0]), RATIO) if len(groups) > 1 else None
+    heading = tracks[0].title if len(tracks) == 1 else ""
+    names = _names(tracks, specs[0]) if options.share and len(tracks) > 1 else []
+    return layout.finish(figure, cells, caption, options, abreast=abreast, heading=heading, names=names)
 
 
 def range_scale(tracks: Sequence[Track], spec: Spec, scale: str, loss_max: float | None) -> Scale | None:
@@ -111,7 +135,7 @@ def clip_sentence(tracks: Sequence[Track], specs: Sequence[Spec], options: Optio
     return f"Losses above {number(float(options.loss_max or 0))} are clipped" if over else ""
 
 
-def _cell(axes: Axes, tracks: Sequence[Track], spec: Spec, options: Options, *, first: bool) -> layout.Cell:
+def _cell(axes: Axes, tracks: Sequence[Track], spec: Spec, options: Options, *, alone: bool) -> layout.Cell:
     scale = range_scale(tracks, spec, options.scale, options.loss_max)
     low = set_value_axis(axes, scale)
     notes: list[markers.Entry] = []
@@ -121,26 +145,29 @@ def _cell(axes: Axes, tracks: Sequence[Track], spec: Spec, options: Options, *, 
     ends = np.concatenate([track.steps for track in tracks])
     room = 0.02 * float(np.ptp(ends)) or 0.5
     axes.set_xlim(float(ends.min()) - room, float(ends.max()) + room)
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.spines[["top", "right"]].set_visible(False)
-    heading = spec.title if len(tracks) > 1 or not first else f"{tracks[0].title}: {spec.title}"
-    entries = _legend(tracks, spec, first=first) + notes
+    heading = f"{tracks[0].title}: {spec.title}" if alone else spec.title
+    entries = _legend(tracks, spec) + notes
     units = {str(track.dataset[name].attrs.get("units", "1")) for track in tracks for name in spec.names} - {"1"}
     words = spec.label + (f" ({units.pop()})" if len(units) == 1 else "")
-
-    def dress(width: float) -> None:
-        layout.title(axes, heading, width)
-        lines = layout.axis_labels(axes, "training step", words, width, width * RATIO)
-        layout.legend_below(axes, entries, width=width, lines=lines)
-
-    return layout.Cell(axes, RATIO, dress)
+    reach = ("step", float(ends.min()), float(ends.max()))
+    return layout.Cell(
+        axes,
+        RATIO,
+        heading,
+        "training step",
+        words,
+        entries,
+        x_axis=reach,
+        fit=lambda width: count_ticks(axes.xaxis, width),
+    )
 
 
 def _draw(axes: Axes, track: Track, spec: Spec, low: float) -> None:
     """The range as a shade with thin edges and the line over it; a dead run's are dashed."""
     steps = track.steps
     marker = "o" if steps.size <= FEW else ""
-    style: dict[str, Any] = {"color": track.colour, "linestyle": DASHES if track.dead else "-"}
+    style: dict[str, Any] = {"color": track.colour, "linestyle": track.dashes}
     if spec.band is not None:
         lower, upper = (_finite(track.values(name)) for name in spec.band)
         known = np.isfinite(lower) & np.isfinite(upper)
@@ -163,14 +190,16 @@ def _mark(axes: Axes, track: Track, spec: Spec, scale: Scale | None, *, several:
     of = f" [{track.label}]" if several else ""
     if gaps.any():
         count = int(gaps.sum())
-        entries.append((markers.handle(look, 4), f"not finite: {count:,} step{'s' if count != 1 else ''}{of}"))
+        said = f"{count:,} step{'s' if count != 1 else ''}"
+        entries.append(markers.Named(markers.handle(look, 4), f"not finite{of}", said))
     side = beyond(track, spec, scale)
     if side:
         top = side == "above"
         look = {**BEYOND, "marker": "^" if top else "v", "color": track.colour}
         places = track.steps[:: max(1, track.steps.size // 8)]
         mark_at_edge(axes, places, np.ones(places.size, dtype=bool), look, top=top)
-        entries.append((markers.handle(look, 3.5), beyond_words(track, spec, side)))
+        head, said = beyond_words(track, spec, side).rsplit(", ", 1)
+        entries.append(markers.Named(markers.handle(look, 3.5), head, said))
     return entries
 
 
@@ -191,14 +220,20 @@ def beyond_words(track: Track, spec: Spec, side: str) -> str:
     return f"{track.title}: {side} the axis, {bound}"
 
 
-def _legend(tracks: Sequence[Track], spec: Spec, *, first: bool) -> list[markers.Entry]:
-    """The runs under the first panel; under each, what line and range are where it has both."""
+def _names(tracks: Sequence[Track], spec: Spec) -> list[markers.Entry]:
+    """The runs with their looks; those that differ in their seed alone once."""
+    names: dict[str, tuple[Any, int]] = {}
+    for track in tracks:
+        line = Line2D([], [], color=track.colour, linestyle=track.dashes)
+        shade = Patch(facecolor=track.colour, alpha=0.6, linewidth=0)
+        look, count = names.get(track.name, (line if spec.line is not None else shade, 0))
+        names[track.name] = (look, count + 1)
+    return [(look, name + (f" ({count} seeds)" if count > 1 else "")) for name, (look, count) in names.items()]
+
+
+def _legend(tracks: Sequence[Track], spec: Spec) -> list[markers.Entry]:
+    """What line and range are where a panel has both."""
     entries: list[markers.Entry] = []
-    if first and len(tracks) > 1:
-        for track in tracks:
-            line = Line2D([], [], color=track.colour, linestyle=DASHES if track.dead else "-")
-            shade = Patch(facecolor=track.colour, alpha=0.6, linewidth=0)
-            entries.append((line if spec.line is not None else shade, track.title))
     colour = tracks[0].colour if len(tracks) == 1 else INK
     if spec.line is not None and spec.line_words:
         entries.append((Line2D([], [], color=colour, linewidth=0.8), spec.line_words))

@@ -51,14 +51,12 @@ class Scale:
         return [v for v in self._round_values() if low < v < high]
 
     def labels(self, ticks: Sequence[float]) -> list[str]:
-        """Ticks in words; all powers of ten alike where only they are, and on a linear scale all with as many decimals."""
-        words = [number(tick) for tick in ticks]
+        """Ticks in words, no two alike: powers of ten on a long logarithmic scale, else as many decimals as the step needs."""
         if self.log and self.high > MOST_MIXED * self.low:
             return [power_of_ten(tick) for tick in ticks]
-        if self.log or any(set(word) - set("0123456789.−") for word in words):
-            return words
-        decimals = max((len(word.partition(".")[2]) for word in words), default=0)
-        return [f"{tick:.{decimals}f}".replace("-", "−") for tick in ticks]
+        if self.log and self.high >= 10 * self.low:
+            return [number(tick) for tick in ticks]
+        return tick_labels(ticks)
 
     def bands(self) -> list[float]:
         """Levels of the fill: the ends, the lines, and equal steps between them."""
@@ -78,6 +76,34 @@ class Scale:
             return [m * 10.0**p for p in powers for m in ((1, 2, 5) if decades <= 2.2 else (1, 3))]
         step = math.ceil(decades / 9)
         return [10.0**p for p in powers if p % step == 0]
+
+
+def tick_labels(ticks: Sequence[float]) -> list[str]:
+    """Evenly spaced ticks in words: as many decimals as the step between them needs, the power of ten apart where it is far.
+
+    No two are alike as long as the ticks themselves are told apart by doubles.
+    """
+    if not len(ticks):
+        return []
+    most = max(abs(tick) for tick in ticks)
+    step = min((b - a for a, b in itertools.pairwise(sorted(ticks)) if b > a), default=most) or 1.0
+    power = math.floor(math.log10(most)) if most > 0 else 0
+    if -4 < power < 5:
+        return [_decimal(tick, step) for tick in ticks]
+    words = [_decimal(tick / 10.0**power, step / 10.0**power) for tick in ticks]
+    raised = power_of_ten(10.0**power)
+    return [word if float(word.replace("−", "-")) == 0 else f"{word}×{raised}" for word in words]
+
+
+def _decimal(value: float, step: float) -> str:
+    """With the decimals that tell values apart that differ by ``step``, and that write a step of few digits exactly."""
+    decimals = max(0, -math.floor(math.log10(step)))
+    scaled = step * 10**decimals
+    decimals += next(
+        (more for more in range(3) if abs(scaled * 10**more - round(scaled * 10**more)) < 1e-6 * scaled * 10**more), 0
+    )
+    text = f"{value:.{min(decimals, 16)}f}"
+    return ("0" + text.lstrip("-0") if float(text) == 0 and "." in text else text).replace("-", "−")
 
 
 def symmetric_scale(values: Sequence[Floats], *, scale: str = "auto") -> Scale | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator
+from matplotlib.axis import Axis
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from landscape.pictures.arrays import Floats, Mask
-from landscape.pictures.scale import Scale
+from landscape.pictures.scale import Scale, tick_labels
+from landscape.pictures.style import points
+from landscape.pictures.words import text_width
 
 HEADROOM = 0.05  # of the axis, free above and below the values
 RATIO = 0.62  # height over width of a panel
@@ -27,6 +32,44 @@ def set_value_axis(axes: Axes, scale: Scale | None) -> float:
     axes.set_yticks(ticks, scale.labels(ticks))
     axes.yaxis.set_minor_locator(NullLocator())
     return low
+
+
+def few_ticks(axis: Axis, inches: float) -> None:
+    """Round numbers on a linear axis: so many as fit into its length, no two written alike."""
+    low, high = sorted(axis.get_view_interval())
+    along = getattr(axis, "axis_name", "x")
+    count = int(np.clip(inches / (0.5 if along == "x" else 0.28), 2, 6))
+    ticks = [float(v) for v in MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)]
+    room = 1e-9 * (high - low)
+    kept = [tick for tick in ticks if low - room <= tick <= high + room]
+    axis.set_ticks(kept, tick_labels(kept))
+
+
+def count_ticks(axis: Axis, inches: float) -> None:
+    """Round whole numbers, such as epochs or steps, so many as fit into the axis."""
+    low, high = sorted(axis.get_view_interval())
+    digits = len(f"{max(abs(low), abs(high)):.0f}")
+    count = int(np.clip(inches / (0.22 + 0.07 * digits), 1, 6))
+    ticks = [float(v) for v in MaxNLocator(count, integer=True, min_n_ticks=1).tick_values(low, high)]
+    kept = [tick for tick in ticks if low <= tick <= high and tick == round(tick)]
+    axis.set_ticks(kept, [f"{tick:.0f}".replace("-", "−") for tick in kept])
+
+
+def given_ticks(axes: Axes, places: Floats, words: Sequence[str], inches: float) -> None:
+    """Numbers at given places of the lower axis, as many as stand beside each other in its length."""
+    figure: Any = axes.figure
+    low, high = axes.get_xlim()
+    at = np.log10(places) if axes.get_xscale() == "log" else np.asarray(places)
+    ends = np.log10([low, high]) if axes.get_xscale() == "log" else np.array([low, high])
+    where = (at - ends[0]) / (ends[1] - ends[0]) * inches
+    kept: list[int] = []
+    free = -np.inf
+    for place, text in enumerate(words):
+        half = text_width(figure, text, points("tick")) / 2
+        if where[place] - half >= free:
+            kept.append(place)
+            free = where[place] + half + 0.06
+    axes.set_xticks([float(places[k]) for k in kept], [words[k] for k in kept])
 
 
 def padded(scale: Scale) -> tuple[float, float]:

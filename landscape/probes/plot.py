@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
@@ -15,6 +16,7 @@ from landscape.pictures.inset import put_into, width_in
 from landscape.pictures.options import Options
 from landscape.pictures.style import paper_style
 from landscape.pictures.texts import printable_labels
+from landscape.printable import printable
 from landscape.probes.drawn import checked, fitting, picture_of
 from landscape.results import load_result
 
@@ -33,6 +35,13 @@ def plot(
     along: str | None = None,
     points: bool = False,
     width: float | str | None = None,
+    height: float | None = None,
+    title: str | None = None,
+    caption: str = "short",
+    view: tuple[float, float] | None = None,
+    cmap: str | None = None,
+    style: str | Path | None = None,
+    study: Sequence[xr.Dataset] = (),
     ax: Axes | None = None,
 ) -> Figure:
     """A picture of one data set, or of several side by side on one scale, with a caption that says what was measured.
@@ -47,10 +56,11 @@ def plot(
             the batch size alone are coloured in its order.
         kind: ``line`` for a 1-D plane; ``contour`` or ``surface`` for a 2-D plane; the others have one picture, which
             ``landscape plot --help`` names. ``auto``: by the data, a contour for a 2-D plane.
-        quantity: of a plane ``loss``, ``accuracy`` or ``loss_standard_error``. Of a history ``loss`` (with the accuracy
-            beside it), ``loss_alone``, ``accuracy``, ``learning_rate`` or ``all``. Of a gradient flow ``mean_abs_gradient`` or
-            ``gradient_norm``. Of steps ``all`` (loss, predictiveness and β), ``loss``, ``predictiveness``, ``beta``,
-            ``lipschitz``, or ``normalized``: those that do not change where weights are rescaled before BatchNorm. Of a range
+        quantity: of a plane ``loss``, ``accuracy``, ``loss_standard_error`` or, over several direction seeds, ``spread``.
+            Of a history ``loss`` (with the accuracy beside it), ``loss_alone``, ``accuracy``, ``learning_rate`` or ``all``.
+            Of a gradient flow ``mean_abs_gradient`` or ``gradient_norm``. Of steps ``all`` (loss, predictiveness and β), ``loss``,
+            ``predictiveness``, ``beta``, ``lipschitz``, or ``normalized``: those that do not change where weights are rescaled
+            before BatchNorm. Of a range
             over runs ``all``, ``loss`` or ``gradient_norm``. Of stability ``all``, ``ratio``, ``sharpness`` or ``loss``. Of
             paths ``all``, ``loss`` or ``accuracy``. Of a topology ``all``, ``tree`` or ``barcode``. Of a curvature ``all``,
             ``density`` or ``eigenvalues``; by layer also ``trace`` and ``frobenius_norm``. Of what has several measures, such as
@@ -65,7 +75,15 @@ def plot(
         along: the direction in which steps were probed, ``gradient`` (None) or ``update``, the optimiser's own.
         points: mark on a plane which of its points were measured, and which only as far as to know that they lie above what
             an adaptive plane shows.
-        width: ``"column"`` (3.5 in), ``"page"`` (7 in) or inches; None: what the panels need. The height follows.
+        width: ``"column"`` (3.5 in), ``"page"`` (7 in) or inches; None: what the panels need.
+        height: inches; None: what the panels and their words need.
+        title: over all panels; None: what the data sets have in common.
+        caption: what of the caption stands on the figure: ``short``, one line of it, ``full`` or ``none``. All of it is the
+            figure's attribute ``caption``, and is in the metadata of what is saved.
+        view: azimuth and elevation in degrees from which a surface is seen; None: (-58, 28).
+        cmap: a colour map of matplotlib for everything that has one.
+        style: a style sheet of matplotlib, a file or a name; it goes over ``matplotlib.rcParams``, and these over ours.
+        study: all data sets that colours are shared with, so that a setting has one colour in all their pictures.
         ax: axes of a figure of your own, in whose place the whole picture is drawn, at their width and at most their height.
 
     Returns:
@@ -93,8 +111,12 @@ def plot(
         if width is not None:
             raise InputError(f"width: the axes of ax decide it, got {width!r}. Leave one of them out.")
         width = width_in(ax)
-    options = Options(chosen, scale, loss_max, named, share, seed, along, points, width)
-    with paper_style():
+    options = Options(
+        chosen, scale, loss_max, named, share, seed, along, points, width,
+        height=height, title=None if title is None else printable(title), caption=caption, view=view,
+        study=tuple(dict(other.attrs) for other in study),
+    )  # fmt: skip
+    with paper_style(style, cmap):
         picture = draw(sets, fitting(options, drawn, sets))
     if ax is None:
         return picture

@@ -121,7 +121,7 @@ class RefinedSettings(SampledSettings):
     """
 
     x: Annotated[
-        str | None, Option("start:stop:count, or auto:count.", GRID, "-1:1:51; to a checkpoint, beyond both")
+        str | None, Option("start:stop:count, or auto:count.", GRID, "auto, 51 points; to a checkpoint, beyond both")
     ] = None
     y: Annotated[str | None, Option("The same for the second axis.", GRID, "as --x")] = None
     adaptive: Annotated[

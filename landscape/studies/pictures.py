@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import xarray as xr
+from matplotlib.figure import Figure
 
 from landscape.errors import InputError, unknown_choice
+from landscape.pictures.beside import caption_files
 from landscape.pictures.labels import differences_of, marked
+from landscape.pictures.style import PaperFigure
+from landscape.pictures.turning import turning
 from landscape.probes.interactive import interactive
 from landscape.probes.plot import plot
 from landscape.probes.steps.run_range import run_range
@@ -21,7 +25,6 @@ from landscape.registry import probes, run_file
 from landscape.results import atomic_write, check_writable, load_result
 
 FORMATS = ("png", "svg", "pdf", "html")
-PNG_DPI = 200
 # what a range over runs has from them, where all agree
 SHARED = ("model", "norm", "data", "optimizer", "learning_rate", "batch_size", "dead", "dead_reason", "note")
 
@@ -38,9 +41,22 @@ class Drawing:
     labels: tuple[str, ...] | None = None
     along: str | None = None
     points: bool = False
+    width: float | str | None = None
+    height: float | None = None
+    title: str | None = None
+    caption: str = "short"
+    view: tuple[float, float] | None = None
+    cmap: str | None = None
+    style: str | None = None
+    study: tuple[xr.Dataset, ...] = ()
+    dpi: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.dpi is not None and not 30 <= self.dpi <= 2400:
+            raise InputError(f"dpi: expected 30 to 2400 dots an inch, got {self.dpi!r}.")
 
     def options(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if v is not None}
+        return {k: v for k, v in vars(self).items() if v is not None and k != "dpi"}
 
 
 def draw(datasets: Sequence[xr.Dataset], paths: Sequence[Path], drawing: Drawing) -> list[Path]:
@@ -57,18 +73,47 @@ def draw(datasets: Sequence[xr.Dataset], paths: Sequence[Path], drawing: Drawing
         if path.suffix.lstrip(".").lower() not in FORMATS:
             raise unknown_choice("out", path.suffix.lstrip(".") or str(path), FORMATS)
         check_writable(path)
+    _check_page_alone(paths, drawing)
     datasets, drawing = joined(datasets, drawing)
     figure = None
     for path in paths:
         suffix = path.suffix.lstrip(".").lower()
         if suffix == "html":
-            atomic_write(path, interactive(list(datasets), **drawing.options()).encode())
+            atomic_write(path, interactive(list(datasets), **_shared(drawing)).encode())
             continue
-        figure = figure or plot(list(datasets), **drawing.options())
+        if figure is None:
+            figure = plot(list(datasets), **drawing.options())
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=suffix, dpi=PNG_DPI)
+        dots: dict[str, Any] = {} if drawing.dpi is None else {"dpi": drawing.dpi}
+        figure.savefig(buffer, format=suffix, **dots)
         atomic_write(path, buffer.getvalue())
+        _write_caption(path, figure)
     return list(paths)
+
+
+def _write_caption(path: Path, figure: Figure) -> None:
+    for beside, text in caption_files(path, cast(PaperFigure, figure)).items():
+        atomic_write(beside, text.encode())
+
+
+def turn(datasets: Sequence[xr.Dataset], path: Path, drawing: Drawing) -> Path:
+    """Draw surfaces that turn once around, as a GIF or a film; see :func:`landscape.pictures.turning.turning`.
+
+    Raises:
+        InputError: for another suffix than gif or mp4, and what cannot be drawn as a surface.
+    """
+    if drawing.kind not in ("auto", "surface"):
+        raise InputError(f"turn: only surfaces turn, and the kind is {drawing.kind!r}. Leave it out.")
+    check_writable(path)
+    figure = plot(list(datasets), **replace(drawing, kind="surface").options())
+    atomic_write(path, turning(figure, path.suffix.lstrip(".").lower(), drawing.dpi))
+    _write_caption(path, figure)
+    return path
+
+
+def turn_files(files: Sequence[Path], path: Path, drawing: Drawing) -> Path:
+    """Load results and draw them as :func:`turn` does."""
+    return turn([load_result(_result_of(file, drawing.kind)) for file in files], path, drawing)
 
 
 def joined(datasets: Sequence[xr.Dataset], drawing: Drawing) -> tuple[Sequence[xr.Dataset], Drawing]:
@@ -94,6 +139,11 @@ def draw_files(files: Sequence[Path], paths: Sequence[Path], drawing: Drawing) -
     implied = drawing.kind == "auto" or (files[0].is_dir() and drawing.kind in drawn_of_runs().keys() - {"run-range"})
     name = results[0].stem + ("" if implied else f"-{drawing.kind}")
     return draw(datasets, paths or [results[0].with_name(f"{name}.png")], drawing)
+
+
+def files_of(paths: Sequence[Path]) -> list[xr.Dataset]:
+    """The data sets of result files, or of the histories of runs' folders."""
+    return [load_result(_result_of(path, "auto")) for path in paths]
 
 
 def run_ranges(datasets: Sequence[xr.Dataset], labels: Sequence[str] | None) -> list[xr.Dataset]:
@@ -141,3 +191,20 @@ def drawn_of_runs() -> dict[str, tuple[str, str]]:
     watched = [probe for probe in probes().values() if probe.run_file]
     files = {name: (p.run_file, p.run_hint) for p in watched for drawn in p.drawn for name in drawn.pictures}
     return {**files, "run-range": files["steps"]}
+
+
+def _shared(drawing: Drawing) -> dict[str, Any]:
+    """The options that an interactive page has a use for."""
+    kept = ("kind", "quantity", "scale", "loss_max", "seed", "labels", "along", "points", "title")
+    return {k: v for k, v in drawing.options().items() if k in kept}
+
+
+def _check_page_alone(paths: Sequence[Path], drawing: Drawing) -> None:
+    """Refuse what only figures have a use for where there is none."""
+    if any(path.suffix.lower() != ".html" for path in paths) or not paths:
+        return
+    usual = Drawing()
+    for name in ("width", "height", "dpi", "view", "cmap", "style", "caption"):
+        if getattr(drawing, name) != getattr(usual, name):
+            given = getattr(drawing, name)
+            raise InputError(f"{name}: an interactive page has no use for it, got {given!r}. Leave it out.")

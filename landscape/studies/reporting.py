@@ -161,7 +161,8 @@ class StudyReport:
             labels=labels,
             along=picture.along,
         )
-        options = {k: v for k, v in drawing.options().items() if v not in ("auto", False)}
+        usual = Drawing()
+        options = {name: value for name, value in drawing.options().items() if value != getattr(usual, name)}
         drawn = [piece.dataset for piece in pieces]
         made, _ = joined(drawn, drawing)
         record = of_file(pieces[0].kind)

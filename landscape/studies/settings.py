@@ -24,9 +24,10 @@ BUNDLED_STUDIES = ("quick", "coursework")
 
 
 class PictureSettings(Settings):
-    """One picture of runs side by side: what was watched in training, or one kind of drawing of a probe.
+    """One picture of runs side by side: what was watched in training, one kind of drawing of a probe, or a comparison.
 
-    ``runs`` names groups of runs, none of them all; ``quantity`` and ``along`` are those of :func:`landscape.probes.plot.plot`.
+    ``runs`` names groups of runs, none of them all; ``probe`` and ``comparison`` are names of those of the study. All else is
+    as for :func:`landscape.probes.plot.plot`.
     """
 
     kind: str
@@ -38,11 +39,22 @@ class PictureSettings(Settings):
     loss_max: float | None = None
     formats: tuple[Literal["png", "svg", "pdf", "html"], ...] = ("png",)
     name: str | None = None
+    seed: int | Literal["mean"] | None = None
+    points: bool = False
+    width: Literal["column", "page"] | float | None = None
+    height: float | None = None
+    title: str | None = None
+    caption: Literal["none", "short", "full"] = "short"
+    view: tuple[float, float] | None = None
+    cmap: str | None = None
+    style: str | None = None
+    dpi: float | None = None
+    comparison: str | None = None
 
     @field_validator("kind")
     @classmethod
     def _kind(cls, value: str) -> str:
-        known = [kind for kind in (*picture_kinds(), "interactive") if kind not in ("auto", "comparison")]
+        known = [kind for kind in (*picture_kinds(), "interactive") if kind != "auto"]
         if value not in known:
             raise unknown_choice("kind", value, known)
         return value
@@ -203,7 +215,10 @@ def _check_references(study: StudySettings, reference: str) -> None:
             if group not in names:
                 raise unknown_choice(f"{reference}: runs of {part.name or part.kind}", group, names)
     probes = part_names(study.probes)
+    compared = [made.name for made in study.comparisons]
     for i, picture in enumerate(study.pictures):
+        if picture.comparison is not None and picture.comparison not in compared:
+            raise unknown_choice(f"{reference}: pictures[{i}]: comparison", picture.comparison, compared)
         if picture.probe is not None and picture.probe not in probes:
             raise unknown_choice(f"{reference}: pictures[{i}]: probe", picture.probe, probes)
 

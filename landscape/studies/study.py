@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from landscape.comparison import compare
 from landscape.comparison.writing import FORMATS, writable_files
 from landscape.errors import InputError
 from landscape.execution.team import Team
+from landscape.pictures.labels import BASE, TELLING
 from landscape.places import Places
 from landscape.probes.path.config import PathSettings
 from landscape.probes.probing import ProbeOutcome, probe_checkpoint
@@ -31,6 +32,8 @@ from landscape.studies.settings import ComparisonSettings, PictureSettings, Stud
 from landscape.studies.spread import Job, spread
 from landscape.studies.sweep import Trained, attempt, labels_of, train_all
 from landscape.studies.tables import Probed, Row, final_rows, run_rows, study_markdown, table_markdown
+
+COMPARED = ("forest", "comparison", "trend")  # kinds of pictures that are of a comparison
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class _Study:
         self._failures: dict[str, str] = {}
         self._trained: Trained = []
         self._probed: dict[str, Probed] = {}
+        self._compared: dict[str, xr.Dataset] = {}
 
     def measured(self) -> StudyOutcome:
         """The runs and their probes alone."""
@@ -96,11 +100,15 @@ class _Study:
         study = self._study
         self._check_writable()
         results = self.measured().results
-        pictures = self._each(study.pictures, picture_names(study), self._draw)
+        named = list(zip(study.pictures, picture_names(study), strict=True))
+        early = [one for one in named if one[0].kind not in COMPARED]
+        pictures = self._each([p for p, _ in early], [name for _, name in early], self._draw)
         rows = run_rows(self._trained, self._probed)
         tables = [self._write(RUNS_TABLE, study_markdown(study, rows, self._failures))]
         tables += self._each(study.tables, [table.name for table in study.tables], self._tabulate)
         tables += self._each(study.comparisons, [made.name for made in study.comparisons], self._compare)
+        late = [one for one in named if one[0].kind in COMPARED]
+        pictures += self._each([p for p, _ in late], [name for _, name in late], self._draw_comparison)
         # Again, because what was made since may have failed too.
         self._write(RUNS_TABLE, study_markdown(study, rows, self._failures))
         report = attempt(self._failures, REPORT, partial(self._report, recipe, command))
@@ -205,11 +213,10 @@ class _Study:
         page = picture.kind == "interactive"
         drawing = Drawing(
             kind="auto" if page else picture.kind,
-            scale=picture.scale,
-            loss_max=picture.loss_max,
-            # Curves name themselves: seeds become one curve, and a swept setting gives the order and the colours.
-            labels=None if picture.kind == "curves" else tuple(label for _, label in found),
-            **{k: v for k in ("quantity", "along") if (v := getattr(picture, k)) is not None},
+            # Data sets that say what tells them apart name themselves: seeds become one curve, a swept setting gives the order.
+            labels=None if _self_named([dataset for dataset, _ in found]) else tuple(label for _, label in found),
+            study=tuple(outcome.history for _, outcome in self._trained),
+            **_asked(picture),
         )
         noted = [self._noted(dataset) for dataset, _ in found]
         return draw(noted, [self._folder / f"{stem}.{suffix}" for suffix in suffixes_of(picture)], drawing)
@@ -226,6 +233,18 @@ class _Study:
             raise InputError(f"probe: no probe of this study is called {name!r}")
         made = self._probed[name].get(outcome.folder)
         return None if made is None else made[1]
+
+    def _draw_comparison(self, picture: PictureSettings, stem: str) -> list[Path]:
+        """A picture of one of the study's comparisons, the first where none is named."""
+        if not self._compared:
+            raise InputError(
+                f"no comparison of this study was made, which a picture of kind {picture.kind!r} could show"
+            )
+        name = picture.comparison or next(iter(self._compared))
+        if name not in self._compared:
+            raise InputError(f"comparison: {name!r} was not made")
+        paths = [self._folder / f"{stem}.{suffix}" for suffix in suffixes_of(picture)]
+        return draw([self._compared[name]], paths, Drawing(kind=picture.kind, **_asked(picture)))
 
     def _noted(self, dataset: xr.Dataset) -> xr.Dataset:
         return dataset.assign_attrs(note=self._study.note) if self._study.note else dataset
@@ -248,7 +267,8 @@ class _Study:
         )
         paths = found.write(*self._comparison_files(name))
         figure = self._folder / f"{name}.png"
-        return [*paths, *draw([found.dataset()], [figure], Drawing(kind="comparison"))]
+        self._compared[name] = found.dataset()
+        return [*paths, *draw([self._compared[name]], [figure], Drawing(kind="forest"))]
 
     def _report(self, recipe: tuple[str, str], command: str) -> Path:
         text, name = recipe
@@ -269,6 +289,23 @@ class _Study:
         path = self._folder / f"{name}.md"
         atomic_write(path, text.encode())
         return path
+
+
+def _asked(picture: PictureSettings) -> dict[str, Any]:
+    """What a picture's table says beside its kind and what it is of."""
+    names = {field.name for field in fields(Drawing)} - {"kind", "labels", "study"}
+    return {name: value for name in names if (value := getattr(picture, name)) is not None}
+
+
+def _self_named(datasets: Sequence[xr.Dataset]) -> bool:
+    """Whether the data sets' own settings tell them apart, or they are training curves, which are grouped by theirs."""
+    if datasets[0].attrs.get("kind") == "history":
+        return True
+    told = [
+        tuple(str(dataset.attrs.get(name)) for name in (*BASE, *TELLING) if name != "checkpoint")
+        for dataset in datasets
+    ]
+    return len(set(told)) == len(told)
 
 
 def probed_path(subject: Subject, probe: ProbeSettings, places: Places) -> Path:

@@ -169,8 +169,8 @@ def test_a_loss_that_overflows_is_kept_and_said_in_words_picture_and_page() -> N
     assert found["status"].values.tolist() == [[2, 1]]
     assert np.isinf(found["rise"].values[0, 0]) and np.isfinite(found["rise"].values[0, 1])
     assert any("absolute at σ = 1000: a loss is NaN or infinite" in line for line in words(found))
-    legend = plot(found).axes[0].get_legend()
-    assert legend is not None and "not finite at σ = 1000" in legend.get_texts()[0].get_text()
+    (legend,) = plot(found).legends
+    assert legend.get_texts()[0].get_text() == "not finite: σ = 1000"
     assert "not finite at \\u03c3 = 1000" in interactive(found)
 
 
@@ -179,13 +179,13 @@ def test_the_picture_shows_the_rise_of_every_checkpoint_by_ascending_size() -> N
     two = weight_noise(quadratic(2.0), WeightNoiseConfig("absolute", sigma=(0.1, 0.4), draws=3)).assign_attrs(
         model="two"
     )
-    relative, absolute = plot([one, two], scale="linear").axes
+    figure = plot([one, two], scale="linear")
+    relative, absolute = figure.axes
     assert [len(axes.get_lines()) for axes in (relative, absolute)] == [1, 2]
     line = relative.get_lines()[0]
     assert list(line.get_xdata()) == [0.1, 0.2]
     np.testing.assert_array_equal(line.get_ydata(), one["rise"].sel(noise="relative").values[::-1])
-    named = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in (relative, absolute)]
-    assert named == [["one"], ["two"]]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["one", "two"]
     assert len(plot(one, quantity="absolute").axes) == 1
     with pytest.raises(InputError, match="quantity: unknown value 'both'"):
         plot(one, quantity="both")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from landscape.pictures.labels import labels_of, marked
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
 from landscape.pictures.style import COLUMN, PaperFigure, line_colours, number, width_of
-from landscape.pictures.value_axis import set_value_axis
+from landscape.pictures.value_axis import few_ticks, set_value_axis
 from landscape.probes.searches import Status
 
 RATIO = 0.8
@@ -130,7 +131,7 @@ def basin_radius_figure(datasets: Sequence[xr.Dataset], options: Options) -> Pap
     panel = read_basin(datasets, options)
     figure = layout.new_figure(width_of(options.width, COLUMN))
     cell = _cell(figure.add_subplot(), panel, options)
-    return layout.finish(figure, [[cell]], basin_caption(datasets, options), options.note)
+    return layout.finish(figure, [cell], basin_caption(datasets, options), options)
 
 
 def _cell(axes: Axes, panel: BasinPanel, options: Options) -> layout.Cell:
@@ -151,12 +152,8 @@ def _cell(axes: Axes, panel: BasinPanel, options: Options) -> layout.Cell:
     ]
     if not all(curve.random for curve in panel.curves):
         entries.append((Line2D([], [], color="#555555", linewidth=1.2, linestyle=DASHES), "worst directions"))
-
-    def dress(width: float) -> None:
-        lines = layout.axis_labels(axes, panel.x_label, panel.y_label, width, width * RATIO)
-        layout.legend_below(axes, entries, width=width, lines=lines)
-
-    return layout.Cell(axes, RATIO, dress)
+    fit = partial(few_ticks, axes.xaxis)
+    return layout.Cell(axes, RATIO, "", panel.x_label, panel.y_label, entries, fit=fit)
 
 
 def look(curve: Curve) -> dict[str, Any]:

@@ -12,7 +12,11 @@ COMPARISON = Probe(
     drawn=(
         Drawn(
             "a comparison",
-            {"comparison": f"{_HERE}.picture:comparison_figure"},
+            {
+                "forest": f"{_HERE}.forest_picture:forest_figure",
+                "comparison": f"{_HERE}.picture:comparison_figure",
+                "trend": f"{_HERE}.forest_picture:trend_figure",
+            },
             f"{_HERE}.page:comparison_content",
         ),
     ),

@@ -18,12 +18,12 @@ from landscape.pictures.arrays import Floats, Mask
 from landscape.pictures.caption import joined, once
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
-from landscape.pictures.style import COLOURS, COLUMN, PAGE, SMALL, PaperFigure, number, width_of
+from landscape.pictures.style import COLOURS, COLUMN, PAGE, PaperFigure, number, points, width_of
 from landscape.pictures.value_axis import mark_at_edge, set_value_axis
+from landscape.pictures.words import shortened
 
-RATIO = 0.72
-NARROWEST = 2.0  # inches of the figure that a panel with its words needs
-MOST_ABREAST = 4
+RATIO = 0.62
+UPRIGHT = 0.8  # inches that a setting's name may take upright
 ASIDE = 0.17  # of the distance between settings, from the mean to its replicates
 DEAD = "#8a8a8a"
 ALIVE = COLOURS[0]
@@ -61,6 +61,13 @@ class Measure:
     dead: Mask
     by: str
     sentences: tuple[str, ...]
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """What the quantity cannot leave, if it is a fraction: then all of its replicates lie in it too."""
+        known = self.values[np.isfinite(self.values)]
+        fraction = "accuracy" in self.name or "fraction" in self.name
+        return (0.0, 1.0) if fraction and known.size and known.min() >= 0 and known.max() <= 1 else None
 
     @property
     def replicates(self) -> tuple[Floats, Floats]:
@@ -142,13 +149,16 @@ def _read(one: xr.Dataset, head: str) -> Measure:
 
 def comparison_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
     """A grid of panels, a measure each; see :func:`landscape.probes.plot.plot`."""
-    measures = read_measures(datasets, options)
-    width = width_of(options.width, COLUMN if len(measures) == 1 else PAGE)
-    across = min(len(measures), MOST_ABREAST if len(measures) > 9 else 3, max(1, int(width / NARROWEST)))
-    figure = layout.new_figure(width)
+    return measures_figure(datasets, read_measures(datasets, options), options)
+
+
+def measures_figure(
+    datasets: Sequence[xr.Dataset], measures: Sequence[Measure], options: Options, note: str = ""
+) -> PaperFigure:
+    """A panel for each of some measures; ``note`` says which they are."""
+    figure = layout.new_figure(width_of(options.width, COLUMN if len(measures) == 1 else PAGE))
     cells = [_cell(figure.add_subplot(), measure, options.scale) for measure in measures]
-    rows = [cells[start : start + across] for start in range(0, len(cells), across)]
-    return layout.finish(figure, rows, comparison_caption(datasets, measures), options.note)
+    return layout.finish(figure, cells, joined([note]) + " " + comparison_caption(datasets, measures), options)
 
 
 def measure_scale(measure: Measure, scale: str) -> Scale | None:
@@ -159,6 +169,8 @@ def measure_scale(measure: Measure, scale: str) -> Scale | None:
     finite = np.concatenate([a[np.isfinite(a)].ravel() for a in arrays])
     if scale == "auto" and kind == "log" and not ((finite >= 0).all() and (finite > 0).any()):
         kind = "linear"  # a logarithm that does not exist
+    if measure.bounds is not None:  # an interval by the normal distribution may reach beyond what the quantity can be
+        arrays = [np.clip(array, *measure.bounds) for array in arrays]
     return choose_scale(arrays, scale=kind)
 
 
@@ -170,20 +182,14 @@ def _cell(axes: Axes, measure: Measure, scale: str) -> layout.Cell:
         mark_at_edge(axes, np.array([float(setting)]), np.array([True]), _arrow(side), top=side == "above")
     count = len(measure.settings)
     axes.set_xlim(-0.5, count - 0.5)
-    axes.set_xticks(range(count), [measure.label(k) for k in range(count)], parse_math=False)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.spines[["top", "right"]].set_visible(False)
-    for setting in np.flatnonzero(measure.dead).tolist():
-        axes.get_xticklabels()[setting].set_color(DEAD)
     entries = _entries(measure, chosen)
 
-    def dress(width: float) -> None:
-        layout.title(axes, measure.title, width)
-        _turn_labels(axes, measure, width / count)
-        lines = layout.axis_labels(axes, axis_words(measure), measure.unit, width, width * RATIO)
-        layout.legend_below(axes, entries, width=width, lines=lines)
+    def fit(width: float) -> None:
+        _name_settings(axes, measure, width / count)
 
-    return layout.Cell(axes, RATIO, dress)
+    return layout.Cell(axes, RATIO, measure.title, axis_words(measure), measure.unit, entries, fit=fit)
 
 
 def axis_words(measure: Measure) -> str:
@@ -191,13 +197,19 @@ def axis_words(measure: Measure) -> str:
     return f"{measure.by}, {measure.replication_words()}"
 
 
-def _turn_labels(axes: Axes, measure: Measure, room: float) -> None:
-    """Upright labels where one is wider than the room between two settings."""
+def _name_settings(axes: Axes, measure: Measure, room: float) -> None:
+    """Upright names where one is wider than the room between two settings; then long ones are cut."""
     figure: Any = axes.figure
-    lines = [line for k in range(len(measure.settings)) for line in measure.label(k).split("\n")]
-    wide = max(layout.text_width(figure, line, SMALL) for line in lines) > 0.92 * room
-    for label in axes.get_xticklabels():
-        label.set_rotation(90 if wide else 0)
+    names = [measure.label(k) for k in range(len(measure.settings))]
+    lines = [line for name in names for line in name.split("\n")]
+    wide = max(layout.text_width(figure, line, points("tick")) for line in lines) > 0.92 * room
+    if wide:
+        names = [
+            "\n".join(shortened(figure, line, UPRIGHT, points("tick")) for line in name.split("\n")) for name in names
+        ]
+    axes.set_xticks(range(len(names)), names, parse_math=False, rotation=90 if wide else 0)
+    for setting in np.flatnonzero(measure.dead).tolist():
+        axes.get_xticklabels()[setting].set_color(DEAD)
 
 
 def _draw(axes: Axes, measure: Measure) -> None:
@@ -212,6 +224,7 @@ def _draw(axes: Axes, measure: Measure) -> None:
         )
         for setting in np.flatnonzero(own & np.isfinite(measure.low) & np.isfinite(measure.high)):
             ends = [measure.low[setting], measure.high[setting]]
+            ends = ends if measure.bounds is None else np.clip(ends, *measure.bounds).tolist()
             axes.plot([setting, setting], ends, color=colour, linewidth=1.1, zorder=3, gid="interval")
         shown = np.flatnonzero(own & np.isfinite(measure.mean))
         face = "white" if colour == DEAD else colour
@@ -225,10 +238,10 @@ def _entries(measure: Measure, scale: Scale | None) -> list[markers.Entry]:
     gaps = int((~np.isfinite(values)).sum())
     if gaps:
         look = {**markers.NONFINITE, "color": ALIVE}
-        entries.append((markers.handle(look, 4), f"not finite: {gaps} value{'s' if gaps != 1 else ''}"))
+        entries.append(markers.Named(markers.handle(look, 4), "not finite", f"{gaps} value{'s' if gaps != 1 else ''}"))
     for setting, side in outside(measure, scale):
-        words = f"{measure.settings[setting]} (dead): {side} the axis, {number(float(measure.mean[setting]))}"
-        entries.append((markers.handle(_arrow(side), 3.5), words))
+        words = f"{measure.settings[setting]} (dead): {side} the axis"
+        entries.append(markers.Named(markers.handle(_arrow(side), 3.5), words, number(float(measure.mean[setting]))))
     return entries
 
 
@@ -251,16 +264,22 @@ def comparison_caption(datasets: Sequence[xr.Dataset], measures: Sequence[Measur
     """What the marks are, that dead settings have no rank, and the notes of the comparison."""
     labels = [str(dataset.attrs.get("title", "comparison")) for dataset in datasets]
     percents = [f"{100 * float(d.attrs.get('confidence', 0.95)):g}\u00a0%" for d in datasets]
-    notes = [" ".join(_sentences(dataset)) for dataset in datasets]
     dead = any(measure.dead.any() for measure in measures)
     geometric = "on a logarithmic axis the mean is geometric" if any(m.log for m in measures) else ""
     sentences = [
         once(labels, [f"Dot and bar: mean and its {percent} interval" for percent in percents], ""),
         "Faint dots beside them: every replicate" + (f"; {geometric}" if geometric else ""),
         "Grey: a dead network, which has no rank" if dead else "",
-        once(labels, notes, ""),
+        "An interval is cut where the quantity ends" if any(measure.bounds for measure in measures) else "",
+        *comparison_notes(datasets),
     ]
     return joined(sentences)
+
+
+def comparison_notes(datasets: Sequence[xr.Dataset]) -> list[str]:
+    """What the comparisons themselves say of their tests and of what they left out."""
+    labels = [str(dataset.attrs.get("title", "comparison")) for dataset in datasets]
+    return [once(labels, [" ".join(_sentences(dataset)) for dataset in datasets], "")]
 
 
 def _sentences(dataset: xr.Dataset) -> list[str]:

@@ -20,7 +20,7 @@ from landscape.pictures.labels import labels_of, marked
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
 from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, line_colours, number, setting_number, width_of
-from landscape.pictures.value_axis import mark_at_edge, padded, set_value_axis
+from landscape.pictures.value_axis import given_ticks, mark_at_edge, padded, set_value_axis
 from landscape.probes.searches import Status
 
 RATIO = 0.8
@@ -138,8 +138,7 @@ def critical_sharpness_figure(datasets: Sequence[xr.Dataset], options: Options) 
     figure = layout.new_figure(width_of(options.width, COLUMN if len(panels) == 1 else PAGE))
     several = len(datasets) > 1
     cells = [_cell(figure.add_subplot(), panel, options, several) for panel in panels]
-    rows = [cells[start : start + 3] for start in range(0, len(cells), 3)]
-    return layout.finish(figure, rows, critical_caption(datasets, options), options.note)
+    return layout.finish(figure, cells, critical_caption(datasets, options), options)
 
 
 def _cell(axes: Axes, panel: StepPanel, options: Options, several: bool) -> layout.Cell:
@@ -151,7 +150,7 @@ def _cell(axes: Axes, panel: StepPanel, options: Options, several: bool) -> layo
     ticks = few(Scale(True, low, high).lines())
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    axes.set_xticks(ticks, [setting_number(tick) if tick < 1e-3 else number(tick) for tick in ticks])
+    words = [setting_number(tick) if tick < 1e-3 else number(tick) for tick in ticks]
     axes.xaxis.set_minor_locator(NullLocator())
     axes.spines[["top", "right"]].set_visible(False)
     entries: list[markers.Entry] = []
@@ -162,12 +161,10 @@ def _cell(axes: Axes, panel: StepPanel, options: Options, several: bool) -> layo
             handle = markers.handle({**markers.NONFINITE, "color": curve.colour}, 4)
             entries.append((handle, "not finite" + (f" [{curve.label}]" if several else "")))
 
-    def dress(width: float) -> None:
-        layout.title(axes, panel.title, width)
-        lines = layout.axis_labels(axes, panel.x_label, panel.y_label, width, width * RATIO)
-        layout.legend_below(axes, entries, width=width, lines=lines)
+    def fit(width: float) -> None:
+        given_ticks(axes, np.array(ticks), words, width)
 
-    return layout.Cell(axes, RATIO, dress)
+    return layout.Cell(axes, RATIO, panel.title, panel.x_label, panel.y_label, entries, fit=fit)
 
 
 def few(ticks: Sequence[float]) -> list[float]:

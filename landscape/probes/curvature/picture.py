@@ -12,10 +12,11 @@ from matplotlib.lines import Line2D
 
 from landscape.pictures import layout, markers
 from landscape.pictures.caption import data_words, joined, once, policy_words
-from landscape.pictures.labels import labels_of
+from landscape.pictures.labels import labels_of, marked
 from landscape.pictures.options import Options
 from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, number, width_of
-from landscape.pictures.value_axis import set_value_axis
+from landscape.pictures.value_axis import few_ticks, set_value_axis
+from landscape.pictures.words import state
 from landscape.probes.curvature.reading import (
     OPERATORS,
     CurvaturePanel,
@@ -26,10 +27,7 @@ from landscape.probes.curvature.reading import (
     read_curvature,
 )
 
-RATIO = 0.72
-ABREAST = 3
-MOST_TICKS = 5  # steps between the numbers of an axis of eigenvalues, which may have many digits
-MANY = 12  # panels, from which on there is one more abreast
+RATIO = 0.62
 DASHES: Any = (0, (2, 1.2))  # of a dead network
 TICK: dict[str, Any] = {"marker": "|", "markersize": 5, "markeredgewidth": 0.8, "linestyle": "none"}
 HEAD = 0.08  # of the panel's height, free for the marks of the extreme eigenvalues
@@ -42,17 +40,17 @@ OPEN: dict[str, Any] = {
 }
 DOT: dict[str, Any] = {"marker": "o", "markersize": 3.2, "markeredgewidth": 0.7, "linestyle": "none"}
 BAND_ALPHA = 0.22
-MOST_LAYERS = 16  # whose names are all written under a panel
+LONGEST_NAME = 18  # letters of a layer's name under a panel
 
 
 def curvature_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
     """Panels in rows of three, many in rows of four; see :func:`landscape.probes.plot.plot`."""
     panels = read_curvature(datasets, options)
-    across = min(len(panels), ABREAST if len(panels) <= MANY else ABREAST + 1)
-    figure = layout.new_figure(width_of(options.width, COLUMN if across == 1 else PAGE))
+    figure = layout.new_figure(width_of(options.width, COLUMN if len(panels) == 1 else PAGE))
     cells = [_cell(figure.add_subplot(), panel, options) for panel in panels]
-    rows = [cells[start : start + across] for start in range(0, len(cells), across)]
-    return layout.finish(figure, rows, curvature_caption(datasets, panels, options), options.note)
+    heading = marked(labels_of(datasets, options.labels)[0], datasets[0]) if len(datasets) == 1 else ""
+    caption = curvature_caption(datasets, panels, options)
+    return layout.finish(figure, cells, caption, options, heading=heading, names=_names(panels))
 
 
 def _cell(axes: Axes, panel: CurvaturePanel, options: Options) -> layout.Cell:
@@ -64,15 +62,14 @@ def _cell(axes: Axes, panel: CurvaturePanel, options: Options) -> layout.Cell:
         _draw_ranks(axes, panel)
     else:
         _draw_layers(axes, panel, low)
-    entries = _entries(panel)
+    shown: Sequence[Spectrum | Layers] = panel.spectra or panel.layers
+    if shown and all(one.dead for one in shown):
+        state(axes, "dead")
     x, y = axis_words(panel)
-
-    def dress(width: float) -> None:
-        layout.title(axes, panel.title, width)
-        lines = layout.axis_labels(axes, x, y, width, width * RATIO)
-        layout.legend_below(axes, entries, width=width, lines=lines)
-
-    return layout.Cell(axes, RATIO, dress)
+    fit = (lambda width: few_ticks(axes.xaxis, width)) if panel.quantity == "density" else None
+    if panel.layers:
+        fit = lambda width: _name_layers(axes, layer_names(panel), width)  # noqa: E731
+    return layout.Cell(axes, RATIO, panel.title, x, y, _entries(panel), fit=fit)
 
 
 def _style(one: Spectrum | Layers) -> dict[str, Any]:
@@ -90,7 +87,6 @@ def _draw_density(axes: Axes, panel: CurvaturePanel, low: float) -> None:
     head, transform = np.full(one.values.shape, 1.0 - HEAD / 2), axes.get_xaxis_transform()
     for mask, look in ((one.converged, TICK), (~one.converged, OPEN)):
         axes.plot(one.values[mask], head[mask], **look, color=INK, transform=transform, zorder=3)
-    axes.locator_params(axis="x", nbins=MOST_TICKS)
     left, right = panel.extent
     room = 0.04 * (right - left) or 1.0
     axes.set_xlim(left - room, right + room)
@@ -122,9 +118,14 @@ def _draw_layers(axes: Axes, panel: CurvaturePanel, low: float) -> None:
         axes.plot(x, np.where(np.isfinite(one.values), one.values, np.nan), **_style(one), zorder=2)
         axes.vlines(x, np.maximum(one.low, floor), one.high, color=one.colour, linewidth=0.9, zorder=2.5)
         axes.plot(x, one.values, **DOT, color=one.colour, zorder=3)
-    stride = max(1, -(-len(names) // MOST_LAYERS))
-    axes.set_xticks(np.arange(len(names))[::stride], names[::stride], rotation=60, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.5, len(names) - 0.5)
+
+
+def _name_layers(axes: Axes, names: Sequence[str], width: float) -> None:
+    """So many of the layers' names as stand upright beside each other, long ones cut."""
+    stride = max(1, -(-len(names) // max(int(width / 0.13), 1)))
+    shown = [name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}" for name in names[::stride]]
+    axes.set_xticks(np.arange(len(names))[::stride], shown, rotation=90, parse_math=False)
 
 
 def layer_names(panel: CurvaturePanel) -> list[str]:
@@ -132,13 +133,19 @@ def layer_names(panel: CurvaturePanel) -> list[str]:
     return list(dict.fromkeys(name for one in panel.layers for name in one.names))
 
 
+def _names(panels: Sequence[CurvaturePanel]) -> list[markers.Entry]:
+    """The data sets, where a panel has several of them."""
+    several = [panel for panel in panels if len(panel.spectra or panel.layers) > 1]
+    if not several:
+        return []
+    shown: Sequence[Spectrum | Layers] = several[0].spectra or several[0].layers
+    look = DOT if several[0].spectra else {}
+    return [(Line2D([], [], **{**_style(one), **look}), one.label) for one in shown]
+
+
 def _entries(panel: CurvaturePanel) -> list[markers.Entry]:
-    """The data sets, where a panel has several; what open marks are, wherever there are some."""
-    shown: Sequence[Spectrum | Layers] = panel.spectra or panel.layers
+    """What open marks are, where there are some."""
     entries: list[markers.Entry] = []
-    if len(shown) > 1:
-        look = DOT if panel.spectra else {}
-        entries += [(Line2D([], [], **{**_style(one), **look}), one.label) for one in shown]
     if any(not one.converged.all() for one in panel.spectra):
         entries.append((Line2D([], [], color=INK, **OPEN), "not converged"))
     return entries

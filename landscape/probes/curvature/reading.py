@@ -11,10 +11,11 @@ import xarray as xr
 
 from landscape.errors import InputError, unknown_choice
 from landscape.pictures.arrays import Floats, Mask
+from landscape.pictures.colours import looks
 from landscape.pictures.labels import labels_of, marked
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
-from landscape.pictures.style import line_colours, number, ordered_colours
+from landscape.pictures.style import number, ordered_colours
 
 ALIKE = 20.0  # times: spectra whose widths differ by more have axes of their own
 LEAST = 0.1  # of the height that one eigenvalue's Gaussian has: what lies below is no eigenvalue
@@ -138,8 +139,8 @@ def _whole(datasets: Sequence[xr.Dataset], names: Sequence[str], options: Option
             f"quantity: {options.quantity!r} is drawn layer by layer, and this is one matrix; landscape info says it. "
             "Probe with --per-layer, or draw the density."
         )
-    looks = zip(datasets, names, line_colours(len(datasets)), strict=True)
-    spectra = [_spectrum(made, name, colour, place, made) for place, (made, name, colour) in enumerate(looks)]
+    each = zip(datasets, names, _colours(datasets, options), strict=True)
+    spectra = [_spectrum(made, name, colour, place, made) for place, (made, name, colour) in enumerate(each)]
     unit = str(datasets[0]["eigenvalues"].attrs.get("units", "1"))
     panels = []
     if options.quantity in ("all", "density"):
@@ -148,6 +149,10 @@ def _whole(datasets: Sequence[xr.Dataset], names: Sequence[str], options: Option
     if ranked and options.quantity in ("all", "eigenvalues"):
         panels.append(CurvaturePanel("eigenvalues", TITLES["eigenvalues"], unit, tuple(ranked)))
     return panels
+
+
+def _colours(datasets: Sequence[xr.Dataset], options: Options) -> list[str]:
+    return [look.colour for look in looks(datasets, options, dashed=False)]
 
 
 def _layered(datasets: Sequence[xr.Dataset], names: Sequence[str], options: Options) -> list[CurvaturePanel]:
@@ -164,10 +169,10 @@ def _layered(datasets: Sequence[xr.Dataset], names: Sequence[str], options: Opti
             panels += _densities(spectra, unit, share=options.share)
         return panels
     wanted = ("largest", "trace", "frobenius_norm") if options.quantity == "all" else (options.quantity,)
-    looks = list(zip(datasets, names, line_colours(len(datasets)), range(len(datasets)), strict=True))
+    each = list(zip(datasets, names, _colours(datasets, options), range(len(datasets)), strict=True))
     panels = []
     for quantity in ("largest" if one == "eigenvalues" else one for one in wanted):
-        layers = [_layers(quantity, *look) for look in looks if quantity == "largest" or quantity in look[0]]
+        layers = [_layers(quantity, *look) for look in each if quantity == "largest" or quantity in look[0]]
         known = tuple(one for one in layers if np.isfinite(one.values).any())
         panels += [CurvaturePanel(quantity, TITLES[quantity], unit, layers=known)] if known else []
     return panels
@@ -241,7 +246,7 @@ def axis_words(panel: CurvaturePanel) -> tuple[str, str]:
     if panel.quantity == "density":
         return f"eigenvalue λ{unit}", "density"
     if panel.quantity == "eigenvalues":
-        return "rank, from the top and (negative) from the bottom", f"λ{unit}"
+        return "rank from the top, negative from the bottom", f"λ{unit}"
     return "layer", {"largest": "λ₁", "trace": "trace", "frobenius_norm": "Frobenius norm"}[panel.quantity] + unit
 
 

@@ -52,11 +52,12 @@ def read_maps(datasets: Sequence[xr.Dataset], options: Options) -> list[PlaneDat
     Raises:
         InputError: for another quantity.
     """
-    if options.quantity != QUANTITY:
+    if options.quantity not in (QUANTITY, "spread"):
         raise InputError(
-            f"quantity: a curvature map draws {QUANTITY!r}, got {options.quantity!r}. Its loss has the contours over it."
+            f"quantity: a curvature map draws {QUANTITY!r}, or the 'spread' of it over seeds, got {options.quantity!r}. "
+            "Its loss has the contours over it."
         )
-    return read_planes(datasets, options.quantity, options.labels)
+    return read_planes(datasets, QUANTITY, options.labels)
 
 
 def read_losses(datasets: Sequence[xr.Dataset], labels: Sequence[str]) -> list[PlaneData]:

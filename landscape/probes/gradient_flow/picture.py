@@ -23,11 +23,12 @@ from landscape.pictures.caption import joined, once, run_sentences
 from landscape.pictures.labels import labels_of, marked
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
-from landscape.pictures.style import COLUMN, INK, PAGE, SEQUENCE, TEXT, PaperFigure, width_of
+from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, points, sequence, width_of
 from landscape.pictures.value_axis import mark_at_edge, set_value_axis
+from landscape.pictures.words import state
 
 QUANTITIES = {"mean_abs_gradient": "mean |∂L/∂w|", "gradient_norm": "‖∂L/∂w‖₂"}
-RATIO = 0.8  # height over width: values may span twenty decades
+RATIO = 0.72  # height over width: values may span twenty decades
 FEW = 12  # up to so many tensors and records, each point is shown as a dot
 MOST_TICKS = 8
 ZERO: dict[str, Any] = {"marker": "v", "color": INK, "markersize": 3, "linestyle": "none", "markeredgewidth": 0}
@@ -104,19 +105,15 @@ def _read(dataset: xr.Dataset, quantity: str, label: str, clock: str) -> Flow:
 def flow_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
     """Panels side by side on one upright axis; see :func:`landscape.probes.plot.plot`."""
     flows = read_flows(datasets, options)
-    across = min(len(flows), 2 if len(flows) == 4 else 3)
-    figure = layout.new_figure(width_of(options.width, COLUMN if across == 1 else PAGE))
+    figure = layout.new_figure(width_of(options.width, COLUMN if len(flows) == 1 else PAGE))
     shared = flow_scale(flows, options.scale)
+    colours = record_colours(flows)
     cells = []
-    for number, flow in enumerate(flows):
+    for flow in flows:
         scale = shared if options.share else flow_scale([flow], options.scale)
-        first, last = number % across == 0, number + 1 == len(flows) or (number + 1) % across == 0
-        axes = figure.add_subplot()
-        bar = _record_bar(figure, axes, flows) if last else None
-        labelled = first or not options.share
-        cells.append(_cell(axes, flow, scale, record_colours(flows), options.quantity, bar, labelled=labelled))
-    rows = [cells[start : start + across] for start in range(0, len(cells), across)]
-    return layout.finish(figure, rows, flow_caption(flows, options.quantity), options.note)
+        cells.append(_cell(figure.add_subplot(), flow, scale, colours, options.quantity))
+        cells[-1].y_axis = "shared" if options.share else None
+    return layout.finish(figure, cells, flow_caption(flows, options.quantity), options, bar=_record_bar(figure, flows))
 
 
 def flow_scale(flows: Sequence[Flow], scale: str) -> Scale | None:
@@ -131,10 +128,10 @@ def record_colours(flows: Sequence[Flow]) -> ScalarMappable:
     """Epoch or step to colour, the same for all: dark for the first, light for the last."""
     when = np.concatenate([flow.when for flow in flows])
     low, high = float(when.min()), float(when.max())
-    return ScalarMappable(norm=Normalize(low, high if high > low else low + 1), cmap=SEQUENCE)
+    return ScalarMappable(norm=Normalize(low, high if high > low else low + 1), cmap=sequence())
 
 
-def _record_bar(figure: PaperFigure, axes: Axes, flows: Sequence[Flow]) -> Axes | None:
+def _record_bar(figure: PaperFigure, flows: Sequence[Flow]) -> Axes | None:
     colours = record_colours(flows)
     low, high = colours.get_clim()
     if np.unique(np.concatenate([flow.when for flow in flows])).size == 1:
@@ -143,38 +140,27 @@ def _record_bar(figure: PaperFigure, axes: Axes, flows: Sequence[Flow]) -> Axes 
     bar = figure.colorbar(colours, cax=place, ticks=round_places(float(low or 0), float(high or 0)))
     place.minorticks_off()
     bar.outline.set_linewidth(0.5)
-    bar.set_label(flows[0].clock, fontsize=TEXT)
+    bar.set_label(flows[0].clock, fontsize=points("text"))
     return place
 
 
-def _cell(
-    axes: Axes,
-    flow: Flow,
-    scale: Scale | None,
-    colours: ScalarMappable,
-    quantity: str,
-    bar: Axes | None,
-    *,
-    labelled: bool,
-) -> layout.Cell:
+def _cell(axes: Axes, flow: Flow, scale: Scale | None, colours: ScalarMappable, quantity: str) -> layout.Cell:
     set_value_axis(axes, scale)
     log = scale is None or scale.log
     _draw(axes, flow, colours, log=log)
     room = 0.03 * float(np.ptp(flow.x)) or 0.5
     axes.set_xlim(flow.x[0] - room, flow.x[-1] + room)
-    axes.set_xticks(round_places(float(flow.x[0]), float(flow.x[-1])))
     axes.spines[["top", "right"]].set_visible(False)
-    if not labelled:
-        axes.tick_params(labelleft=False)
-    entries = _entries(flow, log=log)
+    if flow.dataset.attrs.get("dead"):
+        state(axes, "dead")
+    x, ends = axis_words(flow), (float(flow.x[0]), float(flow.x[-1]))
+
+    def fit(width: float) -> None:
+        places = round_places(*ends, most=int(width / 0.25))
+        axes.set_xticks(places, [f"{place:g}" for place in places])
+
     words = value_words(flow, quantity)
-
-    def dress(width: float) -> None:
-        layout.title(axes, flow.title, width)
-        lines = layout.axis_labels(axes, axis_words(flow), words if labelled else "", width, width * RATIO)
-        layout.legend_below(axes, entries, width=width, lines=lines)
-
-    return layout.Cell(axes, RATIO, dress, bar)
+    return layout.Cell(axes, RATIO, flow.title, x, words, _entries(flow, log=log), x_axis=(x, ends), fit=fit)
 
 
 def value_words(flow: Flow, quantity: str) -> str:
@@ -213,10 +199,10 @@ def _entries(flow: Flow, *, log: bool) -> list[markers.Entry]:
     """How many values are exactly zero, or no number; and when the record was made where there is only one."""
     entries: list[markers.Entry] = []
     if flow.when.size == 1:
-        entries.append((Line2D([], [], color=SEQUENCE(0.0)), f"{flow.clock} {flow.when[0]:g}"))
+        entries.append((Line2D([], [], color=sequence()(0.0)), f"{flow.clock} {flow.when[0]:g}"))
     for mask, look, what in ((flow.zero & log, ZERO, "exactly 0"), (flow.nonfinite, markers.NONFINITE, "not finite")):
         if mask.any():
-            entries.append((markers.handle(look, 3.5), f"{what}: {counted(mask)}"))
+            entries.append(markers.Named(markers.handle(look, 3.5), what, counted(mask)))
     return entries
 
 
@@ -246,11 +232,11 @@ def flow_caption(flows: Sequence[Flow], quantity: str) -> str:
     return joined(sentences)
 
 
-def round_places(first: float, last: float) -> list[float]:
-    """The ends, and round numbers between them that keep clear of both."""
+def round_places(first: float, last: float, *, most: int = MOST_TICKS) -> list[float]:
+    """The ends, and at most so many round numbers between them that keep clear of both."""
     if last <= first:
         return [first]
-    step = next(s for s in _steps() if (last - first) / s <= MOST_TICKS)
+    step = next(s for s in _steps() if (last - first) / s <= min(max(most, 1), MOST_TICKS))
     between = [k * step for k in range(int(first // step) + 1, int(last // step) + 1)]
     return [first, *(v for v in between if v - first > 0.6 * step and last - v > 0.6 * step), last]
 

@@ -9,19 +9,21 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from landscape.errors import InputError, unknown_choice
 from landscape.pictures import layout, markers
 from landscape.pictures.arrays import Floats
 from landscape.pictures.caption import history_caption, scale_note
-from landscape.pictures.labels import state_words
+from landscape.pictures.colours import looks
+from landscape.pictures.labels import plain, state_words
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
-from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, line_colours, ordered_colours, width_of
-from landscape.pictures.value_axis import RATIO, mark_at_edge, set_value_axis
+from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, ordered_colours, points, width_of
+from landscape.pictures.value_axis import RATIO, count_ticks, mark_at_edge, set_value_axis
 from landscape.probes.history.sweeps import Sweep, sweep_of
 
 # what a quantity shows: the panels, from left to right
@@ -35,6 +37,8 @@ PANELS = {
 SPLITS: dict[str, Any] = {"train": "-", "validation": (0, (4, 1.6))}
 TEST: dict[str, Any] = {"marker": "D", "markersize": 3.5, "linestyle": "none", "markerfacecolor": "white"}
 BAND_ALPHA = 0.18
+SEED: dict[str, Any] = {"linewidth": 0.35, "alpha": 0.7}
+MANY = 8  # values of a swept setting that a legend names; more have a colour bar
 FEW_EPOCHS = 12  # up to so many, the epochs themselves are shown as dots
 
 
@@ -78,14 +82,16 @@ class Run:
         return f"{self.label} ({words})" if words else self.label
 
 
-def runs_of(sweep: Sweep) -> list[Run]:
-    """The curves with their colours, which follow a swept setting's order.
+def runs_of(sweep: Sweep, options: Options | None = None) -> list[Run]:
+    """The curves in the colours of their settings; see :func:`landscape.pictures.colours.looks`.
 
     Raises:
         InputError: for a history without epochs.
     """
-    count = len(sweep.groups)
-    colours = line_colours(count) if sweep.setting is None else ordered_colours(count)
+    firsts = [group[0] for group in sweep.groups]
+    colours = [look.colour for look in looks(firsts, options or Options("loss"), dashed=False)]
+    if options is None and sweep.setting is not None:
+        colours = ordered_colours(len(firsts))
     runs = [Run(*each) for each in zip(sweep.labels, sweep.groups, colours, strict=True)]
     for run in runs:
         if run.epochs.size == 0:
@@ -122,18 +128,46 @@ def has(run: Run, name: str) -> bool:
 def curves_figure(histories: Sequence[xr.Dataset], options: Options) -> PaperFigure:
     """Curves over each other, or a row of panels for each run; see :func:`landscape.probes.plot.plot`."""
     sweep = sweep_of(histories, options.labels)
-    runs = runs_of(sweep)
+    runs = runs_of(sweep, options)
     panels = panels_of(runs, options.quantity)
     figure = layout.new_figure(width_of(options.width, COLUMN if len(panels) == 1 else PAGE))
     groups = [runs] if options.share else [[run] for run in runs]
     scales = _scales(runs, panels, options)
-    rows = []
+    cells = []
     for group in groups:
         own = scales if options.share else _scales(group, panels, options)
-        common = sweep.common if options.share else ""
-        rows.append([_cell(figure.add_subplot(), group, panel, own[panel], panels, common) for panel in panels])
+        titled = not options.share and len(runs) > 1
+        cells += [_cell(figure.add_subplot(), group, panel, own[panel], panels, titled=titled) for panel in panels]
     note = scale_note(scales.get("loss"), "loss axis") if options.share else ""
-    return layout.finish(figure, rows, history_caption(sweep.labels, sweep.groups, note, sweep.setting), options.note)
+    caption = history_caption(sweep.labels, sweep.groups, note, sweep.setting)
+    names: list[markers.Entry] = []
+    heading, bar = sweep.common if options.share else "", None
+    if options.share and len(runs) > 1:
+        names = [(Line2D([], [], color=run.colour), run.title()) for run in runs]
+        if sweep.setting is not None and len(runs) > MANY:
+            names, bar = [], _setting_bar(figure, sweep, runs)
+    elif len(runs) == 1:
+        heading = runs[0].title()
+    abreast = (
+        None
+        if options.share or len(panels) == 1
+        else min(len(panels), layout.across(len(panels), float(figure.get_size_inches()[0]), RATIO))
+    )
+    return layout.finish(figure, cells, caption, options, abreast=abreast, heading=heading, names=names, bar=bar)
+
+
+def _setting_bar(figure: PaperFigure, sweep: Sweep, runs: Sequence[Run]) -> Axes:
+    """The colours of a swept setting that has too many values for a legend, with a number at each that has room."""
+    place = figure.add_axes((0.9, 0.3, 0.02, 0.4))
+    colours = ListedColormap([run.colour for run in runs])
+    bar = figure.colorbar(ScalarMappable(Normalize(-0.5, len(runs) - 0.5), colours), cax=place)
+    every = -(-len(runs) // MANY)
+    values = [group[0].attrs[str(sweep.setting)] for group in sweep.groups]
+    bar.set_ticks(range(0, len(runs), every), labels=[plain(value) for value in values[::every]])
+    place.minorticks_off()
+    bar.outline.set_linewidth(0.5)
+    bar.set_label(str(sweep.setting).replace("_", " "), fontsize=points("text"))
+    return place
 
 
 def _scales(runs: Sequence[Run], panels: Sequence[str], options: Options) -> dict[str, Scale | None]:
@@ -154,33 +188,36 @@ def panel_values(runs: Sequence[Run], panel: str) -> list[Floats]:
 
 
 def _cell(
-    axes: Axes, runs: Sequence[Run], panel: str, scale: Scale | None, panels: Sequence[str], common: str
+    axes: Axes, runs: Sequence[Run], panel: str, scale: Scale | None, panels: Sequence[str], *, titled: bool
 ) -> layout.Cell:
     set_value_axis(axes, scale)
     entries: list[markers.Entry] = []
     for run in runs:
         gaps = _draw(axes, run, panel)
         if gaps:
-            entries.append(
-                (markers.handle({**markers.NONFINITE, "color": run.colour}, 4), f"not finite: {gaps} epochs")
-            )
+            of = f" [{run.label}]" if len(runs) > 1 else ""
+            look = {**markers.NONFINITE, "color": run.colour}
+            entries.append(markers.Named(markers.handle(look, 4), f"not finite{of}", f"{gaps} epochs"))
     last = max(float(run.epochs[-1]) for run in runs)
     room = 0.025 * (last - 1) or 0.5  # so that the marks of the first and the last epoch are whole
     axes.set_xlim(1 - room, last + room)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.spines[["top", "right"]].set_visible(False)
-    entries = _legend(runs, panel, panels) + entries
+    entries = _legend(runs, panel) + entries
     units = {run.histories[0][name].attrs.get("units", "1") for run in runs for name in names_in(run, panel).values()}
     unit = f" ({units.pop()})" if len(units) == 1 and units != {"1"} else ""
-    alone = runs[0].title() if len(runs) == 1 else common
-    heading = alone if panel == panels[0] else ""
-
-    def dress(width: float) -> None:
-        layout.title(axes, heading, width)
-        count = layout.axis_labels(axes, "epoch", panel.replace("_", " ") + unit, width, width * RATIO)
-        layout.legend_below(axes, entries, width=width, lines=count)
-
-    return layout.Cell(axes, RATIO, dress)
+    title = runs[0].title() if titled and panel == panels[0] else ""
+    words = panel.replace("_", " ") + unit
+    reach = (float(min(run.epochs[0] for run in runs)), last)
+    return layout.Cell(
+        axes,
+        RATIO,
+        title,
+        "epoch",
+        words,
+        entries,
+        x_axis=("epoch", reach),
+        fit=lambda width: count_ticks(axes.xaxis, width),
+    )
 
 
 def _draw(axes: Axes, run: Run, panel: str) -> int:
@@ -195,6 +232,9 @@ def _draw(axes: Axes, run: Run, panel: str) -> int:
         if run.pooled:
             shaded: dict[str, Any] = {"color": run.colour, "alpha": BAND_ALPHA, "linewidth": 0, "zorder": 1}
             axes.fill_between(run.epochs, every.min(axis=0), every.max(axis=0), where=np.isfinite(values), **shaded)
+            for one in every:
+                shown = np.where(np.isfinite(one), one, np.nan)
+                axes.plot(run.epochs, shown, color=run.colour, linestyle=SPLITS[split], **SEED, zorder=1.5)
     mark_at_edge(axes, run.epochs, gaps, {**markers.NONFINITE, "color": run.colour, "markersize": 3.5}, top=True)
     if has(run, f"test_{panel}"):
         _draw_test(axes, run, f"test_{panel}")
@@ -210,16 +250,15 @@ def _draw_test(axes: Axes, run: Run, name: str) -> None:
     axes.plot([last], np.atleast_1d(run.values(name)), **options, zorder=5)
 
 
-def _legend(runs: Sequence[Run], panel: str, panels: Sequence[str]) -> list[markers.Entry]:
-    """The runs under the first panel, the kinds of lines under the second; both under a single one."""
+def _legend(runs: Sequence[Run], panel: str) -> list[markers.Entry]:
+    """What the kinds of lines are."""
     entries: list[markers.Entry] = []
-    if panel == panels[0] and len(runs) > 1:
-        entries += [(Line2D([], [], color=run.colour), run.title()) for run in runs]
-    if panel == panels[min(1, len(panels) - 1)] and panel != "learning_rate":
+    if panel != "learning_rate":
         words = [split for split in SPLITS if any(split in names_in(run, panel) for run in runs)]
         entries += [(Line2D([], [], color=INK, linestyle=SPLITS[split]), split) for split in words]
         if any(run.pooled for run in runs):
-            entries.append((Patch(color=INK, alpha=BAND_ALPHA, linewidth=0), "range over seeds; line: their mean"))
+            entries.append((Patch(color=INK, alpha=BAND_ALPHA, linewidth=0), "range over seeds"))
+            entries.append((Line2D([], [], color=INK, **SEED), "each seed"))
         if any(has(run, f"test_{panel}") for run in runs):
             entries.append((Line2D([], [], color=INK, markeredgecolor=INK, **TEST), "test, after the last epoch"))
     return entries

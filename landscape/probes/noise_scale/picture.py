@@ -15,11 +15,13 @@ from landscape.errors import unknown_choice
 from landscape.pictures import layout, markers
 from landscape.pictures.arrays import Floats
 from landscape.pictures.caption import data_words, joined, once, policy_words, scale_note
+from landscape.pictures.colours import looks
 from landscape.pictures.labels import labels_of, marked
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
-from landscape.pictures.style import COLUMN, PaperFigure, line_colours, number, width_of
+from landscape.pictures.style import COLUMN, PaperFigure, number, width_of
 from landscape.pictures.value_axis import mark_at_edge, padded, set_value_axis
+from landscape.pictures.words import state
 from landscape.results.words import unit_of
 
 RATIO = 0.62
@@ -78,8 +80,8 @@ def read_noise(datasets: Sequence[xr.Dataset], options: Options) -> list[Noise]:
     """
     if options.quantity != QUANTITY:
         raise unknown_choice("quantity", options.quantity, [QUANTITY])
-    looks = zip(datasets, labels_of(datasets, options.labels), line_colours(len(datasets)), strict=True)
-    return [_noise(dataset, label, colour, place) for place, (dataset, label, colour) in enumerate(looks)]
+    shown = zip(datasets, labels_of(datasets, options.labels), looks(datasets, options, dashed=False), strict=True)
+    return [_noise(dataset, label, look.colour, place) for place, (dataset, label, look) in enumerate(shown)]
 
 
 def _noise(dataset: xr.Dataset, label: str, colour: str, place: int) -> Noise:
@@ -111,19 +113,20 @@ def noise_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigur
     figure = layout.new_figure(width_of(options.width, COLUMN))
     axes = figure.add_subplot()
     set_value_axis(axes, scale)
-    entries = [entry for one in noises for entry in _draw(axes, one, scale, several=len(noises) > 1)]
+    names: list[markers.Entry] = []
+    entries: list[markers.Entry] = []
+    for one in noises:
+        drawn = _draw(axes, one, scale, several=len(noises) > 1)
+        names, entries = [*names, drawn[0]], [*entries, *drawn[1:]]
     axes.set_xlim(-0.5, len(noises) - 0.5)
     axes.set_xticks([])
     axes.spines[["top", "right"]].set_visible(False)
-    title = noises[0].label if len(noises) == 1 else ""
-
-    def dress(width: float) -> None:
-        layout.title(axes, title, width)
-        lines = layout.axis_labels(axes, PLACES, AXIS, width, width * RATIO)
-        layout.legend_below(axes, entries, width=width, lines=lines)
-
+    if all(one.dead for one in noises):
+        state(axes, "dead")
+    heading = noises[0].label if len(noises) == 1 else ""
     caption = noise_caption(datasets, noises, options, scale)
-    return layout.finish(figure, [[layout.Cell(axes, RATIO, dress)]], caption, options.note)
+    cell = layout.Cell(axes, RATIO, "", PLACES, AXIS, entries)
+    return layout.finish(figure, [cell], caption, options, heading=heading, names=names)
 
 
 def _draw(axes: Axes, one: Noise, scale: Scale | None, *, several: bool) -> list[markers.Entry]:
@@ -145,7 +148,8 @@ def _draw(axes: Axes, one: Noise, scale: Scale | None, *, several: bool) -> list
             mark_at_edge(axes, x[part], (sides == side)[part], {**look, "marker": marker}, top=side == "above")
     handle = markers.handle({**dot, "marker": ARROWS.get(sides[0], "o")} if np.isfinite(one.value) else cross)
     of = f"{one.label}: " if several else ""
-    entries: list[markers.Entry] = [(handle, f"{of}{one.words}")]
+    named = (one.label, one.words) if several else (one.words, "")
+    entries: list[markers.Entry] = [markers.Named(handle, *named)]
     return entries + ([(markers.handle(cross, 4), f"{of}{one.lost}")] if one.lost else [])
 
 

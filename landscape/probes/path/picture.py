@@ -17,14 +17,16 @@ from landscape.errors import InputError, unknown_choice
 from landscape.pictures import layout, markers
 from landscape.pictures.arrays import Floats, Mask
 from landscape.pictures.caption import data_words, joined, once, policy_words, scale_note
+from landscape.pictures.colours import looks
 from landscape.pictures.labels import labels_of, marked
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
 from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, line_colours, number, width_of
-from landscape.pictures.value_axis import mark_at_edge, set_value_axis
+from landscape.pictures.value_axis import few_ticks, mark_at_edge, set_value_axis
+from landscape.pictures.words import state
 from landscape.probes.path.result import ends_highest, no_barrier
 
-RATIO = 0.72
+RATIO = 0.62
 ERROR_ALPHA = 0.22
 STROKES_APART = 2.5  # points
 QUANTITIES = {"all": ("loss", "accuracy"), "loss": ("loss",), "accuracy": ("accuracy",)}
@@ -107,16 +109,16 @@ def path_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure
     ways, panels = read_paths(datasets, options)
     figure = layout.new_figure(width_of(options.width, COLUMN if len(panels) == 1 else PAGE))
     groups = [ways] if options.share else [[w for w in ways if w.group == g] for g in range(len(datasets))]
-    rows = []
+    cells = []
     for group in groups:
         scales = {panel: panel_scale(ways if options.share else group, panel, options) for panel in panels}
-        cells = [
-            _cell(figure.add_subplot(), group, panel, scales[panel], first=panel == panels[0], alone=len(groups) > 1)
-            for panel in panels
-        ]
-        rows.append(cells)
+        titled = len(groups) > 1
+        cells += [_cell(figure.add_subplot(), group, panel, scales[panel], titled=titled) for panel in panels]
     note = scale_note(panel_scale(ways, panels[0], options), f"{panels[0]} axis") if options.share else ""
-    return layout.finish(figure, rows, path_caption(datasets, ways, options, note), options.note)
+    abreast = layout.across(len(panels), float(figure.get_size_inches()[0]), RATIO) if len(groups) > 1 else None
+    heading = ways[0].label if len(datasets) == 1 else ""
+    caption = path_caption(datasets, ways, options, note)
+    return layout.finish(figure, cells, caption, options, abreast=abreast, heading=heading, names=_names(ways))
 
 
 def read_paths(datasets: Sequence[xr.Dataset], options: Options) -> tuple[list[Way], list[str]]:
@@ -129,7 +131,7 @@ def read_paths(datasets: Sequence[xr.Dataset], options: Options) -> tuple[list[W
         raise unknown_choice("quantity", options.quantity, QUANTITIES)
     several = len(datasets) > 1
     kinds = list(dict.fromkeys(str(kind) for dataset in datasets for kind in dataset["path"].values))
-    colours = line_colours(len(datasets) if several else len(kinds))
+    colours = [look.colour for look in looks(datasets, options, dashed=False)] if several else line_colours(len(kinds))
     ways = []
     for group, (dataset, label) in enumerate(zip(datasets, labels_of(datasets, options.labels), strict=True)):
         for kind in map(str, dataset["path"].values):
@@ -158,7 +160,7 @@ def panel_scale(ways: Sequence[Way], panel: str, options: Options) -> Scale | No
     return choose_scale([*values, *kept], scale="linear" if linear else options.scale, maximum=maximum, still=still)
 
 
-def _cell(axes: Axes, ways: Sequence[Way], panel: str, scale: Scale | None, *, first: bool, alone: bool) -> layout.Cell:
+def _cell(axes: Axes, ways: Sequence[Way], panel: str, scale: Scale | None, *, titled: bool) -> layout.Cell:
     drawn = [way for way in ways if way.has(panel)]
     low = set_value_axis(axes, scale)
     peaks: list[float] = []
@@ -168,19 +170,14 @@ def _cell(axes: Axes, ways: Sequence[Way], panel: str, scale: Scale | None, *, f
             _draw_barrier(axes, way, way.foot, beside=peaks.count(way.barrier[2]))
             peaks.append(way.barrier[2])
     axes.set_xlim(-0.02, 1.02)
-    axes.locator_params(axis="x", nbins=6)
     axes.spines[["top", "right"]].set_visible(False)
-    entries = (_names(ways) if first else _bands()) + _gaps(drawn, panel)
+    entries = _bands() + _gaps(drawn, panel)
     units = {str(way.dataset[panel].attrs.get("units", "1")) for way in drawn} - {"1"}
     words = panel + (f" ({units.pop()})" if len(units) == 1 else "")
-    heading = ways[0].label if first and (alone or len({way.group for way in ways}) == 1) else ""
-
-    def dress(width: float) -> None:
-        layout.title(axes, heading, width)
-        lines = layout.axis_labels(axes, where_words(ways), words, width, width * RATIO)
-        layout.legend_below(axes, entries, width=width, lines=lines)
-
-    return layout.Cell(axes, RATIO, dress)
+    if all(way.dataset.attrs.get("dead") for way in drawn):
+        state(axes, "dead")
+    x, title = where_words(ways), ways[0].label if titled else ""
+    return layout.Cell(axes, RATIO, title, x, words, entries, x_axis=x, fit=lambda width: few_ticks(axes.xaxis, width))
 
 
 def _draw(axes: Axes, way: Way, panel: str, low: float) -> None:
@@ -230,7 +227,7 @@ def _names(ways: Sequence[Way]) -> list[markers.Entry]:
 
 
 def _bands() -> list[markers.Entry]:
-    return [(Patch(color=INK, alpha=ERROR_ALPHA, linewidth=0), "± standard error over the samples")]
+    return [(Patch(color=INK, alpha=ERROR_ALPHA, linewidth=0), "± standard error")]
 
 
 def _gaps(ways: Sequence[Way], panel: str) -> list[markers.Entry]:
@@ -240,7 +237,8 @@ def _gaps(ways: Sequence[Way], panel: str) -> list[markers.Entry]:
         broken, missing = int(way.nonfinite(panel).sum()), int(way.missing.sum())
         if broken:
             look = {**markers.NONFINITE, "color": way.colour}
-            entries.append((markers.handle(look, 4), f"{name_of_way(way, ways)}: not finite at {_points(broken)}"))
+            words = f"{name_of_way(way, ways)}: not finite at {_points(broken)}"
+            entries.append((markers.handle(look, 4), words))
         if missing:
             look = {**markers.MISSING, "markeredgecolor": way.colour}
             entries.append((markers.handle(look, 3), f"{name_of_way(way, ways)}: not measured at {_points(missing)}"))

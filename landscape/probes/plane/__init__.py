@@ -30,7 +30,7 @@ PLANE = Probe(
             {"contour": f"{_HERE}.contour:contour_figure", "surface": f"{_HERE}.surface:surface_figure"},
             f"{_HERE}.page:planes_content",
             "loss",
-            frozenset({"seed", "loss_max", "share", "points"}),
+            frozenset({"seed", "loss_max", "share", "points", "view"}),
             grid=2,
         ),
     ),

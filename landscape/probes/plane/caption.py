@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from landscape.pictures.caption import data_words, joined, once, policy_words
 from landscape.pictures.style import number
+from landscape.probes.plane.panels import axes_sentence, flat_words
 from landscape.probes.plane.reading import Field, PlaneData, heights_of
 from landscape.probes.plane.result import HEIGHT
 from landscape.results.words import picture_known
 
 
 def plane_caption(
-    planes: Sequence[PlaneData], fields: Sequence[Field], note: str = "", drawn: str = "their mean is drawn"
+    planes: Sequence[PlaneData],
+    fields: Sequence[Field],
+    note: str = "",
+    drawn: str = "their mean is drawn",
+    *,
+    axes: bool = False,
 ) -> str:
     """Directions, BN policy, data, seeds and their cosines, checkpoint and standard error; once where all panels agree.
 
-    ``note`` goes after the first sentence; ``drawn`` says what is shown of several seeds.
+    ``note`` goes after the first sentence; ``drawn`` says what is shown of several seeds, and ``axes`` whether the axes have no
+    words of their own.
     """
     labels = [plane.label for plane in planes]
     pairs = list(zip(planes, fields, strict=True))
     sentences = [
         once(labels, [_where(plane) for plane in planes], ""),
+        axes_sentence(planes, every=axes),
         note,
         once(labels, [policy_words(plane.attrs) for plane in planes], "BN policy: "),
         once(labels, [data_words(plane.attrs) for plane in planes], "Data: "),
@@ -31,10 +40,24 @@ def plane_caption(
         once(labels, [_cosines(plane, field) for plane, field in pairs], "cos(d₁,\u00a0d₂): "),
         once(labels, [str(plane.attrs.get("checkpoint", "")) for plane in planes], "Checkpoint: "),
         once(labels, [_error(plane, field) for plane, field in pairs], "Standard error over the samples: "),
+        once(labels, [_range(plane.attrs) for plane in planes], ""),
         once(labels, [_adaptive(plane) for plane in planes], "Adaptive: "),
         once(labels, [plane.mesh_note for plane in planes], "Unfinished: "),
+        once(labels, [_state(plane, field) for plane, field in pairs], ""),
     ]
     return joined(sentences)
+
+
+def _state(plane: PlaneData, field: Field) -> str:
+    """Why a plane only looks smooth, or is empty."""
+    words = flat_words(plane, field)
+    return words[:1].upper() + words[1:]
+
+
+def _range(attrs: dict[str, Any]) -> str:
+    """How far the axes go, where that was not asked for."""
+    note = str(attrs.get("range_note", ""))
+    return note[:1].upper() + note[1:] if "automatic" in note or "by default" in note else ""
 
 
 def _adaptive(plane: PlaneData) -> str:

@@ -1,17 +1,17 @@
-"""Filled contours of planes, side by side on one scale, with the spread over direction seeds beside or under them."""
+"""Filled contours of planes on one scale, or the spread over their direction seeds."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.contour import ContourSet
-from matplotlib.text import Text
 
+from landscape.errors import InputError
 from landscape.pictures import layout, markers
 from landscape.pictures.caption import scale_note
 from landscape.pictures.options import Options
@@ -21,21 +21,23 @@ from landscape.pictures.style import (
     INK,
     MISSING_GREY,
     PAGE,
-    SMALL,
     PaperFigure,
     colour_map,
-    number,
     on_colour,
+    points,
     width_of,
 )
+from landscape.pictures.value_axis import few_ticks
+from landscape.pictures.words import state, without_overlaps
 from landscape.probes.plane import marks
 from landscape.probes.plane.caption import plane_caption
 from landscape.probes.plane.panels import (
     Panel,
+    axis_words,
     best_of,
     cell_edges,
     colour_bar,
-    flat_words,
+    flat_tag,
     inside,
     limits,
     panels_of,
@@ -46,122 +48,103 @@ from landscape.probes.plane.panels import (
 )
 from landscape.probes.plane.reading import PlaneData, read_planes
 
-NARROW = 1.5  # inches of a panel under which five tick labels would run into each other
 COARSE = 15  # up to so many points an axis, the measured points themselves are shown
-
-
 # draws more over a panel than its own quantity, and gives the legend's entries for it
 Overlay = Callable[[Axes, Panel], list[markers.Entry]]
 
 
 def contour_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
     """Filled contours; see :func:`landscape.probes.plot.plot`."""
-    return planes_figure(read_planes(datasets, options.quantity, options.labels), options)
+    quantity = "loss" if options.quantity == "spread" else options.quantity
+    return planes_figure(read_planes(datasets, quantity, options.labels), options)
 
 
 def planes_figure(
     planes: Sequence[PlaneData], options: Options, *, note: str = "", overlay: Overlay | None = None
 ) -> PaperFigure:
-    """Filled panels of planes, with the spread over their seeds.
+    """Filled panels of planes, or of the spread over their seeds where the quantity is ``spread``.
 
     Args:
         note: for the caption, after what is said of the scale.
         overlay: draws over each panel of values, which then has no lines of its own.
+
+    Raises:
+        InputError: for a view, and for the spread over a single seed.
     """
+    if options.view is not None:
+        raise InputError(f"view: a contour is drawn flat, got {options.view!r}. Draw kind 'surface', or leave it out.")
     values, spreads = panels_of(planes, options.seed)
-    spreads = within_clip(values, spreads, options.loss_max)
-    rows = _rows(values, spreads)
-    columns = max(len(row) for row in rows)
-    figure = layout.new_figure(width_of(options.width, COLUMN if columns == 1 else PAGE))
     scales = scales_of(values, spreads, options)
-    cells = [_cells(figure, row, scales, options, overlay) for row in rows]
-    hidden = "The spread lies beyond its scale where the mean is clipped" if spreads and options.loss_max else ""
-    notes = [scale_note(scales[id(values[0])]) if options.share else "", hidden, note]
-    caption = plane_caption([p.plane for p in values], [p.field for p in values], ". ".join(filter(None, notes)))
-    layout.finish(figure, cells, caption, options.note)
-    for axes in figure.axes:
-        label_levels(figure, axes)
+    notes = [note]
+    panels = values
+    if options.quantity == "spread":
+        if len(spreads) < len(values):
+            raise InputError(
+                "quantity: 'spread' needs planes over several direction seeds, and a mean over them. Try 'loss'."
+            )
+        panels, overlay = within_clip(values, spreads, options.loss_max), None
+        scales = {id(new): scales[id(old)] for new, old in zip(panels, spreads, strict=True)}
+        notes.insert(0, "The spread lies beyond its scale where the mean is clipped" if options.loss_max else "")
+    figure = layout.new_figure(width_of(options.width, COLUMN if len(panels) == 1 else PAGE))
+    cells = [_cell(figure, panel, scales[id(panel)], options, overlay) for panel in panels]
+    shared = scales[id(panels[0])] if options.share else None
+    bar = (
+        None
+        if shared is None
+        else colour_bar(figure, cells[-1].axes, shared, panels[0].quantity, value_words(panels[0]))
+    )
+    notes.insert(0, scale_note(shared))
+    caption = plane_caption([p.plane for p in panels], [p.field for p in values], ". ".join(filter(None, notes)))
+    layout.finish(figure, cells, caption, options, bar=bar)
+    for panel, cell in zip(panels, cells, strict=True):
+        label_levels(figure, cell.axes, scales[id(panel)])
     return figure
 
 
-def _rows(values: list[Panel], spreads: list[Panel]) -> list[list[Panel]]:
-    """At most three panels a row, four as two and two; spread right of a single plane, under several."""
-    if len(values) == 1:
-        return [values + spreads]
-    across = 2 if len(values) in (2, 4) else 3
-    rows = []
-    for start in range(0, len(values), across):
-        row = values[start : start + across]
-        rows.append(row)
-        under = [s for panel in row for s in spreads if s.plane is panel.plane]
-        if under:
-            rows.append(under)
-    return rows
+def _cell(
+    figure: PaperFigure, panel: Panel, scale: Scale | None, options: Options, overlay: Overlay | None
+) -> layout.Cell:
+    axes = figure.add_subplot()
+    more = [] if overlay is None else overlay(axes, panel)
+    cell = panel_cell(axes, panel, scale, points=options.points, more=more, lines=overlay is None)
+    if scale is not None and not options.share:
+        cell.bar = colour_bar(figure, axes, scale, panel.quantity, value_words(panel))
+    return cell
 
 
-def _cells(
-    figure: PaperFigure,
-    row: list[Panel],
-    scales: dict[int, Scale | None],
-    options: Options,
-    overlay: Overlay | None,
-) -> list[layout.Cell]:
-    """The panels of one row; a colour bar where the next panel has another scale."""
-    cells = []
-    for position, panel in enumerate(row):
-        scale = scales[id(panel)]
-        alone = position + 1 == len(row) or scales[id(row[position + 1])] is not scale
-        first = position == 0 or _axis_words(panel) != _axis_words(row[position - 1])
-        axes = figure.add_subplot()
-        over = None if panel.quantity == "spread" else overlay
-        more = [] if over is None else over(axes, panel)
-        dress = draw_panel(axes, panel, scale, first=first, points=options.points, more=more, lines=over is None)
-        bar = None
-        if scale is not None and (alone or not options.share):
-            bar = colour_bar(figure, axes, scale, panel.quantity, value_words(panel))
-        cells.append(layout.Cell(axes, ratio_of(panel.plane), dress, bar))
-    return cells
-
-
-def _axis_words(panel: Panel) -> tuple[str, str]:
-    return panel.plane.x.label, panel.plane.y.label if panel.plane.y is not None else ""
-
-
-def draw_panel(
+def panel_cell(
     axes: Axes,
     panel: Panel,
     scale: Scale | None,
     *,
-    first: bool,
     points: bool,
     more: Sequence[markers.Entry] = (),
     lines: bool = True,
-) -> Callable[[float], None]:
-    """Everything inside one pair of axes; returns what dresses it in words once its width is known.
+) -> layout.Cell:
+    """Draw everything inside one pair of axes.
 
     ``more`` are legend entries for what else is drawn there; ``lines`` says whether levels have lines besides their fill.
     """
     plane = panel.plane
     assert plane.y is not None
-    ratio, (x_words, y_words) = ratio_of(plane), _axis_words(panel)
     axes.set_facecolor(MISSING_GREY)
     if scale is not None:
         _fill(axes, panel, scale, lines=lines)
     entries = [*more, *_mark(axes, panel, scale, points=points)]
     axes.set_xlim(*limits(plane.x))
     axes.set_ylim(*limits(plane.y))
-    note = _explanation(axes)
-    words = flat_words(plane, panel.field) if panel.quantity != "spread" else ""
-    note.set_visible(bool(words))
+    tag = flat_tag(plane, panel.field) if panel.quantity != "spread" else ""
+    if tag:
+        state(axes, tag)
 
-    def dress(width: float) -> None:
-        axes.locator_params(nbins=5 if width > NARROW else 3)
-        layout.title(axes, panel.title, width)
-        lines = layout.axis_labels(axes, x_words, y_words if first else "", width, width * ratio)
-        layout.legend_below(axes, entries, width=width, lines=lines)
-        note.set_text("\n".join(layout.wrap(cast(PaperFigure, axes.figure), words, 0.8 * width, SMALL)))
+    def fit(width: float) -> None:
+        few_ticks(axes.xaxis, width)
+        few_ticks(axes.yaxis, width * ratio_of(plane))
 
-    return dress
+    x, y = axis_words(plane.x), axis_words(plane.y)
+    keys = ((x, limits(plane.x)), (y, limits(plane.y)))
+    ratio = ratio_of(plane)
+    return layout.Cell(axes, ratio, panel.title, x, y, entries, None, True, *keys, fit)
 
 
 def _fill(axes: Axes, panel: Panel, scale: Scale, *, lines: bool) -> None:
@@ -202,7 +185,7 @@ def _mark(axes: Axes, panel: Panel, scale: Scale | None, *, points: bool) -> lis
     plane, field = panel.plane, panel.field
     assert plane.y is not None
     entries: list[markers.Entry] = []
-    points = points or max(field.values.shape) <= COARSE
+    points = points or (max(field.values.shape) <= COARSE and not field.measured.all())
     _mark_gaps(axes, panel)
     if points and scale is not None:
         _mark_points(axes, panel, scale)
@@ -210,7 +193,9 @@ def _mark(axes: Axes, panel: Panel, scale: Scale | None, *, points: bool) -> lis
         axes.plot(0, 0, **markers.ORIGIN_RIM, zorder=5)
         axes.plot(0, 0, **markers.ORIGIN, zorder=5)
         entries.append(
-            marks.origin_entry(plane) if panel.quantity != "spread" else (marks.origin_entry(plane)[0], "checkpoint")
+            marks.origin_entry(plane)
+            if panel.quantity != "spread"
+            else markers.Named(marks.origin_entry(plane).handle, "checkpoint")
         )
     if plane.between_checkpoints:
         ends = [(x, y) for x, y in ((1.0, 0.0), (0.0, 1.0)) if inside(plane.x, x) and inside(plane.y, y)]
@@ -257,21 +242,18 @@ def _mark_points(axes: Axes, panel: Panel, scale: Scale) -> None:
         axes.plot(x[field.above], y[field.above], **look, zorder=2.5, clip_on=False)
 
 
-def _explanation(axes: Axes) -> Text:
-    """A box for words on a panel that looks smooth for no good reason, or that holds no number at all."""
-    box = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": INK, "linewidth": 0.6}
-    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "top"}
-    return axes.text(0.5, 0.84, "", fontsize=SMALL, bbox=box, zorder=7, parse_math=False, **place)
-
-
-def label_levels(figure: PaperFigure, axes: Axes) -> None:
+def label_levels(figure: PaperFigure, axes: Axes, scale: Scale | None) -> None:
     """Write each level on its line, where it covers nothing."""
+    if scale is None:
+        return
+    lines = scale.lines()
+    words = dict(zip(lines, scale.labels(lines), strict=True))
     for contours in [c for c in axes.collections if isinstance(c, ContourSet) and not c.filled]:
         keep = [line for line in axes.get_lines() if line.get_zorder() >= 5]
-        notes = [text for text in axes.texts if text.get_visible()]
-        options: dict[str, Any] = {"fmt": number, "fontsize": SMALL - 0.5}
+        notes = [text.get_bbox_patch() or text for text in axes.texts if text.get_visible()]
+        options: dict[str, Any] = {"fmt": lambda v: words.get(v, ""), "fontsize": points("small") - 0.5}
         tried = list(axes.clabel(contours, inline=False, **options))
-        free = layout.without_overlaps(figure, tried, [*keep, *notes], axes.get_window_extent())
+        free = without_overlaps(figure, tried, [*keep, *notes], axes.get_window_extent())
         places = [text.get_position() for text in free]
         for text in tried:
             text.remove()

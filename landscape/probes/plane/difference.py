@@ -18,16 +18,17 @@ from landscape.pictures import layout
 from landscape.pictures.arrays import Floats, error_band
 from landscape.pictures.caption import data_words, joined, once, policy_words
 from landscape.pictures.labels import labels_of
+from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
 from landscape.pictures.style import (
     COLUMN,
     DIVERGING,
     INK,
     MISSING_GREY,
-    TEXT,
     PaperFigure,
     number,
     paper_style,
+    points,
     width_of,
 )
 from landscape.pictures.value_axis import set_value_axis
@@ -128,15 +129,11 @@ def _drawn(
     draw = _draw_line if planes[0].y is None else _draw_plane
     bar, entries = draw(figure, axes, planes[0], values, error, words)
     y_label = words if planes[0].y is None else planes[0].y.label
-
-    def dress(inches: float) -> None:
-        layout.title(axes, f"{labels[0]} − {labels[1]}", inches)
-        lines = layout.axis_labels(axes, planes[0].x.label, y_label, inches, inches * ratio)
-        layout.legend_below(axes, entries, width=inches, lines=lines)
-
-    ratio = 0.62 if planes[0].y is None else ratio_of(planes[0])
-    cell = layout.Cell(axes, ratio, dress, bar)
-    return layout.finish(figure, [[cell]], _caption(labels, sets, values, error, paired, planes[0].y is not None), "")
+    flat = planes[0].y is not None
+    ratio = ratio_of(planes[0]) if flat else 0.62
+    title = f"{labels[0]} − {labels[1]}"
+    cell = layout.Cell(axes, ratio, title, planes[0].x.label, y_label, entries, bar, fixed=flat)
+    return layout.finish(figure, [cell], _caption(labels, sets, values, error, paired, flat), Options("difference"))
 
 
 def _draw_plane(
@@ -174,7 +171,7 @@ def _draw_plane(
     bar = figure.colorbar(mesh, cax=place, ticks=ticks)
     place.set_yticklabels(scale.labels(ticks))
     bar.outline.set_linewidth(0.5)
-    bar.set_label(words, fontsize=TEXT)
+    bar.set_label(words, fontsize=points("text"))
     return place, entries
 
 

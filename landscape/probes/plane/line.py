@@ -15,13 +15,15 @@ from matplotlib.patches import Patch
 from landscape.pictures import layout, markers
 from landscape.pictures.arrays import Mask
 from landscape.pictures.caption import scale_note
+from landscape.pictures.colours import looks
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
-from landscape.pictures.style import COLOURS, COLUMN, PAGE, PaperFigure, width_of
-from landscape.pictures.value_axis import RATIO, mark_at_edge, set_value_axis
+from landscape.pictures.style import COLUMN, PAGE, PaperFigure, width_of
+from landscape.pictures.value_axis import RATIO, few_ticks, mark_at_edge, set_value_axis
+from landscape.pictures.words import state
 from landscape.probes.plane import marks
 from landscape.probes.plane.caption import plane_caption
-from landscape.probes.plane.panels import flat_words
+from landscape.probes.plane.panels import axis_words, flat_tag
 from landscape.probes.plane.reading import Field, PlaneData, is_linear, read_planes
 
 SEED: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.55}
@@ -37,28 +39,36 @@ class Member:
     line: PlaneData
     field: Field
     colour: str
+    dashes: Any = "-"
 
 
 def line_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
     """Lines over each other where their axes mean the same, else in panels; see :func:`landscape.probes.plot.plot`."""
     lines = read_planes(datasets, options.quantity, options.labels)
-    members = members_of(lines, options.seed)
+    members = members_of(lines, options)
     together = options.share and len({line.x.label for line in lines}) == 1
     groups = [members] if together else [[member] for member in members]
-    across = min(len(groups), 3)
-    figure = layout.new_figure(width_of(options.width, COLUMN if across == 1 else PAGE))
+    figure = layout.new_figure(width_of(options.width, COLUMN if len(groups) == 1 else PAGE))
     shared = _scale(members, options)
-    cells = []
-    for group in groups:
-        cells.append(_cell(figure.add_subplot(), group, shared if options.share else _scale(group, options)))
-    rows = [cells[start : start + across] for start in range(0, len(cells), across)]
+    cells = [
+        _cell(figure.add_subplot(), group, shared if options.share else _scale(group, options)) for group in groups
+    ]
+    if options.share:
+        for cell in cells:
+            cell.y_axis = "shared"
+    names = _names(members) if together and len(members) > 1 else []
     note = scale_note(shared, "axis") if options.share else ""
-    return layout.finish(figure, rows, plane_caption(lines, [member.field for member in members], note), options.note)
+    caption = plane_caption(lines, [member.field for member in members], note)
+    return layout.finish(figure, cells, caption, options, names=names)
 
 
-def members_of(lines: Sequence[PlaneData], seed: int | str | None) -> list[Member]:
-    """Each line at the wanted seed, in a colour of its own."""
-    return [Member(line, line.field(seed), COLOURS[i % len(COLOURS)]) for i, line in enumerate(lines)]
+def members_of(lines: Sequence[PlaneData], options: Options) -> list[Member]:
+    """Each line at the wanted seed, in the colour of its setting."""
+    shown = looks([line.dataset for line in lines], options)
+    return [
+        Member(line, line.field(options.seed), look.colour, look.dashes)
+        for line, look in zip(lines, shown, strict=True)
+    ]
 
 
 def _scale(members: Sequence[Member], options: Options) -> Scale | None:
@@ -75,25 +85,21 @@ def _cell(axes: Axes, members: Sequence[Member], scale: Scale | None) -> layout.
     entries: list[markers.Entry] = []
     for member in members:
         _draw(axes, member, low)
-        entries.append(_entry(member, named=len(members) > 1))
+        entries += [_entry(member)] if len(members) == 1 else []
         entries += _mark_gaps(axes, member)
+        if tag := flat_tag(member.line, member.field) if len(members) == 1 else "":
+            state(axes, tag)
     entries += _common_entries(members)
     if np.ptp(first.x.values):
         low_x, high_x = (f([f(m.line.x.values) for m in members]) for f in (np.min, np.max))
         axes.set_xlim(float(low_x), float(high_x))
     for at in (0, 1) if first.between_checkpoints else (0,):
         axes.axvline(at, color="#bbbbbb", linewidth=0.6, zorder=0.5)
-    axes.locator_params(axis="x", nbins=6)
     axes.spines[["top", "right"]].set_visible(False)
     unit = f" ({first.unit})" if first.unit else ""
     heading = first.label if len(members) == 1 else ""
-
-    def dress(width: float) -> None:
-        layout.title(axes, heading, width)
-        count = layout.axis_labels(axes, first.x.label, first.words + unit, width, width * RATIO)
-        layout.legend_below(axes, entries, width=width, lines=count)
-
-    return layout.Cell(axes, RATIO, dress)
+    x, y = axis_words(first.x), first.words + unit
+    return layout.Cell(axes, RATIO, heading, x, y, entries, fit=lambda width: few_ticks(axes.xaxis, width))
 
 
 def _draw(axes: Axes, member: Member, low: float) -> None:
@@ -107,7 +113,7 @@ def _draw(axes: Axes, member: Member, low: float) -> None:
         _band(axes, member, field.spread, SPREAD_ALPHA, low)
     if field.standard_error is not None:
         _band(axes, member, field.standard_error, ERROR_ALPHA, low)
-    axes.plot(x, shown, color=colour, zorder=3)
+    axes.plot(x, shown, color=colour, linestyle=member.dashes, zorder=3)
     known = np.isfinite(np.pad(shown, 1, constant_values=np.nan))
     alone = known[1:-1] & ~known[:-2] & ~known[2:]
     if alone.any():  # a point without neighbours draws no line
@@ -157,9 +163,20 @@ def what_is_drawn(member: Member) -> str:
     return f"mean of {len(seeds)} seeds" if member.field.spread is not None else f"seed {seeds[0]}"
 
 
-def _entry(member: Member, *, named: bool) -> markers.Entry:
-    words = [member.line.label if named else "", what_is_drawn(member), flat_words(member.line, member.field)]
-    return Line2D([], [], color=member.colour), ": ".join(word for word in words if word)
+def _entry(member: Member) -> markers.Entry:
+    return Line2D([], [], color=member.colour, linestyle=member.dashes), what_is_drawn(member)
+
+
+def _names(members: Sequence[Member]) -> list[markers.Entry]:
+    """Each line with what is drawn of it, where they differ in that, and whether it is dead."""
+    drawn = [what_is_drawn(member) for member in members]
+    tags = [flat_tag(member.line, member.field) for member in members]
+    names: list[markers.Entry] = []
+    for member, what, tag in zip(members, drawn, tags, strict=True):
+        said = ", ".join(filter(None, [what if len(set(drawn)) > 1 else "", tag]))
+        label = member.line.label + (f" ({said})" if said else "")
+        names.append((Line2D([], [], color=member.colour, linestyle=member.dashes), label))
+    return names
 
 
 def _common_entries(members: Sequence[Member]) -> list[markers.Entry]:
@@ -168,11 +185,11 @@ def _common_entries(members: Sequence[Member]) -> list[markers.Entry]:
     entries: list[markers.Entry] = []
     if any(m.field.spread is not None for m in members):
         entries.append((Line2D([], [], color=colour, **SEED), "each seed"))
-        entries.append((Patch(color=colour, alpha=SPREAD_ALPHA, linewidth=0), "± standard deviation over seeds"))
+        entries.append((Patch(color=colour, alpha=SPREAD_ALPHA, linewidth=0), "± SD over seeds"))
     if any(m.field.standard_error is not None for m in members):
-        entries.append((Patch(color=colour, alpha=ERROR_ALPHA, linewidth=0), "± standard error over samples"))
+        entries.append((Patch(color=colour, alpha=ERROR_ALPHA, linewidth=0), "± SE over samples"))
     if any(m.line.checkpoint_value is not None for m in members):
-        words = [marks.checkpoint_words(m.line) for m in members]
+        words = marks.checkpoint_words(members[0].line).removeprefix(": ") if len(members) == 1 else ""
         ring = Line2D([], [], color=colour, markeredgecolor=colour, **CHECKPOINT)
-        entries.append((ring, "checkpoint" + (words[0] if len(members) == 1 else "")))
+        entries.append(markers.Named(ring, "checkpoint", words))
     return entries

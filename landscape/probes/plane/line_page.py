@@ -33,7 +33,7 @@ from landscape.probes.plane.reading import read_planes, scale_asked
 def lines_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str, Any]:
     """A chart for all lines whose axes mean the same: seeds, mean, bands, checkpoints and gaps."""
     lines = read_planes(datasets, options.quantity, options.labels)
-    members = members_of(lines, options.seed)
+    members = members_of(lines, options)
     axes = dict.fromkeys(line.x.label for line in lines)
     charts = [_line_chart(members, label) for label in axes]
     drawn = [m.line.values if m.field.spread is not None else m.field.values for m in members]

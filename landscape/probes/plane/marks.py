@@ -16,6 +16,7 @@ from landscape.pictures.markers import (
     ORIGIN,
     ORIGIN_RIM,
     Entry,
+    Named,
     handle,
 )
 from landscape.pictures.style import number
@@ -23,10 +24,10 @@ from landscape.probes.plane.reading import Field, PlaneData
 from landscape.probes.plane.result import INTERPOLATED
 
 
-def origin_entry(plane: PlaneData) -> Entry:
+def origin_entry(plane: PlaneData) -> Named:
     """The checkpoint's marker with its own value and standard error."""
     words = "first checkpoint" if plane.between_checkpoints else "checkpoint"
-    return (handle(ORIGIN_RIM), handle(ORIGIN)), words + checkpoint_words(plane)
+    return Named((handle(ORIGIN_RIM, 6.4), handle(ORIGIN, 5.4)), words, checkpoint_words(plane).removeprefix(": "))
 
 
 def checkpoint_words(plane: PlaneData) -> str:
@@ -52,10 +53,10 @@ def highest(field: Field) -> tuple[int, ...] | None:
     return lowest(replace(field, values=-field.values))
 
 
-def extreme_entry(value: float, at: tuple[float, ...], what: str) -> Entry:
+def extreme_entry(value: float, at: tuple[float, ...], what: str) -> Named:
     """The best measured value, and where it is."""
     where = ",\u00a0".join(number(c, 2) for c in at)
-    return handle(LOWEST), f"{what}: {number(value, 4)} at\u00a0({where})"
+    return Named(handle(LOWEST), what, f"{number(value, 4)} at\u00a0({where})")
 
 
 def nonfinite_entries(field: Field, colour: str | None = None) -> list[Entry]:
@@ -65,21 +66,22 @@ def nonfinite_entries(field: Field, colour: str | None = None) -> list[Entry]:
     ring = MISSING if colour is None else {**MISSING, "markeredgecolor": colour}
     found = counts(field.values, field.missing)
     if found:
-        entries.append((handle(cross, 4), "not finite: " + ", ".join(f"{k} at {_points(n)}" for k, n in found.items())))
+        said = ", ".join(f"{k} at {_points(n)}" for k, n in found.items())
+        entries.append(Named(handle(cross, 4), "not finite", said))
     if field.missing.any():
-        entries.append((handle(ring, 3), f"not measured: {_points(int(field.missing.sum()))}"))
+        entries.append(Named(handle(ring, 3), "not measured", _points(int(field.missing.sum()))))
     return entries
 
 
 def point_entries(field: Field) -> list[Entry]:
     """What dots and triangles stand for, with their numbers, and what a point without either is."""
     measured, above = int(field.measured.sum()), int(field.above.sum())
-    words = f"measured: {measured:,} of {_points(field.status.size)}"
+    words = f"{measured:,} of {_points(field.status.size)}"
     if (field.status == INTERPOLATED).any():
         words += "; unmarked: interpolated"
-    entries: list[Entry] = [(handle(MEASURED, 4), words)]
+    entries: list[Entry] = [Named(handle(MEASURED, 4), "measured", words)]
     if above:
-        entries.append((handle(ABOVE_CLIP, 3), f"above the clip by part of the samples: {_points(above)}"))
+        entries.append(Named(handle(ABOVE_CLIP, 3), "above the clip by part of the samples", _points(above)))
     return entries
 
 

@@ -63,7 +63,7 @@ def line(
     observer: ProgressObserver | None = None,
     executor: Any = None,
 ) -> xr.Dataset:
-    """The loss along lines: random directions (x = −1:1:51), or from the checkpoint (0) ``to`` another (1; x = −0.5:1.5:401).
+    """The loss along lines: random directions (x = auto:51), or from the checkpoint (0) ``to`` another (1; x = −0.5:1.5:401).
 
     ``along`` is one direction to follow instead, and ``executor`` who measures, as in :func:`plane`.
 
@@ -85,7 +85,7 @@ def line(
     else:
         drawn = seeds if isinstance(along, str) and is_drawn(along.partition(":")[0]) else (0,)
         span = along_span(objective, [along], seeds=drawn, normalization=normalization)
-    default = (-1.0, 1.0, 51) if to is None else (-0.5, 1.5, 401)
+    default: AxisLike = "auto:51" if to is None else (-0.5, 1.5, 401)
     axis = default if x is None else x
     return surface(objective, span, [axis], resume=resume, observer=observer, executor=executor)
 
@@ -94,8 +94,8 @@ def line(
 def plane(
     objective: Objective,
     *,
-    x: AxisLike = (-1.0, 1.0, 51),
-    y: AxisLike = (-1.0, 1.0, 51),
+    x: AxisLike | None = None,
+    y: AxisLike | None = None,
     seeds: Sequence[int] = (0,),
     normalization: str = "filter",
     to: Sequence[nn.Module | Mapping[str, Tensor]] = (),
@@ -110,7 +110,9 @@ def plane(
 
     Args:
         objective: what is evaluated; its own parameters are the origin.
-        x, y: the axes, ``(start, stop, count)``, ``"start:stop:count"``, ``"auto:count"``, or evenly spaced coordinates.
+        x, y: the axes, ``(start, stop, count)``, ``"start:stop:count"``, evenly spaced coordinates, or ``"auto:count"``, as far
+            as the loss leaves its basin (:func:`landscape.probes.plane.spans.automatic_range`); None: ``auto:51``, or −1:1:51
+            ``to`` checkpoints.
         seeds: direction seeds; each gives its own plane. Use the same ones across runs that are compared.
         normalization: ``filter``, ``layer`` or ``none``; see :func:`landscape.numerics.directions.normalize`.
         to: two checkpoints, at (1, 0) and (0, 1); replaces the seeds.
@@ -143,7 +145,9 @@ def plane(
         along=along,
         orthogonalize=orthogonalize,
     )
-    return surface(objective, span, [x, y], refinement=refinement, resume=resume, observer=observer, executor=executor)
+    usual: AxisLike = (-1.0, 1.0, 51) if to else "auto:51"
+    axes = [usual if axis is None else axis for axis in (x, y)]
+    return surface(objective, span, axes, refinement=refinement, resume=resume, observer=observer, executor=executor)
 
 
 def plane_span(

@@ -98,7 +98,7 @@ def _layer(plane: PlaneData, field: Field) -> dict[str, Any]:
         "status": ["".join(MARKS[status] for status in row) for row in field.status.tolist()],
         "lines": None,
         "unsettled": [[], []],
-        "key": "" if best is None else f"★ {best[1][1]}",
+        "key": "" if best is None else f"★ {best[1].text}",
         "best": None if best is None else list(best[0]),
     }
 

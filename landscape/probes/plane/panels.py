@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,10 +14,18 @@ from landscape.pictures import markers
 from landscape.pictures.arrays import Floats
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale, symmetric_scale
-from landscape.pictures.style import SIGNED, TEXT, PaperFigure, colour_map, number
+from landscape.pictures.style import SIGNED, PaperFigure, colour_map, number, points
 from landscape.probes.plane import marks
 from landscape.probes.plane.reading import AxisData, Field, PlaneData, is_linear
 
+# how axes are written: a pattern of what a file says, and what a panel has room for
+_SHORT = (
+    (r"^(?:distance along )?random (direction \d+)(?: \(|, in )([^)]*)\)?$", r"\1, \2"),
+    (r"^gradient of the loss \((?:norms of the weights)(.*)\)$", r"gradient, weight norms\1"),
+    (r"^next update of (\S+) \(norms of the weights(.*)\)$", r"update of \1, weight norms\2"),
+    (r"^(eigenvector \d*) of the Hessian \(norms of the weights(.*)\)$", r"\1, weight norms\2"),
+    (r"^(.*) \(norms of the weights(.*)\)$", r"\1, weight norms\2"),
+)
 LONGEST = 3.0  # a ratio of sides up to which both axes are drawn to the same scale
 SPREAD_DECADES = 4.0  # the spread is 0 at the checkpoint, where all seeds meet: its log scale has to end somewhere
 
@@ -128,15 +137,22 @@ def inside(axis: AxisData, value: float) -> bool:
     return low <= value <= high
 
 
-def best_of(panel: Panel) -> tuple[tuple[float, float], markers.Entry] | None:
+def best_of(panel: Panel) -> tuple[tuple[float, float], markers.Named] | None:
     """Where the lowest loss, or the highest accuracy, was measured, and the legend's words for it."""
     words = {"loss": "lowest", "accuracy": "highest"}.get(panel.quantity)
     index = None if words is None else (marks.highest if words == "highest" else marks.lowest)(panel.field)
-    if index is None or panel.plane.y is None:
+    if index is None or words is None or panel.plane.y is None:
         return None
     at = (float(panel.plane.x.values[index[1]]), float(panel.plane.y.values[index[0]]))
-    of = "measured" if panel.field.measured[index] and not panel.plane.mesh_note else "drawn"
-    return at, marks.extreme_entry(float(panel.field.values[index]), at, f"{words} {of}")
+    measured = panel.field.measured[index] and not panel.plane.mesh_note
+    return at, marks.extreme_entry(float(panel.field.values[index]), at, words if measured else f"{words} drawn")
+
+
+def flat_tag(plane: PlaneData, field: Field) -> str:
+    """A word for a surface that only looks smooth, or that has no number; empty for all others."""
+    if not np.isfinite(field.values).any():
+        return "no finite value"
+    return "dead" if plane.dead else "flat" if field.flat else ""
 
 
 def flat_words(plane: PlaneData, field: Field) -> str:
@@ -152,6 +168,24 @@ def flat_words(plane: PlaneData, field: Field) -> str:
         if field.flat
         else ""
     )
+
+
+def axis_words(axis: AxisData) -> str:
+    """What an axis is, as short as a narrow panel needs it; the caption says it in full."""
+    words = axis.label
+    for pattern, short in _SHORT:
+        words = re.sub(pattern, short, words)
+    return words
+
+
+def axes_sentence(planes: Sequence[PlaneData], *, every: bool = False) -> str:
+    """What x and y are in full, where a panel's own words are shorter, or where it has none (``every``)."""
+    found = []
+    for plane in planes:
+        known = [(name, axis) for name, axis in (("x", plane.x), ("y", plane.y)) if axis is not None]
+        if every or any(axis_words(axis) != axis.label for _, axis in known):
+            found.append("; ".join(f"{name}: {axis.label}" for name, axis in known))
+    return " / ".join(dict.fromkeys(found))
 
 
 def value_words(panel: Panel) -> str:
@@ -170,5 +204,5 @@ def colour_bar(figure: PaperFigure, axes: Axes, scale: Scale, quantity: str, lab
     place.minorticks_off()
     place.set_yticklabels(scale.labels(ticks))
     bar.outline.set_linewidth(0.5)
-    bar.set_label(label, fontsize=TEXT)
+    bar.set_label(label, fontsize=points("text"), labelpad=1.5)
     return place

@@ -31,8 +31,10 @@ from landscape.probes.saving import Prepared, Saver
 from landscape.probes.subjects import Opened, Subject, open_subject, stem
 from landscape.results import read_directions
 
-DEFAULT_AXES = {"plane": "-1:1:51", "line": "-1:1:51", "curvature_map": "-1:1:21"}
-OWN_AXES = {"plane": "auto:51", "line": "auto:51", "curvature_map": "auto:21"}  # the loss may rise by any power of ten
+# Of random directions, and of others: the loss may rise by any power of ten. A file's directions have a length of their own.
+DEFAULT_AXES = {"plane": "auto:51", "line": "auto:51", "curvature_map": "-1:1:21"}
+OWN_AXES = {"plane": "auto:51", "line": "auto:51", "curvature_map": "auto:21"}
+FILE_AXES = {"plane": "-1:1:51", "line": "-1:1:51", "curvature_map": "-1:1:21"}
 BETWEEN_AXES = {"plane": "-0.5:1.5:51", "line": "-0.5:1.5:101", "curvature_map": "-0.5:1.5:21"}
 
 
@@ -151,8 +153,8 @@ def _span_from_file(path: Path, count: int, module: nn.Module, objective: Object
 def _axes(settings: DirectedSettings, named: Sequence[str]) -> list[str]:
     """The axes that were asked for; else what suits the direction: beyond both checkpoints, or as far as its basin."""
     asked = (settings.x,) if settings.kind == "line" else (settings.x, settings.y)
-    alike = all(name in ("random", "file") for name in named)
-    others = (DEFAULT_AXES if alike else OWN_AXES)[settings.kind]
+    alike = next((name for name in ("random", "file") if set(named) == {name}), "")
+    others = {"random": DEFAULT_AXES, "file": FILE_AXES}.get(alike, OWN_AXES)[settings.kind]
     defaults = [BETWEEN_AXES[settings.kind] if name == "difference" else others for name in named]
     return [axis or default for axis, default in zip(asked, defaults, strict=False)]
 

@@ -1,4 +1,4 @@
-"""Planes as surfaces in three dimensions, with their contours on the floor; side by side on one scale."""
+"""Planes as surfaces in three dimensions: smooth, cut where they are clipped, with their contours on the floor."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from typing import Any, cast
 
 import numpy as np
 import xarray as xr
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import NullLocator
 from mpl_toolkits.mplot3d import Axes3D  # type: ignore[import-untyped]
+from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection  # type: ignore[import-untyped]
 
 from landscape.pictures import layout, markers
 from landscape.pictures.arrays import Floats
 from landscape.pictures.caption import scale_note
 from landscape.pictures.options import Options
-from landscape.pictures.scale import Scale
-from landscape.pictures.style import COLUMN, INK, PAGE, SMALL, TEXT, PaperFigure, colour_map, number, width_of
+from landscape.pictures.scale import Scale, tick_labels
+from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, colour_map, points, width_of
+from landscape.pictures.words import state
 from landscape.probes.plane import marks
 from landscape.probes.plane.caption import plane_caption
+from landscape.probes.plane.mesh import Mesh, mesh_of, shade, sheet
 from landscape.probes.plane.panels import (
     Panel,
     best_of,
     colour_bar,
-    flat_words,
+    flat_tag,
     inside,
     limits,
     panels_of,
@@ -32,9 +35,12 @@ from landscape.probes.plane.panels import (
 )
 from landscape.probes.plane.reading import read_planes
 
-VIEW = {"elev": 28.0, "azim": -58.0}
+AZIMUTH, ELEVATION = -58.0, 28.0
+RATIO = 0.8
+NUMBERED = 1.3  # inches of a panel from which there is room for its numbers
 MOST_TICKS = 5  # upright, in perspective
 FLOOR = 0.22  # of the height, left free under the surface for its contours and marks
+DROP: dict[str, Any] = {"color": INK, "linewidth": 0.7, "linestyle": (0, (2, 1.2)), "zorder": 5}
 
 
 def surface_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
@@ -42,50 +48,50 @@ def surface_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFig
     planes = read_planes(datasets, options.quantity, options.labels)
     panels, _ = panels_of(planes, options.seed)
     scales = scales_of(panels, [], options)
-    across = len(panels) if len(panels) < 4 else 2 if len(panels) == 4 else 3
-    figure = layout.new_figure(width_of(options.width, COLUMN if across == 1 else PAGE))
-    cells = []
-    for number_, panel in enumerate(panels):
-        last = number_ + 1 == len(panels) or (number_ + 1) % across == 0
-        cells.append(_cell(figure, panel, scales[id(panel)], bar=last or not options.share, points=options.points))
-    rows = [cells[start : start + across] for start in range(0, len(cells), across)]
-    notes = [scale_note(scales[id(panels[0])], "height and colours") if options.share else "", _axis_words(panels)]
-    caption = plane_caption([p.plane for p in panels], [p.field for p in panels], ". ".join(n for n in notes if n))
-    return layout.finish(figure, rows, caption, options.note)
+    figure = layout.new_figure(width_of(options.width, COLUMN if len(panels) == 1 else PAGE))
+    cells = [_cell(figure, panel, scales[id(panel)], options) for panel in panels]
+    shared = scales[id(panels[0])] if options.share else None
+    bar = (
+        None
+        if shared is None
+        else colour_bar(figure, cells[-1].axes, shared, panels[0].quantity, value_words(panels[0]))
+    )
+    between = "Between the grid's points: monotone cubic interpolation" if any(map(_spanned, panels)) else ""
+    note = ". ".join(filter(None, [scale_note(shared, "height and colours"), between]))
+    caption = plane_caption([p.plane for p in panels], [p.field for p in panels], note, axes=True)
+    return layout.finish(figure, cells, caption, options, bar=bar)
 
 
-def _axis_words(panels: Sequence[Panel]) -> str:
-    """What x and y mean, for the caption: the axes in perspective have no room for it."""
-    words = [f"x: {p.plane.x.label}; y: {p.plane.y.label}" for p in panels if p.plane.y is not None]
-    return " / ".join(dict.fromkeys(words))
+def _spanned(panel: Panel) -> bool:
+    return bool(min(panel.field.values.shape) > 1)
 
 
-def _cell(figure: PaperFigure, panel: Panel, scale: Scale | None, *, bar: bool, points: bool) -> layout.Cell:
+def _cell(figure: PaperFigure, panel: Panel, scale: Scale | None, options: Options) -> layout.Cell:
     axes = cast(Axes3D, figure.add_subplot(projection="3d", computed_zorder=False))
     entries: list[markers.Entry] = []
-    _dress_axes(axes, panel)
+    _dress_axes(axes, panel, options.view)
     if scale is not None:
-        _draw_surface(axes, panel, scale)
-        entries = _mark(axes, panel, scale, points=points)
+        mesh = _draw_surface(axes, panel, scale)
+        entries = _mark(axes, panel, scale, mesh, points=options.points)
     entries += marks.nonfinite_entries(panel.field)
-    words = flat_words(panel.plane, panel.field)
-    note = axes.text2D(0.4, 0.97, "", transform=axes.transAxes, ha="center", va="top", fontsize=SMALL, zorder=20)
-    note.set_bbox({"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": INK, "linewidth": 0.6})
-    note.set_visible(bool(words))
+    tag = flat_tag(panel.plane, panel.field)
+    if tag:
+        state(axes, tag)
+    bar = None
+    if scale is not None and not options.share:
+        bar = colour_bar(figure, axes, scale, panel.quantity, value_words(panel))
 
-    def dress(width: float) -> None:
-        layout.title(axes, panel.title, width)
-        layout.legend_below(axes, entries, width=width, lines=0)
-        note.set_text("\n".join(layout.wrap(figure, words, 0.72 * width, SMALL)))
+    def fit(width: float) -> None:
+        if width < NUMBERED:
+            axes.tick_params(labelbottom=False, labelleft=False, labelright=False, labeltop=False)
 
-    place = colour_bar(figure, axes, scale, panel.quantity, value_words(panel)) if bar and scale is not None else None
-    return layout.Cell(axes, 0.82, dress, place)
+    return layout.Cell(axes, RATIO, panel.title, entries=entries, bar=bar, fixed=True, fit=fit)
 
 
 def _heights(values: Floats, scale: Scale) -> Floats:
-    """Values as heights: themselves or their log₁₀, at the ends of the scale where they lie beyond; NaN where not finite."""
+    """Values as heights, themselves or their log₁₀; what lies under the scale at its lower end, NaN where not finite."""
     with np.errstate(invalid="ignore"):
-        kept = np.where(np.isfinite(values), np.clip(values, scale.low, scale.high), np.nan)
+        kept = np.where(np.isfinite(values), np.maximum(values, scale.low), np.nan)
     return np.log10(kept) if scale.log else kept
 
 
@@ -95,56 +101,62 @@ def _ends(scale: Scale) -> tuple[float, float, float]:
     return low - FLOOR * (high - low), low, high
 
 
-def _draw_surface(axes: Axes3D, panel: Panel, scale: Scale) -> None:
+def _draw_surface(axes: Axes3D, panel: Panel, scale: Scale) -> Mesh | None:
     plane = panel.plane
     assert plane.y is not None
     floor, _, high = _ends(scale)
-    x, y = np.meshgrid(plane.x.values, plane.y.values)
     heights = _heights(panel.field.values, scale)
     cmap, norm = colour_map(panel.quantity), scale.norm()
-    if min(x.shape) < 2:  # no surface to span: the points themselves
-        axes.scatter(x, y, heights, c=cmap(norm(panel.field.values)).reshape(-1, 4), s=14, depthshade=False, zorder=3)
+    mesh = None
+    if not _spanned(panel):  # no surface to span: the points themselves
+        x, y = np.meshgrid(plane.x.values, plane.y.values)
+        colours = cmap(norm(panel.field.values)).reshape(-1, 4)
+        axes.scatter(x, y, np.minimum(heights, high), c=colours, s=14, depthshade=False, zorder=3)
     elif np.isfinite(heights).any():
-        every = {"rcount": x.shape[0], "ccount": x.shape[1]}  # by default it would leave points out of a large grid
-        colours = _patch_colours(panel, scale)
-        patches = axes.plot_surface(x, y, heights, facecolors=colours, shade=False, zorder=3, **every)
-        patches.set_edgecolor((0.1, 0.1, 0.1, 0.28))
-        patches.set_linewidth(0.15)
-        _floor_contours(axes, x, y, heights, scale, floor, panel.quantity)
+        mesh = mesh_of(plane.x.values, plane.y.values, heights)
+        _draw_sheet(axes, mesh, scale, panel.quantity, high)
+        _floor_contours(axes, mesh, scale, floor, panel.quantity)
     axes.set_zlim(floor, high)
     ticks = scale.lines()
     ticks = ticks[:: -(-len(ticks) // MOST_TICKS)] if ticks else []
-    axes.set_zticks(_heights(np.array(ticks), scale).tolist(), [number(tick) for tick in ticks])
+    words = scale.labels(ticks) if scale.log else tick_labels(ticks)
+    axes.set_zticks(_heights(np.array(ticks), scale).tolist(), words)
     axes.zaxis.set_minor_locator(NullLocator())
+    return mesh
 
 
-def _patch_colours(panel: Panel, scale: Scale) -> Any:
-    """The colour of each patch: its corners' mean height, before clipping, so that what is clipped looks it."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        raw = np.log10(panel.field.values) if scale.log else panel.field.values
-    corners = np.ma.masked_invalid([raw[1:, 1:], raw[1:, :-1], raw[:-1, 1:], raw[:-1, :-1]])
-    means = corners.mean(axis=0).filled(np.nan)
-    return colour_map(panel.quantity)(scale.norm()(10**means if scale.log else means))
+def _draw_sheet(axes: Axes3D, mesh: Mesh, scale: Scale, quantity: str, top: float) -> None:
+    """The surface up to the clip, in the colours of the bar under a light, and its rim where it is cut."""
+    polygons, rim = sheet(mesh, top if scale.over else np.inf)
+    if not len(polygons):
+        return
+    middle = np.array([polygon[:, 2].mean() for polygon in polygons])
+    values = np.clip(10.0**middle if scale.log else middle, scale.low, scale.high)
+    across, along = (float(np.ptp(limit)) for limit in (axes.get_xlim(), axes.get_ylim()))
+    colours = colour_map(quantity)(scale.norm()(values))
+    colours[:, :3] = shade(polygons, colours[:, :3], (across, along, (top - _ends(scale)[0]) or 1.0))
+    look: dict[str, Any] = {"facecolors": colours, "edgecolors": colours, "linewidths": 0.25, "zorder": 3}
+    skin = Poly3DCollection(polygons, **look, rasterized=True)
+    axes.add_collection3d(skin)
+    if len(rim):
+        axes.add_collection3d(Line3DCollection(rim, colors=INK, linewidths=0.5, alpha=0.7, zorder=3.5))
 
 
-def _floor_contours(
-    axes: Axes3D, x: Floats, y: Floats, heights: Floats, scale: Scale, floor: float, quantity: str
-) -> None:
+def _floor_contours(axes: Axes3D, mesh: Mesh, scale: Scale, floor: float, quantity: str) -> None:
     lines = scale.lines()
     levels = _heights(np.array(lines), scale)
-    crossed = (levels > np.nanmin(heights)) & (levels < np.nanmax(heights))
+    crossed = (levels > np.nanmin(mesh.z)) & (levels < np.nanmax(mesh.z))
     if crossed.any():
         colours = [colour_map(quantity)(scale.norm()(v)) for v, keep in zip(lines, crossed, strict=True) if keep]
         options: dict[str, Any] = {"levels": levels[crossed], "colors": colours, "linewidths": 0.8, "zorder": 1}
-        axes.contour(x, y, np.ma.masked_invalid(heights), zdir="z", offset=floor, **options)
+        axes.contour(mesh.x, mesh.y, np.ma.masked_invalid(mesh.z), zdir="z", offset=floor, **options)
 
 
-def _mark(axes: Axes3D, panel: Panel, scale: Scale, *, points: bool) -> list[markers.Entry]:
-    """Marks on the floor, where the surface hides none of its own: checkpoint, lowest value, crosses, rings."""
+def _mark(axes: Axes3D, panel: Panel, scale: Scale, mesh: Mesh | None, *, points: bool) -> list[markers.Entry]:
+    """Checkpoint and lowest value on the surface, each with a line down to the floor; crosses and rings on the floor."""
     plane, field = panel.plane, panel.field
     assert plane.y is not None
-    floor, *_ = _ends(scale)
-    low = float(np.nanmean(_heights(field.values, scale))) if plane.dead or field.flat else floor
+    floor, _, high = _ends(scale)
     x, y = np.meshgrid(plane.x.values, plane.y.values)
     size = float(np.clip(40.0 / max(x.shape), 1.0, 3.0))
     for mask, look in ((field.nonfinite, markers.NONFINITE), (field.missing, markers.MISSING)):
@@ -152,14 +164,13 @@ def _mark(axes: Axes3D, panel: Panel, scale: Scale, *, points: bool) -> list[mar
             axes.plot(x[mask], y[mask], floor, **{**look, "markersize": size}, zorder=2)
     entries: list[markers.Entry] = []
     if inside(plane.x, 0.0) and inside(plane.y, 0.0):
-        level = 4 if low > floor else 2
-        axes.plot([0], [0], low, **markers.ORIGIN_RIM, zorder=level)
-        axes.plot([0], [0], low, **markers.ORIGIN, zorder=level)
         entries.append(marks.origin_entry(plane))
+        for look in (markers.ORIGIN_RIM, markers.ORIGIN):
+            _stand(axes, (0.0, 0.0), mesh, (floor, high), look)
     best = best_of(panel)
     if best is not None:
-        (bx, by), entry = best
-        axes.plot([bx], [by], floor, **markers.LOWEST, zorder=2.1)
+        at, entry = best
+        _stand(axes, at, mesh, (floor, high), markers.LOWEST)
         entries.append(entry)
     if points:
         for mask, look in ((field.measured, markers.MEASURED), (field.above, markers.ABOVE_CLIP)):
@@ -169,20 +180,42 @@ def _mark(axes: Axes3D, panel: Panel, scale: Scale, *, points: bool) -> list[mar
     return entries
 
 
-def _dress_axes(axes: Axes3D, panel: Panel) -> None:
+def _stand(
+    axes: Axes3D, at: tuple[float, float], mesh: Mesh | None, ends: tuple[float, float], look: dict[str, Any]
+) -> None:
+    """A mark on the surface with a line down to its place on the floor; on the floor where there is no surface under it."""
+    floor, high = ends
+    height = floor if mesh is None else mesh.at(*at)
+    height = min(height, high) if np.isfinite(height) else floor
+    if height > floor:
+        axes.plot([at[0]] * 2, [at[1]] * 2, [floor, height], **DROP)
+        axes.plot([at[0]], [at[1]], floor, marker=".", color=INK, markersize=2.5, zorder=5)
+    axes.plot([at[0]], [at[1]], height, **look, zorder=6)
+
+
+def _dress_axes(axes: Axes3D, panel: Panel, view: tuple[float, float] | None) -> None:
     plane = panel.plane
     assert plane.y is not None
-    axes.view_init(**VIEW)
-    axes.set_box_aspect((1, ratio_of(plane), 0.72), zoom=1.05)
+    azimuth, elevation = (AZIMUTH, ELEVATION) if view is None else view
+    axes.view_init(azim=azimuth, elev=elevation)
+    axes.set_box_aspect((1, ratio_of(plane), 0.72), zoom=1.2)
     axes.set_xlim(*limits(plane.x))
     axes.set_ylim(*limits(plane.y))
-    for axis in (axes.xaxis, axes.yaxis):  # the ends of both axes meet in one corner, where their numbers would collide
-        axis.set_major_locator(MaxNLocator(5, prune="both"))
-    axes.tick_params(labelsize=SMALL - 0.5, pad=-2)
-    axes.set_xlabel("x", fontsize=TEXT, labelpad=-8)
-    axes.set_ylabel("y", fontsize=TEXT, labelpad=-8)
+    for axis, ends in ((axes.xaxis, limits(plane.x)), (axes.yaxis, limits(plane.y))):
+        ticks = _inner_ticks(*ends)  # the ends of both axes meet in one corner, where their numbers would collide
+        axis.set_ticks(ticks, tick_labels(ticks))
+    axes.tick_params(labelsize=points("tick") - 0.5, pad=-2)
+    axes.set_xlabel("x", fontsize=points("text"), labelpad=-8)
+    axes.set_ylabel("y", fontsize=points("text"), labelpad=-8)
     axes.set_zlabel("")
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.pane.set_facecolor("white")
         axis.pane.set_edgecolor("#bbbbbb")
         axis._axinfo["grid"].update(color="#dddddd", linewidth=0.4)
+
+
+def _inner_ticks(low: float, high: float) -> list[float]:
+    """The middle and two places between it and the ends."""
+    middle, half = (low + high) / 2, (high - low) / 2
+    step = float(f"{half * 0.62:.1g}")
+    return [middle - step, middle, middle + step]

@@ -16,15 +16,16 @@ from landscape.errors import InputError, unknown_choice
 from landscape.pictures import layout, markers
 from landscape.pictures.arrays import Floats, Mask, error_band
 from landscape.pictures.caption import data_words, joined, once, policy_words
+from landscape.pictures.colours import looks
 from landscape.pictures.labels import labels_of, marked
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
-from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, line_colours, number, setting_number, width_of
-from landscape.pictures.value_axis import mark_at_edge, set_value_axis
+from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, number, setting_number, width_of
+from landscape.pictures.value_axis import given_ticks, mark_at_edge, set_value_axis
+from landscape.pictures.words import state
 from landscape.probes.sharpness.result import MISSING, NOT_CONVERGED, ZERO_GRADIENT
 
-RATIO = 0.8
-ABREAST = 3
+RATIO = 0.62
 DASHES: Any = (0, (2, 1.2))  # of a dead network
 DOT: dict[str, Any] = {"marker": "o", "markersize": 3, "markeredgewidth": 0.8}
 OPEN: dict[str, Any] = {**DOT, "markerfacecolor": "white"}
@@ -42,6 +43,12 @@ class Curve:
     values: Floats
     errors: Floats
     status: Floats
+    dashes: Any = "-"
+
+    @property
+    def style(self) -> Any:
+        """Of its line; a dead network has its own."""
+        return DASHES if self.dead else self.dashes
 
     @property
     def nonfinite(self) -> Mask:
@@ -106,22 +113,20 @@ def read_sharpness(datasets: Sequence[xr.Dataset], options: Options) -> list[Sha
     if options.quantity not in ("all", *have):
         raise unknown_choice("quantity", options.quantity, ["all", *have])
     labels = labels_of(datasets, options.labels)
-    looks = [
-        (dataset, {"label": marked(label, dataset), "colour": colour, "group": number_})
-        for number_, (dataset, label, colour) in enumerate(
-            zip(datasets, labels, line_colours(len(datasets)), strict=True)
-        )
+    shown = [
+        (dataset, {"label": marked(label, dataset), "colour": look.colour, "group": number_, "dashes": look.dashes})
+        for number_, (dataset, label, look) in enumerate(zip(datasets, labels, looks(datasets, options), strict=True))
     ]
     wanted = have if options.quantity == "all" else [options.quantity]
-    panels = [_panel(name, looks) for name in wanted]
+    panels = [_panel(name, shown) for name in wanted]
     drawn = [panel for panel in panels if any((curve.status != MISSING).any() for curve in panel.curves)]
     if not drawn:
         raise InputError("datasets: nothing has been measured yet.")
     return drawn
 
 
-def _panel(name: str, looks: Sequence[tuple[xr.Dataset, dict[str, Any]]]) -> SharpnessPanel:
-    rows = [(dataset.sel(measure=name), look) for dataset, look in looks if name in dataset["measure"]]
+def _panel(name: str, shown: Sequence[tuple[xr.Dataset, dict[str, Any]]]) -> SharpnessPanel:
+    rows = [(dataset.sel(measure=name), look) for dataset, look in shown if name in dataset["measure"]]
     first = rows[0][0]
     unit = str(first["measure_units"].item())
     return SharpnessPanel(
@@ -145,40 +150,41 @@ def _curve(row: xr.Dataset, look: dict[str, Any]) -> Curve:
 def sharpness_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
     """Panels in rows of three; see :func:`landscape.probes.plot.plot`."""
     panels = read_sharpness(datasets, options)
-    across = min(len(panels), ABREAST)
-    figure = layout.new_figure(width_of(options.width, COLUMN if across == 1 else PAGE))
-    cells = [
-        _cell(figure.add_subplot(), panel, options, first=panel is panels[0], single=len(datasets) == 1)
-        for panel in panels
-    ]
-    rows = [cells[start : start + across] for start in range(0, len(cells), across)]
-    return layout.finish(figure, rows, sharpness_caption(datasets, panels, options), options.note)
+    figure = layout.new_figure(width_of(options.width, COLUMN if len(panels) == 1 else PAGE))
+    cells = [_cell(figure.add_subplot(), panel, options) for panel in panels]
+    shown = {curve.group: curve for panel in panels for curve in panel.curves}
+    heading = next(iter(shown.values())).label if len(datasets) == 1 else ""
+    names = [(_handle(shown[group]), shown[group].label) for group in sorted(shown)] if len(datasets) > 1 else []
+    caption = sharpness_caption(datasets, panels, options)
+    return layout.finish(figure, cells, caption, options, heading=heading, names=names)
 
 
-def _cell(axes: Axes, panel: SharpnessPanel, options: Options, *, first: bool, single: bool) -> layout.Cell:
+def _handle(curve: Curve) -> Line2D:
+    return Line2D([], [], color=curve.colour, linestyle=curve.style, **DOT)
+
+
+def _cell(axes: Axes, panel: SharpnessPanel, options: Options) -> layout.Cell:
     low = set_value_axis(axes, panel.scale(options.scale))
     for curve in panel.curves:
         _draw(axes, curve, low)
     axes.set_xscale("log")
-    axes.set_xticks(panel.rho, panel.rho_words)
     axes.xaxis.set_minor_locator(NullLocator())
     room = 0.06 * np.log10(panel.rho[-1] / panel.rho[0]) or 0.1
     axes.set_xlim(panel.rho[0] / 10**room, panel.rho[-1] * 10**room)
     axes.spines[["top", "right"]].set_visible(False)
-    entries = _entries(panel, first=first and not single)
-    unit = f" ({panel.unit})" if panel.unit else ""
+    if all(curve.dead for curve in panel.curves):
+        state(axes, "dead")
+    words = "sharpness" + (f" ({panel.unit})" if panel.unit else "")
 
-    def dress(width: float) -> None:
-        layout.title(axes, panel.heading, width)
-        lines = layout.axis_labels(axes, f"ρ: {panel.rho_name}", f"sharpness{unit}", width, width * RATIO)
-        layout.legend_below(axes, entries, width=width, lines=lines)
+    def fit(width: float) -> None:
+        given_ticks(axes, panel.rho, panel.rho_words, width)
 
-    return layout.Cell(axes, RATIO, dress)
+    return layout.Cell(axes, RATIO, panel.heading, f"ρ: {panel.rho_name}", words, _entries(panel), fit=fit)
 
 
 def _draw(axes: Axes, curve: Curve, low: float) -> None:
     """The line with a bar of one standard error to either side; open where the ascent had not ended."""
-    style: dict[str, Any] = {"color": curve.colour, "linestyle": DASHES if curve.dead else "-"}
+    style: dict[str, Any] = {"color": curve.colour, "linestyle": curve.style}
     values = np.where(np.isfinite(curve.values), curve.values, np.nan)
     axes.plot(curve.rho, values, **style, linewidth=1.0, zorder=2)
     below, above = (np.where(np.isfinite(values), end, np.nan) for end in curve.spread)
@@ -190,19 +196,17 @@ def _draw(axes: Axes, curve: Curve, low: float) -> None:
     )
 
 
-def _entries(panel: SharpnessPanel, *, first: bool) -> list[markers.Entry]:
-    """The checkpoints under the first panel; under each, what open dots and crosses are."""
+def _entries(panel: SharpnessPanel) -> list[markers.Entry]:
+    """What open dots and crosses are."""
     entries: list[markers.Entry] = []
-    if first:
-        for curve in panel.curves:
-            line = Line2D([], [], color=curve.colour, linestyle=DASHES if curve.dead else "-", **DOT)
-            entries.append((line, curve.label))
     if any(curve.unfinished.any() for curve in panel.curves):
         entries.append((Line2D([], [], color=INK, linestyle="none", **OPEN), "the ascent had not ended"))
     for curve in panel.curves:
         for words in nonfinite_words(curve):
             of = f" [{curve.label}]" if len(panel.curves) > 1 else ""
-            entries.append((markers.handle({**markers.NONFINITE, "color": curve.colour}, 4), f"{words}{of}"))
+            look = {**markers.NONFINITE, "color": curve.colour}
+            head, said = words.split(" at ", 1)
+            entries.append(markers.Named(markers.handle(look, 4), f"{head}{of}", said))
     return entries
 
 

@@ -11,8 +11,8 @@ from landscape.errors import InputError, unknown_choice
 from landscape.pictures.caption import joined, once, run_sentences
 from landscape.pictures.labels import labels_of
 from landscape.pictures.options import Options
-from landscape.pictures.ranges import Spec, Track, clip_sentence, ranges_figure
-from landscape.pictures.style import INK, PaperFigure, line_colours, number
+from landscape.pictures.ranges import Spec, Track, clip_sentence, ranges_figure, tracks_of
+from landscape.pictures.style import INK, PaperFigure, number
 
 SPECS = {
     "ratio": Spec(
@@ -46,8 +46,7 @@ def read_stability(datasets: Sequence[xr.Dataset], options: Options) -> tuple[li
     for dataset, name in zip(datasets, names, strict=True):
         if dataset.sizes["step"] == 0:
             raise InputError(f"datasets: {name!r} has no measured step yet.")
-    tracks = [Track(*each) for each in zip(names, datasets, line_colours(len(datasets)), strict=True)]
-    return tracks, [SPECS[name] for name in QUANTITIES[options.quantity]]
+    return tracks_of(datasets, names, options), [SPECS[name] for name in QUANTITIES[options.quantity]]
 
 
 def stability_caption(tracks: Sequence[Track], specs: Sequence[Spec], options: Options) -> str:

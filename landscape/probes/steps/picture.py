@@ -13,8 +13,8 @@ from landscape.errors import InputError, unknown_choice
 from landscape.pictures.caption import joined, once, run_sentences
 from landscape.pictures.labels import labels_of
 from landscape.pictures.options import Options
-from landscape.pictures.ranges import Spec, Track, clip_sentence, ranges_figure
-from landscape.pictures.style import PaperFigure, line_colours, number
+from landscape.pictures.ranges import Spec, Track, clip_sentence, ranges_figure, tracks_of
+from landscape.pictures.style import PaperFigure, number
 
 # {point} is where the loss is taken, {step} the way there, {along} its direction in words
 _OVER_ETA = "range over η"
@@ -80,11 +80,11 @@ ALONG = {
 _RUNS = "range over runs"
 RUN_SPECS = {
     "loss": Spec(
-        "loss, range over separately trained runs (not along the step)", "L(θ) of the minibatch",
+        "loss, over separate runs", "L(θ) of the minibatch",
         band=("loss_minimum", "loss_maximum"), band_words=_RUNS, of_loss=True,
     ),
     "gradient_norm": Spec(
-        "gradient norm, range over separately trained runs (not along the step)", "‖∇L(θ)‖₂ of the minibatch",
+        "gradient norm, over separate runs", "‖∇L(θ)‖₂ of the minibatch",
         band=("gradient_norm_minimum", "gradient_norm_maximum"), band_words=_RUNS,
     ),
 }  # fmt: skip
@@ -117,7 +117,7 @@ def read_steps(datasets: Sequence[xr.Dataset], options: Options) -> tuple[list[T
     names = labels_of(datasets, options.labels)
     chosen = [_along(dataset, along, name) for dataset, name in zip(datasets, names, strict=True)]
     specs = [_worded(SPECS[name], along) for name in QUANTITIES[options.quantity]]
-    return _tracks(chosen, names), specs
+    return _tracks(chosen, names, options), specs
 
 
 def read_run_ranges(datasets: Sequence[xr.Dataset], options: Options) -> tuple[list[Track], list[Spec]]:
@@ -128,7 +128,7 @@ def read_run_ranges(datasets: Sequence[xr.Dataset], options: Options) -> tuple[l
     """
     if options.quantity not in RUN_QUANTITIES:
         raise unknown_choice("quantity", options.quantity, RUN_QUANTITIES)
-    tracks = _tracks(datasets, labels_of(datasets, options.labels))
+    tracks = _tracks(datasets, labels_of(datasets, options.labels), options)
     return tracks, [RUN_SPECS[name] for name in RUN_QUANTITIES[options.quantity]]
 
 
@@ -149,11 +149,11 @@ def _worded(spec: Spec, along: str) -> Spec:
     return replace(spec, **words)
 
 
-def _tracks(datasets: Sequence[xr.Dataset], names: Sequence[str]) -> list[Track]:
+def _tracks(datasets: Sequence[xr.Dataset], names: Sequence[str], options: Options) -> list[Track]:
     for dataset, name in zip(datasets, names, strict=True):
         if dataset.sizes["step"] == 0:
             raise InputError(f"datasets: {name!r} has no probed step yet.")
-    return [Track(*each) for each in zip(names, datasets, line_colours(len(datasets)), strict=True)]
+    return tracks_of(datasets, names, options)
 
 
 def steps_caption(tracks: Sequence[Track], specs: Sequence[Spec], options: Options) -> str:

@@ -20,6 +20,7 @@ from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
 from landscape.pictures.style import COLOURS, COLUMN, INK, PAGE, PaperFigure, number, width_of
 from landscape.pictures.value_axis import padded, set_value_axis
+from landscape.pictures.words import state
 
 RATIO = 0.8
 PANELS = {"all": ("tree", "barcode"), "tree": ("tree",), "barcode": ("barcode",)}
@@ -99,10 +100,12 @@ def topology_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFi
         for panel in panels:
             draw = _tree if panel == "tree" else _barcode
             cells.append(draw(figure.add_subplot(), surface, scale, titled=panel == panels[0]))
-    across = min(len(cells), 2)
-    rows = [cells[start : start + across] for start in range(0, len(cells), across)]
+            cells[-1].y_axis = "shared" if options.share else surface
     note = scale_note(shared, "loss axis") if options.share else ""
-    return layout.finish(figure, rows, topology_caption(datasets, panels, options, note), options.note)
+    width = float(figure.get_size_inches()[0])
+    abreast = layout.across(len(cells), width, RATIO, shared=True)
+    abreast += -abreast % len(panels)
+    return layout.finish(figure, cells, topology_caption(datasets, panels, options, note), options, abreast=abreast)
 
 
 def read_topologies(datasets: Sequence[xr.Dataset], options: Options) -> tuple[list[Surface], list[str]]:
@@ -193,16 +196,17 @@ def _tree_entries(surface: Surface, tree: Branches) -> list[markers.Entry]:
     place = ",\u00a0".join(number(c, 2) for c in tree.places[tree.lowest])
     minima, saddles = int(surface.dataset["minima"]), int(surface.dataset["saddles"])
     entries: list[markers.Entry] = [
-        (markers.handle(LOWEST_LOOK), f"lowest: {number(float(tree.y[tree.lowest]), 4)} at\u00a0({place})"),
-        (markers.handle(MINIMUM_LOOK, 3.4), f"{minima:,} minim{'a' if minima != 1 else 'um'}"),
+        markers.Named(
+            markers.handle(LOWEST_LOOK), "lowest", f"{number(float(tree.y[tree.lowest]), 4)} at\u00a0({place})"
+        ),
+        markers.Named(markers.handle(MINIMUM_LOOK, 3.4), "minima", f"{minima:,}"),
     ]
     if saddles:
-        entries.append(
-            (markers.handle(SADDLE_LOOK, 3), f"{saddles:,} saddle{'s' if saddles != 1 else ''} where basins meet")
-        )
+        entries.append(markers.Named(markers.handle(SADDLE_LOOK, 3), "saddles, where basins meet", f"{saddles:,}"))
     parts = int(surface.dataset["components"])
     if parts > 1:
-        entries.append((Line2D([], [], color=INK), f"{parts} trees: the points fall into as many parts"))
+        words = "trees, as the points fall into parts"
+        entries.append(markers.Named(Line2D([], [], color=INK), words, f"{parts}"))
     return entries
 
 
@@ -223,12 +227,10 @@ def _barcode(axes: Axes, surface: Surface, scale: Scale | None, *, titled: bool)
             look = {**ENDLESS_LOOK, "color": colour, "markersize": thick + 2.5}
             axes.plot(x[never], tip, transform=axes.get_xaxis_transform(), **look, zorder=3)
         endless = endless or bool(never.any())
-        what = DIMENSIONS[dimension].replace("basin", "basins" if births.size != 1 else "basin")
-        what = what.replace("ring ", "rings " if births.size != 1 else "ring ")
+        what = DIMENSIONS[dimension].replace("basin", "basins").replace("ring ", "rings ")
         if births.size:
-            entries.append(
-                (Line2D([], [], color=colour, linewidth=2), f"dimension {dimension}: {births.size:,} {what}")
-            )
+            words = f"{what}, dimension {dimension}"
+            entries.append(markers.Named(Line2D([], [], color=colour, linewidth=2), words, f"{births.size:,}"))
             end, start = float(x[-1]), float(x[-1]) + 1 + max(1.0, 0.04 * sum(counts))
     if endless:
         entries.append((markers.handle(ENDLESS_LOOK, 3.4), "never ends below the highest level"))
@@ -238,7 +240,7 @@ def _barcode(axes: Axes, surface: Surface, scale: Scale | None, *, titled: bool)
     return _cell(
         axes,
         surface,
-        "persistence: each feature from its birth to its death, the longest first",
+        "persistence, longest first",
         entries,
         titled=titled,
     )
@@ -246,13 +248,9 @@ def _barcode(axes: Axes, surface: Surface, scale: Scale | None, *, titled: bool)
 
 def _cell(axes: Axes, surface: Surface, under: str, entries: Sequence[markers.Entry], *, titled: bool) -> layout.Cell:
     unit = f" ({surface.unit})" if surface.unit else ""
-
-    def dress(width: float) -> None:
-        layout.title(axes, surface.heading if titled else "", width)
-        lines = layout.axis_labels(axes, under, f"loss{unit}", width, width * RATIO)
-        layout.legend_below(axes, entries, width=width, lines=lines)
-
-    return layout.Cell(axes, RATIO, dress)
+    if titled and surface.dataset.attrs.get("dead"):
+        state(axes, "dead")
+    return layout.Cell(axes, RATIO, surface.heading if titled else "", under, f"loss{unit}", entries)
 
 
 def topology_caption(datasets: Sequence[xr.Dataset], panels: Sequence[str], options: Options, note: str = "") -> str:
@@ -262,6 +260,7 @@ def topology_caption(datasets: Sequence[xr.Dataset], panels: Sequence[str], opti
     sentences = [
         "Sublevel sets of the loss on a plane; SMAD: mean difference between saddles and minima over the edges of the merge tree",
         "Each minimum is a leaf, two branches join where their basins meet" if "tree" in panels else "",
+        "Persistence: a bar for each feature from its birth to its death" if "barcode" in panels else "",
         note,
         "Points are joined along the axes, not across a corner",
         once(labels, [_points(dataset) for dataset in datasets], "Points: "),

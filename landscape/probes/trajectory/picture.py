@@ -13,7 +13,6 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from landscape.pictures import layout, markers
 from landscape.pictures.arrays import Floats
@@ -21,10 +20,10 @@ from landscape.pictures.caption import joined, once, scale_note
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
 from landscape.pictures.style import COLOURS, INK, PAGE, PaperFigure, number, width_of
-from landscape.pictures.value_axis import RATIO, mark_at_edge, set_value_axis
+from landscape.pictures.value_axis import RATIO, count_ticks, mark_at_edge, set_value_axis
 from landscape.probes.plane.caption import plane_caption
-from landscape.probes.plane.contour import draw_panel, label_levels
-from landscape.probes.plane.panels import Panel, colour_bar, panels_of, ratio_of, scales_of, value_words
+from landscape.probes.plane.contour import label_levels, panel_cell
+from landscape.probes.plane.panels import Panel, colour_bar, panels_of, scales_of, value_words
 from landscape.probes.plane.reading import read_planes
 from landscape.probes.trajectory.result import statistics_words
 
@@ -41,7 +40,7 @@ LOSSES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ),
     (
         "path_plane_loss",
-        "on the plane, at its projection",
+        "on the plane, projected",
         {"color": COLOURS[1], "linestyle": (0, (1, 1.2)), "marker": "D"},
     ),
 )
@@ -99,9 +98,10 @@ def trajectory_figure(datasets: Sequence[xr.Dataset], options: Options) -> Paper
     scales = scales_of(values, [], options)
     routes = [Route(dataset) for dataset in datasets]
     rows = [
-        [_plane_cell(figure, panel, route, scales[id(panel)], options), _loss_cell(figure, route)]
+        (_plane_cell(figure, panel, route, scales[id(panel)], options), _loss_cell(figure, route))
         for panel, route in zip(values, routes, strict=True)
     ]
+    abreast = 2 if len(rows) > 2 else layout.across(2, float(figure.get_size_inches()[0]), 1.0)
     labels = [panel.title for panel in values]
     note = joined(
         [
@@ -109,9 +109,13 @@ def trajectory_figure(datasets: Sequence[xr.Dataset], options: Options) -> Paper
             once(labels, [route_words(route) for route in routes], ""),
         ]
     ).removesuffix(".")
-    layout.finish(figure, rows, plane_caption([p.plane for p in values], [p.field for p in values], note), options.note)
-    for row in rows:
-        label_levels(figure, row[0].axes)
+    caption = plane_caption([p.plane for p in values], [p.field for p in values], note)
+    heading = values[0].title if len(values) == 1 else ""
+    for row in rows if heading else []:
+        row[0].title = ""
+    layout.finish(figure, [cell for row in rows for cell in row], caption, options, abreast=abreast, heading=heading)
+    for panel, row in zip(values, rows, strict=True):
+        label_levels(figure, row[0].axes, scales[id(panel)])
     return figure
 
 
@@ -131,10 +135,10 @@ def route_words(route: Route) -> str:
 def _plane_cell(figure: PaperFigure, panel: Panel, route: Route, scale: Scale | None, options: Options) -> layout.Cell:
     axes = figure.add_subplot()
     entries = _route_entries(route)
-    dress = draw_panel(axes, panel, scale, first=True, points=options.points, more=entries)
+    cell = panel_cell(axes, panel, scale, points=options.points, more=entries)
     _draw_route(axes, route)
-    bar = None if scale is None else colour_bar(figure, axes, scale, panel.quantity, value_words(panel))
-    return layout.Cell(axes, ratio_of(panel.plane), dress, bar)
+    cell.bar = None if scale is None else colour_bar(figure, axes, scale, panel.quantity, value_words(panel))
+    return cell
 
 
 def _draw_route(axes: Axes, route: Route) -> None:
@@ -149,11 +153,11 @@ def _route_entries(route: Route) -> list[markers.Entry]:
     residuals, sizes = route.values("path_residual"), route.diameters
     far = int(np.argmax(residuals))
     line = Line2D([], [], color=INK, linewidth=1.4)
-    first = f"path from {route.names[0]} to {route.names[-1]}"
-    entries: list[markers.Entry] = [(line, first)]
+    entries: list[markers.Entry] = [markers.Named(line, "path", f"{route.names[0]} to {route.names[-1]}")]
     if residuals[far] > 0:
-        words = f"distance from the plane: {number(float(residuals[far]), 2)} at {route.names[far]}"
-        entries.append((Line2D([], [], **STOP, markersize=float(sizes[far]), markeredgewidth=0.6), words))
+        words = f"{number(float(residuals[far]), 2)} at {route.names[far]}"
+        look = Line2D([], [], **STOP, markersize=float(sizes[far]), markeredgewidth=0.6)
+        entries.append(markers.Named(look, "distance from the plane", words))
     return entries
 
 
@@ -167,27 +171,26 @@ def _loss_cell(figure: PaperFigure, route: Route) -> layout.Cell:
     entries: list[markers.Entry] = []
     for (_, words, look), values in zip(shown, drawn, strict=True):
         _draw_losses(axes, x, values, look)
-        entries.append((Line2D([], [], **look, markersize=2.8, markeredgewidth=0.6, markerfacecolor="white"), words))
+        line = Line2D([], [], **look, markersize=2.8, markeredgewidth=0.6, markerfacecolor="white")
+        what_of, _, statistics = words.partition(", with ")
+        entries.append(markers.Named(line, what_of, f"with {statistics}" if statistics else ""))
     band = {"color": shown[0][2]["color"], "alpha": 0.18, "linewidth": 0}
     axes.fill_between(x, drawn[0] - error, drawn[0] + error, where=np.isfinite(drawn[0]).tolist(), **band)
     if np.isfinite(error).any():
-        entries.insert(1, (Patch(**band), "± its standard error over the samples"))
+        entries.insert(1, (Patch(**band), "± its standard error"))
     measured = np.asarray(route.dataset["path_measured"].values) == 1
     gaps = np.any([~np.isfinite(values) for values in drawn], axis=0) & measured
     mark_at_edge(axes, x, gaps, {**markers.NONFINITE, "markersize": 3.5}, top=True)
     if gaps.any():
-        entries.append((markers.handle(markers.NONFINITE, 4), f"not finite: {int(gaps.sum())} checkpoints"))
+        entries.append(
+            markers.Named(markers.handle(markers.NONFINITE, 4), "not finite", f"{int(gaps.sum())} checkpoints")
+        )
     room = 0.04 * float(np.ptp(x))
     axes.set_xlim(float(x.min()) - room, float(x.max()) + room)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     unit = str(route.dataset["path_loss"].attrs.get("units", "1"))
-
-    def dress(width: float) -> None:
-        lines = layout.axis_labels(axes, what, "loss" + (f" ({unit})" if unit != "1" else ""), width, width * RATIO)
-        layout.legend_below(axes, entries, width=width, lines=lines)
-
-    return layout.Cell(axes, RATIO, dress)
+    words = "loss" + (f" ({unit})" if unit != "1" else "")
+    return layout.Cell(axes, RATIO, "", what, words, entries, fit=lambda width: count_ticks(axes.xaxis, width))
 
 
 def _draw_losses(axes: Axes, x: Floats, values: Floats, look: dict[str, Any]) -> None:

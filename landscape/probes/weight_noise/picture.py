@@ -16,16 +16,19 @@ from landscape.errors import InputError, unknown_choice
 from landscape.pictures import layout, markers
 from landscape.pictures.arrays import Floats, Mask, error_band
 from landscape.pictures.caption import data_words, joined, once, policy_words
+from landscape.pictures.colours import looks
 from landscape.pictures.labels import labels_of, marked
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
-from landscape.pictures.style import COLUMN, PAGE, PaperFigure, line_colours, number, setting_number, width_of
-from landscape.pictures.value_axis import mark_at_edge, set_value_axis
+from landscape.pictures.style import COLUMN, PAGE, PaperFigure, number, setting_number, width_of
+from landscape.pictures.value_axis import given_ticks, mark_at_edge, set_value_axis
+from landscape.pictures.words import state
 from landscape.probes.weight_noise.result import Status
 
-RATIO = 0.8
+RATIO = 0.62
 DASHES: Any = (0, (2, 1.2))  # of a dead network
-X_LABELS = {"relative": "σ, in parts of each tensor's root mean square", "absolute": "σ"}
+ARRAYS = {"sigma": "sigma", "rise": "rise", "errors": "standard_error", "status": "status"}
+X_LABELS = {"relative": "σ / root mean square of its tensor", "absolute": "σ"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Curve:
     rise: Floats
     errors: Floats
     status: Floats
+    dashes: Any = "-"
 
     @property
     def nonfinite(self) -> Mask:
@@ -107,15 +111,16 @@ def read_noise(datasets: Sequence[xr.Dataset], options: Options) -> list[NoisePa
 
 
 def _panel(name: str, datasets: Sequence[xr.Dataset], options: Options) -> NoisePanel:
-    labels, colours = labels_of(datasets, options.labels), line_colours(len(datasets))
+    labels, shown = labels_of(datasets, options.labels), looks(datasets, options)
     rows = {number_: d.sel(noise=name).sortby("sigma") for number_, d in enumerate(datasets) if name in d["noise"]}
     curves = [
         Curve(
             marked(labels[number_], row),
-            colours[number_],
+            shown[number_].colour,
             number_,
             bool(row.attrs.get("dead", 0)),
-            *(np.asarray(row[v].values, dtype=float) for v in ("sigma", "rise", "standard_error", "status")),
+            **{k: np.asarray(row[v].values, dtype=float) for k, v in ARRAYS.items()},
+            dashes=shown[number_].dashes,
         )
         for number_, row in rows.items()
     ]
@@ -128,38 +133,36 @@ def weight_noise_figure(datasets: Sequence[xr.Dataset], options: Options) -> Pap
     """A panel for each noise; see :func:`landscape.probes.plot.plot`."""
     panels = read_noise(datasets, options)
     figure = layout.new_figure(width_of(options.width, COLUMN if len(panels) == 1 else PAGE))
-    cells, known = [], set() if len(datasets) > 1 else {0}
-    for panel in panels:
-        cells.append(_cell(figure.add_subplot(), panel, options, known))
-        known |= {curve.group for curve in panel.curves}
-    return layout.finish(figure, [cells], noise_caption(datasets, options), options.note)
+    cells = [_cell(figure.add_subplot(), panel, options) for panel in panels]
+    shown = {curve.group: curve for panel in panels for curve in panel.curves}
+    heading = next(iter(shown.values())).label if len(datasets) == 1 else ""
+    names = [(Line2D([], [], **_look(shown[k])), shown[k].label) for k in sorted(shown)] if len(datasets) > 1 else []
+    return layout.finish(figure, cells, noise_caption(datasets, options), options, heading=heading, names=names)
 
 
-def _cell(axes: Axes, panel: NoisePanel, options: Options, known: set[int]) -> layout.Cell:
-    """``known`` are the checkpoints whose names another legend has, or nobody needs."""
+def _cell(axes: Axes, panel: NoisePanel, options: Options) -> layout.Cell:
     low = set_value_axis(axes, panel.scale(options.scale))
     for curve in panel.curves:
         _draw(axes, curve, low)
     axes.set_xscale("log")
-    axes.set_xticks(panel.sigma, panel.sigma_words)
     axes.xaxis.set_minor_locator(NullLocator())
     room = 0.06 * np.log10(panel.sigma[-1] / panel.sigma[0]) or 0.1
     axes.set_xlim(panel.sigma[0] / 10**room, panel.sigma[-1] * 10**room)
     axes.spines[["top", "right"]].set_visible(False)
     entries: list[markers.Entry] = []
     for curve in panel.curves:
-        if curve.group not in known:
-            entries.append((Line2D([], [], **_look(curve)), curve.label))
         for words in nonfinite_words(curve):
             of = f" [{curve.label}]" if len(panel.curves) > 1 else ""
-            entries.append((markers.handle({**markers.NONFINITE, "color": curve.colour}, 4), f"{words}{of}"))
+            look = {**markers.NONFINITE, "color": curve.colour}
+            head, said = words.split(" at ", 1)
+            entries.append(markers.Named(markers.handle(look, 4), f"{head}{of}", said))
+    if all(curve.dead for curve in panel.curves):
+        state(axes, "dead")
 
-    def dress(width: float) -> None:
-        layout.title(axes, panel.title, width)
-        lines = layout.axis_labels(axes, panel.x_label, panel.y_label, width, width * RATIO)
-        layout.legend_below(axes, entries, width=width, lines=lines)
+    def fit(width: float) -> None:
+        given_ticks(axes, panel.sigma, panel.sigma_words, width)
 
-    return layout.Cell(axes, RATIO, dress)
+    return layout.Cell(axes, RATIO, panel.title, panel.x_label, panel.y_label, entries, fit=fit)
 
 
 def _draw(axes: Axes, curve: Curve, low: float) -> None:
@@ -173,7 +176,7 @@ def _draw(axes: Axes, curve: Curve, low: float) -> None:
 
 
 def _look(curve: Curve) -> dict[str, Any]:
-    line = {"color": curve.colour, "linestyle": DASHES if curve.dead else "-", "linewidth": 1.0}
+    line = {"color": curve.colour, "linestyle": DASHES if curve.dead else curve.dashes, "linewidth": 1.0}
     return {**line, "marker": "o", "markersize": 3}
 
 

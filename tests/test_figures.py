@@ -1,0 +1,119 @@
+"""Figures as a journal prints them: at one column and at a page's width, whatever is drawn and whatever it is called."""
+
+from __future__ import annotations
+
+import itertools
+
+import figure_cases
+import numpy as np
+import pytest
+from figure_checks import alike, faults
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from landscape.pictures.scale import Scale, tick_labels
+from landscape.pictures.style import COLOURS
+from landscape.probes.plot import plot
+
+EVERY = {name: (make, options) for name, make, options in figure_cases.every()}
+# of every kind of fault one that once was, at the width where it was
+SAMPLE = (
+    ("contour, 2, hostile", 3.3),
+    ("contour, 12", 7.0),
+    ("surface, 1", 3.3),
+    ("curves, 12, hostile", 3.3),
+    ("sweep, 12", 3.3),
+    ("steps, 3, hostile", 7.0),
+    ("forest, 1", 3.3),
+    ("path, 3", 3.3),
+    ("trajectory, 1", 3.3),
+    ("layers, 1", 3.3),
+    ("dead beside living", 3.3),
+    ("holes", 3.3),
+    ("one row", 3.3),
+    ("no number", 7.0),
+    ("regression", 3.3),
+    ("near ln 10", 3.3),
+    ("tiny", 3.3),
+)
+
+
+@pytest.mark.parametrize(("name", "width"), SAMPLE)
+def test_words_cover_nothing_and_stay_inside_and_the_axes_have_most_of_the_figure(name: str, width: float) -> None:
+    make, options = EVERY[name]
+    assert not faults(plot(list(make()), width=width, **options))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", figure_cases.WIDTHS)
+@pytest.mark.parametrize("name", EVERY)
+def test_so_it_is_for_every_kind_number_and_name(name: str, width: float) -> None:
+    make, options = EVERY[name]
+    assert not faults(plot(list(make()), width=width, **options))
+
+
+@given(
+    low=st.floats(-1e6, 1e6).filter(lambda v: v == 0 or abs(v) > 1e-9),
+    span=st.floats(-9, 9).map(lambda power: 10.0**power),
+    log=st.booleans(),
+)
+@settings(max_examples=300, deadline=None)
+def test_no_two_ticks_of_an_axis_are_written_alike_and_each_says_where_it_is(
+    low: float, span: float, log: bool
+) -> None:
+    low = abs(low) + 1e-9 if log else low
+    high = low + span
+    if not high - low > 1e-12 * max(abs(low), abs(high)):
+        return
+    scale = Scale(log, low, high)
+    ticks = scale.lines()
+    words = scale.labels(ticks)
+    assert len(set(words)) == len(words)
+    if not log:
+        step = min((b - a for a, b in itertools.pairwise(ticks)), default=abs(high))
+        for tick, word in zip(ticks, words, strict=True):
+            assert read(word) == pytest.approx(tick, abs=0.02 * step)
+
+
+def read(words: str) -> float:
+    """A number as it is printed."""
+    mantissa, _, power = words.replace("−", "-").partition("×10")
+    raised = power.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789"))
+    return float(mantissa) * 10.0 ** int(raised or 0)
+
+
+@pytest.mark.parametrize("low", [2.301, 2.30258, 0.99999, 1e-12, 1e15])
+def test_ticks_near_a_value_that_rounds_are_told_apart(low: float) -> None:
+    ticks = [low * (1 + k * 1e-6) for k in range(5)]
+    assert len(set(tick_labels(ticks))) == 5
+
+
+# Machado, Oliveira and Fernandes 2009: what dichromats see of linear RGB
+BLINDNESS = {
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def lab(colours: np.ndarray) -> np.ndarray:
+    """CIE L*a*b* (D65) of linear RGB, in which distances are those that an eye sees."""
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = colours @ to_xyz.T / np.array([0.9505, 1.0, 1.089])
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
+
+
+@pytest.mark.parametrize("kind", BLINDNESS)
+def test_the_colours_of_lines_are_told_apart_by_every_eye(kind: str) -> None:
+    rgb = np.array([[int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)] for colour in COLOURS])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = lab(np.clip(linear @ np.array(BLINDNESS[kind]).T, 0, 1))
+    distances = [float(np.linalg.norm(a - b)) for a, b in itertools.combinations(seen, 2)]
+    assert min(distances) > 10, min(distances)  # ΔE of 10: seen at a glance
+
+
+def test_numbers_that_an_axis_would_write_alike_are_found() -> None:
+    figure = plot(figure_cases.samples.plane(5, 5))
+    figure.axes[0].set_xticks([0.0, 0.5], ["0", "0"])
+    assert alike(figure) == [("x", ["0", "0"])]
