@@ -23,7 +23,7 @@ SEEDS = range(6)
 IMAGES = 200
 
 
-def profile(norm: str, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def profile(norm: str, seed: int, images: int = IMAGES) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Signal and gradient norm of the 37 convolutions of VGG38, in the order of the network.
 
     The signal is the root mean square, over images and entries, of the output of a convolution's activation minus its mean
@@ -31,7 +31,7 @@ def profile(norm: str, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float
     convolution's weights W and the mean cross-entropy L.
     """
     data = ls.load_data(f"{HERE}/small_images.py:fashion_mnist").train
-    inputs, labels = data.batch(torch.arange(IMAGES))
+    inputs, labels = data.batch(torch.arange(images))
     net = ls.build_model("vgg38", seed=seed, norm=norm, classes=10, channels=1).double().train()
     blocks = [module for module in net.modules() if hasattr(module, "conv")]
     signals: list[float] = []
