@@ -1,10 +1,10 @@
-"""Doors of an objective: data that comes in batches, losses over model and batch, what draws, metrics, functions, directions."""
+"""Doors of an objective: data that comes in batches, losses over model and batch, what draws, metrics, functions."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,6 @@ from torch.utils.data import DataLoader, TensorDataset
 import landscape as ls
 from landscape.data import TensorData, as_data, as_whole
 from landscape.errors import InputError, MismatchError
-from landscape.numerics.parameters import ParameterVector
-from landscape.probes.plane.changes import restricted
 
 F = nn.functional
 X = torch.randn(40, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -36,7 +34,6 @@ def objective(loss: Any = "cross_entropy", data: Any = (X, Y), **options: Any) -
         return ls.Objective(options.pop("module", net()), loss, data, device="cpu", **options)
 
 
-# ---- data
 def test_a_loader_is_read_once_and_is_then_as_tensors_are() -> None:
     before = torch.get_rng_state()
     loaded = as_data(DataLoader(TensorDataset(X, Y), batch_size=7, shuffle=True))
@@ -121,7 +118,6 @@ def test_a_batch_that_cannot_be_read_is_named() -> None:
         as_data(broken())
 
 
-# ---- losses over model and batch
 def penalised(model: nn.Module, batch: Any) -> dict[str, Tensor]:
     inputs, targets = batch
     decay = 0.01 * sum(p.square().sum() for p in model.parameters())
@@ -210,7 +206,6 @@ def test_a_model_that_is_given_no_labels_says_so() -> None:
         objective("model", {"inputs": X}, module=Silent())
 
 
-# ---- what draws
 def test_the_same_numbers_are_drawn_at_every_point_and_the_errors_are_told_apart() -> None:
     def noisy(model: nn.Module, batch: Any) -> Tensor:
         shift = torch.randn((), dtype=torch.float64)  # one number for all samples: all of the spread is over draws
@@ -259,7 +254,6 @@ def test_draws_are_part_of_what_made_a_result() -> None:
         objective(mode="training")
 
 
-# ---- heights
 def test_metrics_have_their_values_over_all_samples_whatever_the_batches() -> None:
     def share(outputs: Tensor, targets: Tensor) -> float:
         picked = outputs.argmax(1)
@@ -324,7 +318,6 @@ def test_metrics_that_are_none_are_refused(metrics: Any, message: str) -> None:
         objective(metrics=metrics).evaluate()
 
 
-# ---- functions
 def test_a_function_of_arrays_is_a_landscape_without_gradient() -> None:
     data = X.numpy()
     made = ls.function(lambda theta: (data @ theta - 1) ** 2, np.array([0.5, 0.0, 0.0, 1.0]))
@@ -359,101 +352,3 @@ def test_a_function_of_tensors_has_its_gradient_and_hessian() -> None:
 def test_functions_that_are_none_are_refused(f: Any, theta: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         ls.function(f, theta)
-
-
-# ---- directions
-def weights(theta: ParameterVector, direction: ls.Direction) -> dict[str, Tensor]:
-    return ParameterVector(theta.vector + direction.vector, theta.layout).views()
-
-
-def test_quantised_weights_lie_on_a_lattice_of_each_row_within_half_a_step() -> None:
-    theta = objective().theta
-    for bits in (8, 4, 2):
-        made = weights(theta, ls.quantization(theta, bits))
-        for name, weight in theta.views().items():
-            if weight.ndim == 1:
-                assert torch.equal(made[name], weight)
-                continue
-            step = weight.abs().amax(1, keepdim=True) / (2 ** (bits - 1) - 1)
-            assert torch.allclose((made[name] / step).round(), made[name] / step, atol=1e-9)
-            assert ((made[name] - weight).abs() <= step / 2 + 1e-12).all()
-
-
-def test_pruning_takes_the_smallest_and_decay_leads_to_zero() -> None:
-    made = objective()
-    theta = made.theta
-    matrices = [name for name, weight in theta.views().items() if weight.ndim > 1]
-    pruned = weights(theta, ls.pruning(theta, 0.25))
-    gone = torch.cat([theta[name][pruned[name] == 0].abs() for name in matrices])
-    left = torch.cat([theta[name][pruned[name] != 0].abs() for name in matrices])
-    assert len(gone) == round(0.25 * (len(gone) + len(left))) and gone.max() <= left.min()
-    line = ls.line(made, along="decay", x=(0, 1, 3))
-    assert line["loss"].isel(x=-1, seed=0).item() == pytest.approx(made.evaluate(0 * theta.vector).loss)
-
-
-def test_thin_directions_have_their_rank_and_parts_their_tensors() -> None:
-    theta = objective().theta
-    thin = ls.low_rank(theta, 2, seed=0)
-    views = ParameterVector(thin.vector, theta.layout).views()
-    for name, weight in theta.views().items():
-        if weight.ndim > 1:
-            assert int(torch.linalg.matrix_rank(views[name])) == 2
-            assert float(views[name].norm()) == pytest.approx(float(weight.norm()))
-    part = restricted(ls.random_direction(theta, seed=0), "2.*")
-    assert {n for n, v in ParameterVector(part.vector, theta.layout).views().items() if v.any()} == {"2.weight"}
-    plane = ls.plane(objective(), along=["random:0.*", "lowrank1"], seeds=[0, 1], x=(-1, 1, 3), y=(-1, 1, 3))
-    assert "within 0.*" in plane["x"].attrs["long_name"] and plane.sizes["seed"] == 2
-
-
-def test_along_takes_models_and_other_objectives() -> None:
-    made, other = objective(), objective(data=(X, Y.flip(0)))
-    plane = ls.plane(made, along=[net(1), other], x=(0, 1, 3), y=(-1, 1, 3))
-    assert plane["loss"].isel(seed=0).sel(x=1, y=0).item() == pytest.approx(objective(module=net(1)).evaluate().loss)
-    along_other = other.gradient().vector.vector
-    there = made.theta.vector + along_other / along_other.norm() * plane["direction_norm"].sel(direction="y").item()
-    assert plane["loss"].isel(seed=0).sel(x=0, y=1).item() == pytest.approx(made.evaluate(there).loss)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda o: ls.quantization(o.theta, 0), "bits from 1 to 16"),
-        (lambda o: ls.pruning(o.theta, 1.0), "a share of the weights between 0 and 1"),
-        (lambda o: ls.low_rank(o.theta, 0, seed=0), "a rank, at least 1"),
-        (lambda o: ls.line(o, along="quantise4"), "unknown value 'quantise4'. Did you mean 'quantize4'"),
-        (lambda o: ls.line(o, along="random:head.*"), "'head.*' leaves nothing"),
-        (lambda o: ls.line(o, along="prune50", seeds=[0, 1], x=(0, 1, 3)), None),
-        (lambda o: ls.lora_update(o, net()), "no adapter 'default' of LoRA"),
-        (lambda o: ls.Objective(net(), "cross_entropy", (X, Y), parameters="adapters"), "the module has none"),
-        (lambda o: ls.barriers([o]), "at least two networks"),
-        (lambda o: ls.barriers([o, o], kind="bezier"), "expected 'linear' or 'aligned'"),
-    ],
-)
-def test_directions_that_are_none_are_refused(make: Callable[[ls.Objective], Any], message: str | None) -> None:
-    if message is None:
-        make(objective())
-        return
-    with pytest.raises(InputError, match=message):
-        make(objective())
-
-
-def test_barriers_of_pairs_are_those_of_their_paths() -> None:
-    nets = [objective(module=net(seed)) for seed in range(3)]
-    found = ls.barriers(nets, points=5, names=["a", "b", "c"])
-    one = ls.path(nets[0], net(2), points=5)
-    assert float(found["barrier"].sel(model="a", other="c")) == float(one["barrier"][0])
-    assert np.array_equal(found["barrier"], found["barrier"].T, equal_nan=True)
-
-
-# ---- models of others, as far as nothing has to be installed
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("no/folder", "no folder 'no/folder'.*hf:NAME"),
-        ("torchvision:resnet18", "nothing is downloaded unless"),
-        ("torchvision:resnet81", "unknown value 'resnet81'. Did you mean 'resnet18'"),
-    ],
-)
-def test_pretrained_models_that_are_not_here_are_refused(name: str, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        ls.from_pretrained(name)

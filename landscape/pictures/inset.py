@@ -24,7 +24,7 @@ def width_in(axes: Any) -> float:
         raise InputError(
             f"ax: expected axes of matplotlib, got {type(axes).__name__}. Try figure, ax = plt.subplots()."
         )
-    width = axes.get_position().width * axes.figure.get_size_inches()[0]
+    width = axes.get_position().width * axes.get_figure(root=True).get_size_inches()[0]
     if width < NARROWEST:
         raise InputError(
             f"ax: {width:.2g} inches are too narrow, expected {NARROWEST:g} at least. Try a larger figsize."
@@ -52,14 +52,14 @@ class Inset(Artist):
         before = picture.dpi, picture.bbox_inches.get_points().copy()
         left = box.x0 + 0.5 * (box.width - scale * dpi * size[0])
         low = box.y1 - scale * dpi * size[1]
-        picture._set_dpi(scale * dpi, forward=False)
+        picture._set_dpi(scale * dpi, forward=False)  # type: ignore[attr-defined]
         corner = np.array([left, low]) / (scale * dpi)
         picture.bbox_inches.set_points(np.array([corner, corner + size]))
         try:
             picture.draw(renderer)
         finally:
             picture.bbox_inches.set_points(before[1])
-            picture._set_dpi(before[0], forward=False)
+            picture._set_dpi(before[0], forward=False)  # type: ignore[attr-defined]
 
 
 def put_into(picture: PaperFigure, axes: Axes) -> None:

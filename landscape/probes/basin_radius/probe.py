@@ -52,4 +52,4 @@ def training_steps(settings: Configured, module: nn.Module, batch_size: int) -> 
     config = settings.config()
     eigenvector = "eigenvector" in config.worst
     directions = config.draws + ("gradient" in config.worst) + 2 * eigenvector
-    return settings.images * (1 + EVALUATION * PASSES * directions + PRODUCT * PRODUCTS * eigenvector)
+    return float(settings.images * (1 + EVALUATION * PASSES * directions + PRODUCT * PRODUCTS * eigenvector))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ def _conditions(found: xr.Dataset) -> Mapping[str, Any]:
 
 def _read(found: xr.Dataset, options: Options) -> list[Reading]:
     random = [str(name) for name in found["direction"].values if str(name).startswith("random")]
-    radii = {name: float(found["relative_radius"].sel(direction=name)) for name in random}
+    radii: dict[Hashable, float] = {name: float(found["relative_radius"].sel(direction=name)) for name in random}
     relative = Measure("random_radius", "radius along random directions, in ‖θ‖", "1", _FAMILY, "log", "higher")
     worst = Measure("least_radius", "least radius of all directions, in ‖θ‖", "1", _FAMILY, "log", "higher")
     least = float(found["least_radius"]) / float(found["parameter_norm"])

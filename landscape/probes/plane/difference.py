@@ -146,7 +146,7 @@ def _draw_plane(
     norm, shown = Normalize(-most, most), np.ma.masked_invalid(values)
     x, y = plane.x.values, plane.y.values
     if min(values.shape) < 2:
-        mesh = axes.pcolormesh(cell_edges(x), cell_edges(y), shown, norm=norm, cmap=DIVERGING.reversed())
+        mesh: Any = axes.pcolormesh(cell_edges(x), cell_edges(y), shown, norm=norm, cmap=DIVERGING.reversed())
     else:
         mesh = axes.contourf(
             x, y, shown, levels=np.linspace(-most, most, BANDS + 1), norm=norm, cmap=DIVERGING.reversed()
