@@ -24,7 +24,9 @@ def width_in(axes: Any) -> float:
         raise InputError(
             f"ax: expected axes of matplotlib, got {type(axes).__name__}. Try figure, ax = plt.subplots()."
         )
-    width = axes.get_position().width * axes.get_figure(root=True).get_size_inches()[0]
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    width = axes.get_position().width * figure.get_size_inches()[0]
     if width < NARROWEST:
         raise InputError(
             f"ax: {width:.2g} inches are too narrow, expected {NARROWEST:g} at least. Try a larger figsize."
