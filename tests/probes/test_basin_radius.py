@@ -118,8 +118,8 @@ def test_what_is_beyond_reach_says_so_and_no_mean_is_made_of_it() -> None:
     assert found["status"].values.tolist() == [3, 3]
     assert np.isnan([float(found[name]) for name in ("random_radius", "least_radius")]).all()
     assert [line for line in words(found) if "not within reach" in line]
-    legend = plot(found).axes[0].get_legend()
-    assert legend is not None and "2 of 2 not known" in legend.get_texts()[0].get_text()
+    (legend,) = plot(found).legends
+    assert "2 of 2 not known" in legend.get_texts()[0].get_text()
     assert "2 of 2 not known" in interactive(found)
 
 

@@ -142,7 +142,7 @@ def test_what_has_no_critical_step_says_why_and_every_picture_is_made() -> None:
     }
     for name, dataset in found.items():
         assert any(says[name] in line for line in words(dataset)), words(dataset)
-        assert plot(dataset).axes[0].get_legend() is not None
+        assert plot(dataset).legends
         assert "\\u03b7" in interactive(dataset)
     assert np.isnan(found["uphill"]["critical_sharpness"].values).all()
 
