@@ -253,7 +253,7 @@ def test_a_page_follows_a_study_that_is_killed_and_resumed(opened: Any, study: P
     )
     page_path = tmp_path / "outputs" / name / "report.html"
     try:
-        _until(lambda: page_path.exists() and list((tmp_path / "checkpoints").glob("*/history.h5")), 60)
+        _until(lambda: page_path.exists() and list((tmp_path / "checkpoints").glob("*/history.h5")), 240)
         first.send_signal(signal.SIGKILL)
         first.wait()
         shown = opened(page_path)
@@ -262,8 +262,8 @@ def test_a_page_follows_a_study_that_is_killed_and_resumed(opened: Any, study: P
         second = subprocess.Popen(
             [*COMMAND, "study", "watched.toml", "--device", "cpu"], stdout=subprocess.DEVNULL, **made
         )
-        assert second.wait(90) == 0
-        assert watcher.wait(60) == 0
+        assert second.wait(400) == 0
+        assert watcher.wait(240) == 0
         until(shown.page, "!document.body.textContent.includes('Not there yet')")
         until(shown.page, "document.documentElement.dataset.drawn")
         assert shown.page.locator("#runs tbody tr").count() == 4
