@@ -69,7 +69,11 @@ def _serve(listener: socket.socket, words: Callable[[list[str]], list[str]]) -> 
 
 
 def _run(
-    where: str, given: list[str], environment: dict[str, str], streams: list[int], words: Callable[[list[str]], list[str]]
+    where: str,
+    given: list[str],
+    environment: dict[str, str],
+    streams: list[int],
+    words: Callable[[list[str]], list[str]],
 ) -> None:
     """One command, in a process of its own that ends with it."""
     from landscape_cli.main import main
