@@ -73,7 +73,7 @@ def full_caption(note: str, caption: str, more: Sequence[str] = ()) -> str:
 
 
 def short_caption(words: str, fits: Callable[[str], bool]) -> str:
-    """As many of a caption's sentences as fit on one line; the first one's beginning where not even it does."""
+    """As many of a caption's sentences as fit on one line; of the first the clauses, or else the words, where not even it does."""
     sentences: list[str] = re.split(r"(?<=\.) (?=[^\W\d_a-z])", words)
     line = ""
     for sentence in sentences:
@@ -83,6 +83,10 @@ def short_caption(words: str, fits: Callable[[str], bool]) -> str:
         line = longer
     if line:
         return line
+    clauses = sentences[0].rstrip(".").split("; ")
+    whole = [n for n in range(1, len(clauses)) if fits("; ".join(clauses[:n]) + ".")]
+    if whole:
+        return "; ".join(clauses[: whole[-1]]) + "."
     parts = sentences[0].split(" ")
     fitting = [n for n in range(1, len(parts)) if fits(" ".join(parts[:n]).rstrip(";,:") + " …")]
     if fitting:

@@ -68,10 +68,15 @@ def network_health(objective: Objective, loss: float) -> Health:
         return Health(False, "", middle, unreached(sizes))
     policy = " under its running statistics" if objective.bn_layers and objective.batch_norm in FIXED else ""
     reason = (
-        f"its outputs{policy} do not depend on the input (over {found.samples} samples they differ by {found.outputs:.0e} of "
-        f"their size); {_compared(loss, best_constant_loss(objective))}; {_profile(means)}"
+        f"its outputs{policy} do not depend on the input (over {found.samples} samples they {_apart(found.outputs)}); "
+        f"{_compared(loss, best_constant_loss(objective))}; {_profile(means)}"
     )
     return Health(True, reason, middle)
+
+
+def _apart(share: float) -> str:
+    """How far outputs differ, in parts of their size."""
+    return f"differ by {share:.0e} of their size" if share else "are the same"
 
 
 def _compared(loss: float, best: float) -> str:
