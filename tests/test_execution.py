@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from pathlib import Path
@@ -126,27 +127,26 @@ def test_nor_on_how_many_workers_a_cluster_has(
         xr.testing.assert_identical(PROBES[name](objective, executor=some), here[name])
 
 
-def test_nor_on_workers_that_die(objective: ls.Objective, here: dict[str, xr.Dataset], four: Team) -> None:
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_nor_on_workers_that_die(kills: int, objective: ls.Objective, here: dict[str, xr.Dataset], four: Team) -> None:
     """Killed every few seconds; what they had not given back is measured by others."""
-    kills, draws, done = 0, random.Random(0), threading.Event()
+    draws, done = random.Random(0), threading.Event()
+    client = four.executor._client  # type: ignore[attr-defined]
 
     def kill() -> None:
-        nonlocal kills
-        while not done.wait(draws.uniform(1, 4)):
-            pids = [nanny.pid for nanny in four.executor._client.cluster.workers.values() if nanny.pid]  # type: ignore[attr-defined]
+        for _ in range(kills):
+            time.sleep(draws.uniform(1, 5))
+            pids = [nanny.pid for nanny in client.cluster.workers.values() if nanny.pid]
             with contextlib.suppress(OSError, IndexError):
                 os.kill(draws.choice(pids), signal.SIGKILL)
-                kills += 1
+        done.set()
 
     killer = threading.Thread(target=kill)
     killer.start()
-    try:
-        while kills < 2:
-            for name in ("adaptive plane", "sharpness", "spectrum"):
-                xr.testing.assert_identical(PROBES[name](objective, executor=four), here[name])
-    finally:
-        done.set()
-        killer.join()
+    while not done.is_set():
+        for name in ("adaptive plane", "sharpness", "spectrum"):
+            xr.testing.assert_identical(PROBES[name](objective, executor=four), here[name])
+    killer.join()
 
 
 def test_what_is_measured_is_measured_once(objective: ls.Objective, tmp_path: Path) -> None:

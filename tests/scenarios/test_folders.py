@@ -5,12 +5,10 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from click.testing import CliRunner
-from landscape_cli.main import main
+from commands import Finished, run
 from models import collate, tiny_gpt2
 from torch import nn
 
@@ -26,33 +24,35 @@ def sequences(n=8):
 """
 
 
-def probe(folder: Path, *options: str) -> Any:
+def probe(capsys: pytest.CaptureFixture[str], folder: Path, *options: str) -> Finished:
     (folder / "tokens.py").write_text(TOKENS)
     tiny_gpt2().save_pretrained(folder / "gpt")
     given = ["--checkpoint", str(folder / "gpt"), "--data", f"{folder}/tokens.py:sequences", "--device", "cpu"]
     axes = ["--x=-1:1:3", "--y=-1:1:3", "--out", str(folder / "plane.h5")]
-    return CliRunner().invoke(main, ["probe", *given, *axes, *options])
+    return run(capsys, "probe", *given, *axes, *options)
 
 
-def test_a_folder_says_its_model_and_a_model_of_the_next_token_its_loss(tmp_path: Path) -> None:
-    made = probe(tmp_path)
-    assert made.exit_code == 0, made.output
+def test_a_folder_says_its_model_and_a_model_of_the_next_token_its_loss(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = probe(capsys, tmp_path)
+    assert made.status == 0, made.err
     ids = torch.randint(3, 60, (8, 12), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         own = float(tiny_gpt2()(ids, labels=ids).loss)
     plane = ls.load(tmp_path / "plane.h5")
     assert plane["checkpoint_loss"].item() == pytest.approx(own, rel=1e-6)
     assert plane.attrs["loss_name"] == "causal_lm" and plane.attrs["model"].startswith("hf:")
-    again = probe(tmp_path)
-    assert again.exit_code == 0 and "already" in again.output
+    again = probe(capsys, tmp_path)
+    assert again.status == 0 and "Already complete" in again.out
 
 
-def test_directions_by_name_are_taken_by_the_command(tmp_path: Path) -> None:
-    made = probe(tmp_path, "--along", "quantize4,prune50")
-    assert made.exit_code == 0, made.output
+def test_directions_by_name_are_taken_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = probe(capsys, tmp_path, "--along", "quantize4,prune50")
+    assert made.status == 0, made.err
     assert "4 bits" in ls.load(tmp_path / "plane.h5")["x"].attrs["long_name"]
-    wrong = probe(tmp_path, "--along", "quantise4,random")
-    assert wrong.exit_code == 2 and "quantize4" in wrong.output
+    wrong = probe(capsys, tmp_path, "--along", "quantise4,random")
+    assert wrong.status == 2 and "quantize4" in wrong.err
 
 
 def test_what_is_no_folder_of_transformers_is_refused(tmp_path: Path) -> None:

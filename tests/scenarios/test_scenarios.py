@@ -383,9 +383,7 @@ def quantisation_and_pruning() -> Scenario:
 def plane_through_three_models() -> Scenario:
     model, (x, y) = mlp(), table()
     objective = ls.Objective(model, "cross_entropy", (x, y))
-    return Scenario(
-        objective, float(F.cross_entropy(model(x), y)), {"through": [mlp(seed=1), mlp(seed=2)], "x": (0, 1, 3)}
-    )
+    return Scenario(objective, float(F.cross_entropy(model(x), y)), {"to": [mlp(seed=1), mlp(seed=2)], "x": (0, 1, 3)})
 
 
 def gradients_of_another_task() -> Scenario:

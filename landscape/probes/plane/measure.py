@@ -243,10 +243,8 @@ def measured_surface(
     checkpoint = objective.evaluate()
     pace = time.perf_counter() - begun
     others = list(values_of(PointValues.of([checkpoint])))
-    if resume is None:
-        values = Surface.empty((len(span.seeds), *grid.shape), others)
-    else:
-        values = Surface.of(resume, grid, span.seeds, others)
+    shape = (len(span.seeds), *grid.shape)
+    values = Surface.empty(shape, others) if resume is None else Surface.of(resume, grid, span.seeds, others)
     attributes = {**_attributes(objective, span, checkpoint), "range_note": note, **(made or {})}
     if refinement is not None:
         refinement = refinement.around(checkpoint.loss)
@@ -266,8 +264,8 @@ def measured_surface(
         points, passes = min(points, refinement.max_points or points), refinement.max_passes
     count = len(span.seeds)
     work = Work(_values_at, (objective, span.subspaces), team_of(executor))
-    most = passes and passes * count
-    job = _Job(objective, span, grid, values, dataset, observer, points * count, most, work, pace)
+    passes = passes and passes * count
+    job = _Job(objective, span, grid, values, dataset, observer, points * count, passes, work, pace)
     if refinement is None:
         job.measure_all()
     else:
