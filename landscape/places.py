@@ -19,6 +19,7 @@ VARIABLES = {
     "COLUMNS": "How wide tables are, also in a pipe. Without it as wide as the terminal.",
     "OMP_NUM_THREADS": "PyTorch's number of threads. Values are the same bits for the same number.",
     "OMP_WAIT_POLICY": "Set to passive by the command, unless it is set: threads wait asleep.",
+    "CUDA_VISIBLE_DEVICES": "The graphics processors that there are; local workers take one each of them in turn.",
     "MALLOC_ARENA_MAX": "Where it is set, the command leaves the C library's allocator as it is.",
 }
 

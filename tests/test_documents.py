@@ -64,7 +64,7 @@ def test_an_option_that_is_named_in_a_sentence_exists() -> None:
                 made = click.Context(command, parent=context)
                 made.meta["kind"] = kind or "plane"
                 known |= {one for option in command.get_params(made) for one in (*option.opts, *option.secondary_opts)}
-    others = {"--signal", "--requeue", "--editable", "--max-children", "--help", "--version", "--device"}
+    others = {"--editable", "--max-children", "--help", "--version", "--device"}
     for name, text in TEXTS.items():
         said = [span for span in re.findall(r"`([^`\n]+)`", text) if span.startswith(("landscape", "--"))]
         for span in said:
@@ -72,8 +72,8 @@ def test_an_option_that_is_named_in_a_sentence_exists() -> None:
                 assert option in known | others or name in ALIASES, (name, span)
 
 
-# Pages that name what other programs call an option.
-ALIASES = ("README.md", "docs/command.md")
+# Pages that name options of other programs.
+ALIASES = ("README.md", "docs/command.md", "docs/clusters.md")
 
 
 def test_links_lead_to_files_and_headings_that_there_are() -> None:
