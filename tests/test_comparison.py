@@ -316,9 +316,10 @@ def test_the_picture_of_a_comparison_is_that_of_its_file(tmp_path: Path) -> None
     ls.save(made.dataset(), tmp_path / "made.h5")
     stored = ls.load(tmp_path / "made.h5")
     assert json.loads(stored.attrs["notes"]) == json.loads(made.dataset().attrs["notes"]) == list(made.notes)
-    texts = [{text.get_text() for text in ls.plot(d).findobj(Text)} for d in (made.dataset(), stored)]
-    assert texts[0] == texts[1]
-    assert any("taken alone" in text for text in texts[0])
+    figures = [ls.plot(dataset) for dataset in (made.dataset(), stored)]
+    texts = [{text.get_text() for text in figure.findobj(Text)} for figure in figures]
+    assert texts[0] == texts[1] and figures[0].caption == figures[1].caption
+    assert "taken alone" in figures[0].caption
 
 
 def test_the_training_is_read_from_json_as_it_is_stored() -> None:

@@ -248,7 +248,7 @@ def test_tensors_of_a_loss_are_taken_along_and_the_users_stay() -> None:
     [
         ("cross_entrpy", r"^loss: .*Did you mean 'cross_entropy'\?"),
         (nn.MSELoss, r"^loss: expected a loss, got the class MSELoss\. Make one of it: MSELoss\(\)\.$"),
-        (7, r"^loss: expected a name \(cross_entropy, mse\) or a callable \(outputs, targets\), got 7\.$"),
+        (7, r"^loss: expected a name \(causal_lm, cross_entropy, mse\) or a callable \(outputs, targets\), got 7\.$"),
         (
             nn.MSELoss(reduction="median"),
             r"^loss: expected a reduction of none, mean, batchmean, sum, got 'median' in torch\.",

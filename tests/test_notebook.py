@@ -146,7 +146,7 @@ def test_a_difference_is_that_of_the_values_and_its_error_that_of_both(plane: xr
     values = (plane["loss"] - moved["loss"]).sel(seed=0).values
     [filled] = [c for c in figure.axes[0].collections if c.get_array() is not None and len(c.get_array()) > 10]
     assert filled.norm.vmax == pytest.approx(np.abs(values).max()) == -filled.norm.vmin
-    caption = " ".join(next(text.get_text() for text in figure.texts if text.get_gid() == "caption").split())
+    caption = figure.caption
     errors = [one["loss_standard_error"].sel(seed=0).values for one in (plane, moved)]
     error = errors[0] + errors[1] if other == 0 else np.hypot(*errors)
     far = int((np.abs(values) > 2 * error).sum())

@@ -43,7 +43,7 @@ def data():
     return split(60), split(20), split(20)
 
 def net(width=6, norm=True):
-    middle = nn.BatchNorm1d(width) if norm else nn.LayerNorm(width)
+    middle = nn.BatchNorm1d(width) if norm else nn.Softmax(1)
     return nn.Sequential(nn.Linear(5, width), middle, nn.ReLU(), nn.Linear(width, 3))
 """
 PATH = ["probe", "--trust", "--kind", "path", "--device", "cpu", "--images", "40", "--points", "5"]
@@ -55,7 +55,7 @@ def tiny(**settings: object) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two seeds of one network, and one each of another width and another norm."""
+    """A folder with two seeds of one network, and one each of another width and another layer."""
     folder = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -156,7 +156,7 @@ def test_a_path_that_was_interrupted_goes_on_to_the_same_result(here: Path, at: 
         (["a"], "to: a path leads to one more checkpoint, got 0"),
         (["a", "b/last.pt", "wide/last.pt"], "got 2"),
         (["a", "--to", "a/last.pt"], "identical parameters"),
-        (["odd", "--to", "odd2/last.pt", "--paths", "aligned"], "1 (LayerNorm) is none of the operations"),
+        (["odd", "--to", "odd2/last.pt", "--paths", "aligned"], "1 (Softmax) is none of the operations"),
         (["a", "--to", "b/last.pt", "--paths", "bezir"], "paths: unknown value 'bezir'. Did you mean 'bezier'"),
         (["a", "--to", "b/last.pt", "--paths", "linear,linear"], "paths: each may occur once"),
         (["a", "--to", "b/last.pt", "--batch-norm", "frozen"], "first one's statistics"),

@@ -238,7 +238,9 @@ def test_the_words_of_a_result_are_printed_and_its_kind_is_known(measured: Measu
     lines = found(record.words)(dataset)
     assert lines
     said = measured.finished.out.splitlines()
-    assert said[: len(lines)] == lines and said[-1] == str(measured.file)  # between them a small picture, where it has one
+    assert said[: len(lines)] == lines and said[-1] == str(
+        measured.file
+    )  # between them a small picture, where it has one
 
 
 def test_the_same_command_again_measures_nothing(measured: Measured, here: Path, capsys: Any) -> None:

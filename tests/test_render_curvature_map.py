@@ -140,7 +140,7 @@ def test_several_seeds_are_drawn_as_their_mean_and_spread_or_one_by_one() -> Non
 
 
 def page_data(text: str) -> dict[str, Any]:
-    found = re.search(r'<script[^>]*id="page-data"[^>]*>(.*?)</script>', text, re.DOTALL)
+    found = re.search(r'<script[^>]*class="figure-data"[^>]*>(.*?)</script>', text, re.DOTALL)
     assert found is not None
     return json.loads(found[1])
 

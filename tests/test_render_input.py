@@ -23,7 +23,7 @@ def other_kind() -> xr.Dataset:
 SETS: dict[str, tuple[Callable[[], Any], str]] = {
     "none": (list, "datasets: expected at least one xarray.Dataset, got none"),
     "a number": (lambda: 3, "datasets: expected an xarray.Dataset or a sequence of them, got int"),
-    "an array": (lambda: [samples.plane(3, 3)["loss"]], "got a sequence of DataArray"),
+    "an array": (lambda: [samples.plane(3, 3)["loss"].values], "got ndarray|got a sequence of ndarray"),
     "a line and a history": (
         lambda: [samples.line(3), samples.history(3)],
         "datasets: these cannot share one picture: a 1-D plane, a training history",

@@ -48,7 +48,7 @@ def test_a_scale_without_an_upper_end_is_open_said_and_leaves_the_axis_to_the_ot
     lost = samples.noise_scale(-4e5, error=9e5, resolved=0, norm="none")
     figure, alone = plot([samples.noise_scale(), lost]), plot(samples.noise_scale())
     assert figure.axes[0].get_ylim() == alone.axes[0].get_ylim()
-    assert "vgg38, no BatchNorm: −4×10⁵ ± 9×10⁵, not resolved: no upper end" in legend_words(figure.axes[0])
+    assert "no BatchNorm: −4×10⁵ ± 9×10⁵, not resolved: no upper end" in legend_words(figure.axes[0])
     assert at_edges(figure.axes[0]) == {"v": 1 + 9, "^": 1}
     assert "no upper end" in caption_of(figure) and "Triangles" in caption_of(figure)
     assert "no upper end" not in caption_of(alone) and not at_edges(alone.axes[0])

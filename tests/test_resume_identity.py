@@ -81,7 +81,7 @@ def test_a_result_is_continued_by_its_own_objective_and_refused_to_others(name: 
 CALLS: list[tuple[str, dict[str, Any], str]] = [
     ("plane", {"normalization": "layer"}, "direction x of seed 0 is another"),
     ("plane", {"along": ["gradient", "random"]}, "direction x of seed 0 is another"),
-    ("plane", {"through": [mlp(3), mlp(4)]}, "direction x of seed 0 is another"),
+    ("plane", {"to": [mlp(3), mlp(4)]}, "direction x of seed 0 is another"),
     ("plane", {"orthogonalize": True}, "direction y of seed 0 is another"),
     ("plane", {"seeds": (1,)}, "direction x of seed 1 is another"),
     ("plane", {"x": (-2, 2, 3)}, "another grid"),

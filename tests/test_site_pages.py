@@ -83,7 +83,7 @@ def test_every_key_of_a_study_is_on_its_page(reference: dict[str, str]) -> None:
 
 def test_every_environment_variable_that_is_read_is_documented(reference: dict[str, str]) -> None:
     sources = [*(ROOT / "landscape").rglob("*.py"), *(ROOT / "cli").glob("*.py")]
-    reading = r"environ(?:\.get\(|\.setdefault\(|\[)\"(\w+)\"|\"(\w+)\" not in os\.environ"
+    reading = r"environ(?:\.get\(|\.setdefault\(|\[)\"(\w+)\"(?!\] =)|\"(\w+)\" not in os\.environ"
     found = [name for path in sources for name in re.findall(reading, path.read_text("utf-8"))]
     read = {name for either in found for name in either if name}
     assert read <= set(VARIABLES), read - set(VARIABLES)

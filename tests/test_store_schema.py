@@ -56,9 +56,17 @@ MADE: dict[str, Callable[[], xr.Dataset]] = {
     "history": lambda: render_samples.history(3),
     "flow": lambda: render_step_samples.flow(3, 2),
     "steps": lambda: render_step_samples.steps(5),
+    "critical steps": lambda: critical_steps(),
     "run range": lambda: render_step_samples.run_range(5),
     "comparison": render_step_samples.comparison,
 }
+
+
+def critical_steps() -> xr.Dataset:
+    probe = ls.CriticalSharpnessProbe(every=1)
+    recipe = ls.TrainingConfig(epochs=1, batch_size=4, train_images=8)
+    ls.fit(network(0), (torch.randn(8, 4), torch.arange(8) % 2), recipe, observers=[probe], device="cpu")
+    return probe.dataset()
 
 
 @cache

@@ -281,7 +281,8 @@ def test_a_plane_can_be_drawn_as_its_topology_at_once(here: Path, capsys: pytest
 
 def test_the_tree_is_drawn_with_every_minimum_and_every_branch() -> None:
     found = topology(surface(NOISE))
-    tree, barcode = plot(found).axes
+    figure = plot(found)
+    tree, barcode = figure.axes
     dots = next(line for line in tree.lines if line.get_marker() == "o")
     assert sorted(np.asarray(dots.get_ydata()).tolist()) == [0, 1, 2, 3, 4, 5]
     assert len(set(np.asarray(dots.get_xdata()).tolist())) == 6
@@ -291,8 +292,8 @@ def test_the_tree_is_drawn_with_every_minimum_and_every_branch() -> None:
     drawn = [segment[:, 1].tolist() for segments in barcode.collections for segment in segments.get_segments()]
     finite = sorted(tuple(pair) for pair in drawn if pair[0] > 0)
     assert finite == [(1, 6), (2, 6), (3, 7), (4, 6), (5, 8)]
-    assert "6 minima" in legend_words(tree)
-    assert "dimension 0: 6 basins" in legend_words(barcode)
+    assert {"minima", "saddles, where basins meet"} <= set(legend_words(tree))
+    assert "Minima: 6 " in figure.caption and "Basins, dimension 0: 6 " in figure.caption
 
 
 def test_the_picture_says_that_interpolated_points_count_and_where_the_clip_is() -> None:
