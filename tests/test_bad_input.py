@@ -155,7 +155,7 @@ def test_a_second_process_on_the_same_file_is_turned_away(
         (["probe", "--checkpoint", "run/last.pt", "--seeds", "0,zero"], "whole numbers"),
         (["probe", "--checkpoint", "run/last.pt", "--seeds", "0,0"], "not a second sample"),
         (["probe", "--checkpoint", "run/last.pt", "--kind", "plain"], "Did you mean 'plane'"),
-        (["probe", "--checkpoint", "run/last.pt", "--kind", "line", "--y=-1:1:3"], "a line has one axis"),
+        (["probe", "--checkpoint", "run/last.pt", "--kind", "line", "--y=-1:1:3"], "--y: is no setting of kind 'line'"),
         (["probe", "--checkpoint", "run/last.pt", "--to", "run/best.pt"], "leads to 2 more"),
         (["probe", "--checkpoint", "run/last.pt", "--images", "0"], "images"),
         (["probe", "--checkpoint", "run/last.pt", "--norm", "batch"], "belongs to --model"),
