@@ -23,7 +23,7 @@ from landscape.training.step_objective import StepObjective
 
 # (module, batch) -> the loss, or one value a sample
 LossFunction = Callable[[nn.Module, Any], Any]
-_SHORT, _LONG = 1e-7, (1e-3, 1e-4)  # of ‖θ‖: lengths of differences that a product is held against
+_SHORT, _LONG = (1e-7, 1e-5), (1e-3, 1e-4)  # of ‖θ‖: lengths of differences that a product is held against
 
 
 @dataclass(frozen=True)
@@ -199,12 +199,13 @@ class StepCurvature:
     def _check(self) -> None:
         """Raise InputError where products along drawn vectors do not agree with differences of gradients.
 
-        In double precision, so that the differences are too short for a kink (ReLU) between their ends; a loss that cannot be
-        taken so is held against longer ones, of which one has to agree in half of its size.
+        In double precision, so that the differences are too short for a kink (ReLU) between their ends; the longer ones are for
+        a softmax that is taken in single precision all the same. A loss that cannot be taken so is held against longer ones yet,
+        of which one has to agree in half of its size.
         """
         try:
             double = _in_double(self._report)
-            apart, most = [_apart(*double, _SHORT, number) for number in range(2)], 1e-3
+            apart, most = [_apart(*double, length, n) for length in _SHORT for n in range(2)], 1e-3
         except Exception:  # of any kind: it is the user's code
             apart = [_apart(self._report, self._objective, length, n) for length in _LONG for n in range(2)]
             most = 0.5
