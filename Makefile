@@ -27,7 +27,7 @@ scenarios: $(VENV)/.installed-scenarios
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scenarios "tests/test_documents.py::test_python_of_a_page_runs[docs/doors.md]" -n 2
 
 browser: $(VENV)/.installed-browser $(VENV)/axe.min.js
-	LANDSCAPE_AXE=$(abspath $(VENV))/axe.min.js $(BIN)/python -m pytest -m browser tests/browser
+	LANDSCAPE_AXE=$(abspath $(VENV))/axe.min.js $(BIN)/python -m pytest -m browser tests/browser $(BROWSER)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
