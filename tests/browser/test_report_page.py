@@ -36,7 +36,9 @@ def test_a_page_asks_for_nothing_and_draws_all_of_itself_within_its_width(
     opened: Any, report: Path, width: int, colours: str
 ) -> None:
     shown = opened(report, width, colours)
-    shown.page.evaluate("document.querySelector('.picture').scrollIntoView({behavior: 'instant'})")  # below a small screen
+    shown.page.evaluate(
+        "document.querySelector('.picture').scrollIntoView({behavior: 'instant'})"
+    )  # below a small screen
     until(shown.page, "document.documentElement.dataset.drawn")
     shown.through()
     assert shown.faults == []
