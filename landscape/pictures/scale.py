@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -89,18 +90,21 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
     step = min((b - a for a, b in itertools.pairwise(sorted(ticks)) if b > a), default=most) or 1.0
     power = math.floor(math.log10(most)) if most > 0 else 0
     if -4 < power < 5:
-        return [_decimal(tick, step) for tick in ticks]
-    words = [_decimal(tick / 10.0**power, step / 10.0**power) for tick in ticks]
+        return [_decimal(tick, step, most) for tick in ticks]
+    words = [_decimal(tick / 10.0**power, step / 10.0**power, most / 10.0**power) for tick in ticks]
     raised = power_of_ten(10.0**power)
     return [word if float(word.replace("−", "-")) == 0 else f"{word}×{raised}" for word in words]
 
 
-def _decimal(value: float, step: float) -> str:
-    """With the decimals that tell values apart that differ by ``step``, and that write a step of few digits exactly."""
+def _decimal(value: float, step: float, most: float) -> str:
+    """With the decimals that tell values, up to ``most``, apart that differ by ``step``, and write a step of few digits exactly."""
     decimals = max(0, -math.floor(math.log10(step)))
     scaled = step * 10**decimals
+    rounding = max(
+        1e-6, 4 * sys.float_info.epsilon * most / step
+    )  # of a difference between numbers that are large beside it
     decimals += next(
-        (more for more in range(3) if abs(scaled * 10**more - round(scaled * 10**more)) < 1e-6 * scaled * 10**more), 0
+        (n for n in range(3) if abs(scaled * 10**n - round(scaled * 10**n)) < rounding * scaled * 10**n), 0
     )
     text = f"{value:.{min(decimals, 16)}f}"
     return ("0" + text.lstrip("-0") if float(text) == 0 and "." in text else text).replace("-", "−")

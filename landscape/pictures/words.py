@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
+import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,8 +19,11 @@ LINE = 1.25  # line spacing, in font sizes
 
 
 def new_figure(width: float) -> PaperFigure:
-    """An empty figure of the given inches, with a canvas that measures text but belongs to no window."""
-    figure = PaperFigure(figsize=(width, width))
+    """An empty figure of the given inches, with a canvas that measures text but belongs to no window.
+
+    It has the resolution that it is saved in: at a coarser one letters are set up to 7 % closer, and words that fit would not.
+    """
+    figure = PaperFigure(figsize=(width, width), dpi=mpl.rcParams["savefig.dpi"])
     FigureCanvasAgg(figure)
     return figure
 
