@@ -30,6 +30,7 @@ SHARE = 0.6  # of the figure's area that panels are stretched to
 STEEPEST = 1.05  # height over width up to which they are
 LOWEST = 0.35  # inches of a panel's height where the figure's height is asked for
 TITLE_LINES, LABEL_LINES = 2, 2
+TICK_PAD = 0.4  # from a tick to its number, in sizes of the number
 ALONE = 1.2  # inches that an upright label may take beside a low panel
 ROOM = {
     "left": 0.42,
@@ -282,6 +283,7 @@ def _dress(frame: _Frame, panel: float) -> None:
         axes.set_title("\n".join(shown), loc="left", parse_math=False)
         if axes.name == "3d":
             continue
+        axes.tick_params(pad=TICK_PAD * points("tick"))  # so that the numbers of a corner stay apart
         for words, room, say in (
             (cell.x, panel, axes.set_xlabel),
             (cell.y, max(cell.height(panel) * frame.stretch, ALONE), axes.set_ylabel),
