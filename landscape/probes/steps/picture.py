@@ -165,7 +165,7 @@ def steps_caption(tracks: Sequence[Track], specs: Sequence[Spec], options: Optio
         once(labels, [_count(track) for track in tracks], ""),
         clip_sentence(tracks, specs, options),
         "; ".join(spec.formula for spec in specs if spec.formula),
-        "The normalised values do not change where weights before a BatchNorm are rescaled"
+        "The normalised values do not change where all weights are scaled by one factor, and η by its square"
         if options.quantity == "normalized"
         else "",
         *run_sentences(labels, [[track.dataset] for track in tracks]),
