@@ -137,9 +137,10 @@ def _draw_sheet(axes: Axes3D, mesh: Mesh, scale: Scale, quantity: str, top: floa
     colours[:, :3] = shade(polygons, colours[:, :3], (across, along, (top - _ends(scale)[0]) or 1.0))
     look: dict[str, Any] = {"facecolors": colours, "edgecolors": colours, "linewidths": 0.25, "zorder": 3}
     skin = Poly3DCollection(polygons, **look, rasterized=True)
-    axes.add_collection3d(skin)
+    # Limits are ours: matplotlib would read them off, beside the polygons, what pads the shorter ones, which is not set.
+    axes.add_collection3d(skin, autolim=False)
     if len(rim):
-        axes.add_collection3d(Line3DCollection(rim, colors=INK, linewidths=0.5, alpha=0.7, zorder=3.5))
+        axes.add_collection3d(Line3DCollection(rim, colors=INK, linewidths=0.5, alpha=0.7, zorder=3.5), autolim=False)
 
 
 def _floor_contours(axes: Axes3D, mesh: Mesh, scale: Scale, floor: float, quantity: str) -> None:
