@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 
-def until(page: Any, expression: str, seconds: float = 60) -> None:
+def until(page: Any, expression: str, seconds: float = 180) -> None:
     """Return as soon as ``expression`` is true in the page."""
     end = time.monotonic() + seconds
     while not page.evaluate(expression):

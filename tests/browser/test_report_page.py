@@ -41,6 +41,7 @@ def test_a_page_asks_for_nothing_and_draws_all_of_itself_within_its_width(
     )  # below a small screen
     until(shown.page, "document.documentElement.dataset.drawn")
     shown.through()
+    surfaces(shown.page)
     assert shown.faults == []
     assert [url for url in shown.requests if not url.startswith(("data:", "blob:"))] == [report.absolute().as_uri()]
     assert shown.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
