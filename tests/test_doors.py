@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from door_samples import X, Y, net, objective
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -18,20 +18,6 @@ from landscape.data import TensorData, as_data, as_whole
 from landscape.errors import InputError, MismatchError
 
 F = nn.functional
-X = torch.randn(40, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-Y = (X[:, 0] > 0).long() + (X[:, 1] > 0).long()
-
-
-def net(seed: int = 0, outputs: int = 3) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, outputs)).double()
-
-
-def objective(loss: Any = "cross_entropy", data: Any = (X, Y), **options: Any) -> ls.Objective:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return ls.Objective(options.pop("module", net()), loss, data, device="cpu", **options)
 
 
 def test_a_loader_is_read_once_and_is_then_as_tensors_are() -> None:

@@ -52,6 +52,13 @@ def gap(
     return [{"x": x[mask].tolist(), **mark}]
 
 
+def dots_with_errors(x: Floats, y: Floats, errors: Floats, texts: Sequence[str]) -> dict[str, Any]:
+    """A line whose points are dots with a bar of one error to either side; no bar where no error is known."""
+    known = grid(np.where(np.isfinite(errors), errors, 0.0))
+    look = {"mode": "lines+markers", "size": 7, "width": 1.2, "errors": {"plus": known, "minus": known}}
+    return {**LINE, "x": x.tolist(), "y": grid(y), "texts": list(texts), **look}
+
+
 def axis_range(x: Floats, room: float) -> list[float]:
     """Ends of a horizontal axis, with room for marks as a part of its length."""
     low, high = float(x.min()), float(x.max())

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from landscape.pictures.options import Options
-from landscape.pictures.page_parts import CHART, LINE, PAGE, axis_range, gap, grid, groups, own_axis
+from landscape.pictures.page_parts import CHART, PAGE, axis_range, dots_with_errors, gap, groups, own_axis
 from landscape.pictures.style import number
 from landscape.probes.weight_noise.picture import Curve, NoisePanel, noise_caption, nonfinite_words, read_noise
 
@@ -57,20 +57,9 @@ def _chart(panel: NoisePanel, order: dict[int, str], scale: str) -> dict[str, An
 
 
 def _line(curve: Curve, group: str) -> dict[str, Any]:
-    errors = grid(np.where(np.isfinite(curve.errors), curve.errors, 0.0))
-    return {
-        **LINE,
-        "colour": curve.colour,
-        "group": group,
-        "x": np.log10(curve.sigma).tolist(),
-        "y": grid(curve.rise),
-        "texts": [_spoken(curve, place) for place in range(curve.sigma.size)],
-        "dash": "dot" if curve.dead else "solid",
-        "mode": "lines+markers",
-        "size": 7,
-        "width": 1.2,
-        "errors": {"plus": errors, "minus": errors},
-    }
+    texts = [_spoken(curve, place) for place in range(curve.sigma.size)]
+    look = {"colour": curve.colour, "group": group, "dash": "dot" if curve.dead else "solid"}
+    return {**dots_with_errors(np.log10(curve.sigma), curve.rise, curve.errors, texts), **look}
 
 
 def _spoken(curve: Curve, place: int) -> str:
