@@ -127,6 +127,7 @@ def _within(place: Path) -> Iterator[Entry]:
     if not place.is_dir():
         yield _result(place)
         return
+    watched = run_files()
     for name, folders, files in os.walk(place):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         folder = Path(name)
@@ -134,7 +135,7 @@ def _within(place: Path) -> Iterator[Entry]:
         if run:
             yield _run(folder)
         for file in sorted(files):
-            if file.endswith(".h5") and not file.startswith(".") and not (run and file in run_files()):
+            if file.endswith(".h5") and not file.startswith(".") and not (run and file in watched):
                 yield _result(folder / file)
 
 
