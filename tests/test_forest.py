@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex
 
 from landscape.comparison import compare
 from landscape.errors import InputError
-from landscape.probes.comparison.forest_picture import OPEN, read_rows
+from landscape.probes.comparison.forest import OPEN, read_rows
 from landscape.probes.plot import plot
 
 
