@@ -15,7 +15,16 @@ from landscape.pictures.page_parts import grid, scale_content
 from landscape.pictures.style import colour_map
 from landscape.probes.plane import marks
 from landscape.probes.plane.caption import plane_caption
-from landscape.probes.plane.panels import Panel, best_of, equal_scale, flat_words, ratio_of, value_words
+from landscape.probes.plane.panels import (
+    Panel,
+    axis_words,
+    best_of,
+    equal_scale,
+    flat_tag,
+    flat_words,
+    ratio_of,
+    value_words,
+)
 from landscape.probes.plane.reading import Field, PlaneData, read_planes, scale_asked
 
 MARKS = "-mia"  # a point's status as a letter: missing, measured, interpolated, above the clip by part of the samples
@@ -42,10 +51,12 @@ def planes_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str
             known=known_up_to(datasets, options.quantity),
         ),
         "colours": [[k / (STOPS - 1), to_hex(colour_map(planes[0].quantity)(k / (STOPS - 1)))] for k in range(STOPS)],
+        "over": to_hex(colour_map(planes[0].quantity).get_over()),
         "seeds": ["mean over seeds" if choice == "mean" else str(choice) for choice in choices],
         "seed": opened,
         "points": options.points,
         "panels": panels,
+        "show": [options.kind] if options.kind in ("surface", "contour") else ["surface", "contour"],
     }  # fmt: skip
 
 
@@ -73,13 +84,14 @@ def _panel(plane: PlaneData, choices: Sequence[int | str]) -> dict[str, Any]:
     return {
         "label": plane.label,
         "note": flat_words(plane, first),
+        "state": flat_tag(plane, first),
         "key": "+ "
         + ("first checkpoint" if plane.between_checkpoints else "checkpoint")
         + marks.checkpoint_words(plane),
         "x": plane.x.values.tolist(),
         "y": plane.y.values.tolist(),
-        "xLabel": f"x: {plane.x.label}",
-        "yLabel": f"y: {plane.y.label}",
+        "xLabel": f"x: {axis_words(plane.x)}",
+        "yLabel": f"y: {axis_words(plane.y)}",
         "ratio": ratio_of(plane),
         "equal": equal_scale(plane),
         "path": None,
