@@ -11,7 +11,7 @@ class Charts {
     figure.host.append(grid);
     const overview = (figure.page.overview || []).map((chart) => this.chart(chart, -1, grid));
     this.charts = [...overview, ...figure.page.charts.map((chart, place) => this.chart(chart, place, grid))];
-    this.rest = balanced(grid, 360);
+    this.arrange = balanced(grid, 360);
     this.most = figure.page.most || Infinity;
     if (figure.page.charts.length > this.most) figure.host.append(this.more());
     figure.host.append(this.key());
@@ -46,11 +46,11 @@ class Charts {
   }
 
   redraw() {
-    for (const { place, plot, section } of this.charts) {
+    for (const { place, section } of this.charts) {
       section.hidden = place >= this.most || ["charts", "panels"].includes(this.figure.page.memberOf) && this.figure.away(place);
-      plot.redraw();
     }
-    this.rest();
+    this.arrange();
+    this.plots.forEach((plot) => plot.redraw());
     stage.wake();
   }
 

@@ -13,15 +13,17 @@ class Planes {
     const grid = element("div", { className: `planes ${panels.length === 1 ? "one" : "several"}` });
     figure.host.append(grid);
     this.panels = panels.map((panel) => new Plane(this, panel, grid));
-    this.rest = balanced(grid, 300);
+    this.arrange = balanced(grid, 300);
+    this.arrange();
     this.charts = figure.page.charts && figure.page.charts.length ? new Charts(figure) : null;
   }
 
   get plots() { return [...this.panels.flatMap((panel) => panel.plots), ...(this.charts ? this.charts.plots : [])]; }
 
   redraw() {
-    this.panels.forEach((panel, place) => { panel.section.hidden = this.figure.away(place); panel.redraw(); });
-    this.rest();
+    this.panels.forEach((panel, place) => { panel.section.hidden = this.figure.away(place); });
+    this.arrange();
+    this.panels.forEach((panel) => panel.redraw());
     if (this.charts) this.charts.redraw();
     stage.wake();
   }
