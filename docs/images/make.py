@@ -62,7 +62,7 @@ def draw() -> None:
 def study() -> None:
     """The pictures of README."""
     landscape("study", "quick")
-    for name in ("contour", "surface", "flow", "line"):
+    for name in ("planes-with-batch-norm", "surfaces-on-one-range", "flow", "line"):
         shrink(WORK / "outputs" / "quick" / f"{name}.png", HERE / f"{name}.png")
 
 

@@ -299,17 +299,17 @@ class Plane {
     const axis = (title) => ({ title: { text: title }, showbackground: false, gridcolor: grey, zerolinecolor: grey, linecolor: grey, nticks: 6 });
     const z = { ...axis(""), ...this.ticks(), range: [floor, high] };
     return { margin: { l: 0, r: 0, t: 0, b: 0 }, font: { family: FONT_FAMILY, size: 12, color: look.ink }, hovermode: "closest", showlegend: false,
-      scene: { xaxis: axis("x"), yaxis: axis("y"), zaxis: z, aspectmode: "manual", aspectratio: { x: 1, y: this.panel.ratio, z: 0.75 },
+      scene: { xaxis: { ...axis("x"), range: this.panel.window[0] }, yaxis: { ...axis("y"), range: this.panel.window[1] }, zaxis: z, aspectmode: "manual", aspectratio: { x: 1, y: this.panel.ratio, z: 0.75 },
         camera: this.planes.camera || firstCamera(width), dragmode: "turntable" } };
   }
 
   contourLayout(look, width) {
     const room = Math.min(width - 150, 320);
-    const label = (text, values) => ({ range: limits(values), title: { text: folded(text, room), standoff: 6 }, zeroline: false, constrain: "domain", automargin: true });
-    const y = { ...label(this.panel.yLabel, this.panel.y), ...(this.panel.equal ? { scaleanchor: "x" } : {}) };
-    if (this.contour) this.contour.range = { x: limits(this.panel.x), y: limits(this.panel.y) };
+    const label = (text, range) => ({ range, title: { text: folded(text, room), standoff: 6 }, zeroline: false, constrain: "domain", automargin: true });
+    const y = { ...label(this.panel.yLabel, this.panel.window[1]), ...(this.panel.equal ? { scaleanchor: "x" } : {}) };
+    if (this.contour) this.contour.range = { x: this.panel.window[0], y: this.panel.window[1] };
     return { margin: { l: 50, r: 10, t: 30, b: 44 }, font: { family: FONT_FAMILY, size: 12, color: look.ink }, uirevision: "view", hovermode: "closest",
-      showlegend: false, plot_bgcolor: look.missing, xaxis: label(this.panel.xLabel, this.panel.x), yaxis: y };
+      showlegend: false, plot_bgcolor: look.missing, xaxis: label(this.panel.xLabel, this.panel.window[0]), yaxis: y };
   }
 
   listen(plot) {
@@ -358,11 +358,6 @@ function behind(words, nodes) {
 function firstCamera(width) {
   const away = width < 360 ? 1.15 : width < 480 ? 1.08 : 1;
   return { eye: { x: 1.15 * away, y: -1.36 * away, z: 0.8 * away }, center: { x: 0, y: 0, z: -0.1 }, up: { x: 0, y: 0, z: 1 } };
-}
-
-// Ends of an axis; around a single coordinate, half a unit on either side.
-function limits(axis) {
-  return axis.length > 1 ? [axis[0], axis[axis.length - 1]] : [axis[0] - 0.5, axis[0] + 0.5];
 }
 
 // Index of the coordinate nearest to a value; −1 where it lies more than half a step outside.

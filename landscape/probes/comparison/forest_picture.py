@@ -24,8 +24,7 @@ from landscape.probes.comparison.picture import comparison_figure, measures_figu
 
 ROW, LABEL_OVER = 0.17, 0.12  # inches of a row, and of a label over it
 SPREAD = 0.62  # of a row, between its first and its last pair
-WIDE = 5.0  # inches of a figure from which labels stand beside their rows
-LABEL = 0.34  # of the figure's width, for labels beside rows
+WIDE = 5.0  # inches of a figure from which both blocks stand abreast
 DOT: dict[str, Any] = {"marker": "o", "markersize": 3.2, "linestyle": "none"}
 
 
@@ -36,11 +35,22 @@ def forest_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigu
         return comparison_figure(datasets, options)
     figure = layout.new_figure(width_of(options.width, PAGE))
     cells = [_cell(figure, block, forest) for block in forest.blocks]
+    abreast = len(cells) if figure.get_size_inches()[0] >= WIDE else 1
+    for cell in cells if abreast > 1 else ():  # so that rows of both are as far apart
+        cell.tall = max(other.tall or 0.0 for other in cells)
+        cell.axes.set_ylim(cell.tall, 0.0)
     looks = {pair: forest.pair_colour(pair) for pair in forest.pairs} | {"cannot tell": OPEN}
     names = [markers.Named(Line2D([], [], color=colour, **DOT), name) for name, colour in looks.items()]
     heading = "; ".join(dict.fromkeys(str(dataset.attrs.get("title", "comparison")) for dataset in datasets))
-    caption = joined(forest.sentences)
-    return layout.finish(figure, cells, caption, options, abreast=1, heading=heading.replace("_", " "), names=names)
+    return layout.finish(
+        figure,
+        cells,
+        joined(forest.sentences),
+        options,
+        abreast=abreast,
+        heading=heading.replace("_", " "),
+        names=names,
+    )
 
 
 def trend_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
@@ -56,15 +66,13 @@ def trend_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigur
 def _cell(figure: PaperFigure, rows: Sequence[Row], forest: Forest) -> layout.Cell:
     axes, pairs = figure.add_subplot(), forest.pairs
     scale = axis_of(rows)
-    width = float(figure.get_size_inches()[0])
-    beside = width >= WIDE
     axes.set_xscale("log" if scale.log else "linear")
     axes.set_xlim(scale.low, scale.high)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.axvline(1.0 if scale.log else 0.0, color=INK, linewidth=0.6, alpha=0.5, zorder=1)
     places, heads, y = {}, [], 0.0
     room = ROW * SPREAD if len(pairs) > 1 else 0.0  # of a row, for its pairs one under the other
-    step, family = ROW + 0.4 * room + (0.0 if beside else LABEL_OVER), None
+    step, family = ROW + 0.4 * room + LABEL_OVER, None
     for row in rows:
         if row.measure in places:
             continue
@@ -80,7 +88,7 @@ def _cell(figure: PaperFigure, rows: Sequence[Row], forest: Forest) -> layout.Ce
     axes.set_ylim(y + 0.04, 0.0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     names = names_of(rows)
-    _label(figure, axes, places, names, heads, None if beside else LABEL_OVER + 0.02 + room / 2)
+    _label(axes, places, names, heads, LABEL_OVER + 0.02 + room / 2)
 
     def fit(inches: float) -> None:
         ticks = scale.lines()
@@ -95,27 +103,14 @@ def _cell(figure: PaperFigure, rows: Sequence[Row], forest: Forest) -> layout.Ce
 
 
 def _label(
-    figure: PaperFigure,
-    axes: Axes,
-    places: dict[str, float],
-    names: dict[str, str],
-    heads: Sequence[tuple[float, str]],
-    over: float | None,
+    axes: Axes, places: dict[str, float], names: dict[str, str], heads: Sequence[tuple[float, str]], over: float
 ) -> None:
-    """Names of measures beside their rows, or ``over`` them by so many inches, and of families over theirs."""
-    size = points("small")
-    look: dict[str, Any] = {"fontsize": size, "va": "center", "ha": "left", "parse_math": False}
+    """Names of measures ``over`` their rows by so many inches, and of families over theirs."""
+    look: dict[str, Any] = {"fontsize": points("small"), "va": "center", "ha": "left", "parse_math": False}
     across = axes.get_yaxis_transform()
-    room = LABEL * float(figure.get_size_inches()[0])
-    if over is None:
-        axes.set_yticks(
-            list(places.values()), [shortened_within(figure, names[m], room, size) for m in places], parse_math=False
-        )
-        axes.tick_params(axis="y", length=0)
-    else:
-        axes.set_yticks([])
-        for measure, y in places.items():
-            axes.text(0.0, y - over, names[measure], transform=across, gid="row", label=measure, **look)
+    axes.set_yticks([])
+    for measure, y in places.items():
+        axes.text(0.0, y - over, names[measure], transform=across, gid="row", label=measure, **look)
     for y, family in heads:
         axes.text(0.0, y, family, transform=across, weight="bold", **look)
         axes.axhline(y - ROW / 2 + 0.01, color="#cccccc", linewidth=0.5, zorder=0)

@@ -19,11 +19,11 @@ from landscape.probes.plane.panels import (
     Panel,
     axis_words,
     best_of,
-    equal_scale,
     flat_tag,
     flat_words,
-    ratio_of,
+    panels_of,
     value_words,
+    window_note,
 )
 from landscape.probes.plane.reading import Field, PlaneData, read_planes, scale_asked
 
@@ -39,12 +39,12 @@ def planes_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str
     fields = [plane.field(choices[opened]) for plane in planes]
     every = [plane.field(choice) for plane in planes for choice in choices]
     still = all(plane.dead or field.flat for plane, field in zip(planes, fields, strict=True))
-    panels = [_panel(plane, choices) for plane in planes]
+    panels, _ = panels_of(planes, options)
     return {
         "kind": "planes",
-        "caption": plane_caption(planes, fields, drawn="their mean is shown first"),
+        "caption": plane_caption(planes, fields, window_note(panels), drawn="their mean is shown first"),
         "quantity": planes[0].words,
-        "unit": value_words(Panel(planes[0], fields[0], planes[0].quantity, "")),
+        "unit": value_words(panels[0]),
         "scale": scale_content(
             [field.values for field in every], options.quantity, scale_asked(options),
             options.loss_max, still=still,
@@ -55,7 +55,7 @@ def planes_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str
         "seeds": ["mean over seeds" if choice == "mean" else str(choice) for choice in choices],
         "seed": opened,
         "points": options.points,
-        "panels": panels,
+        "panels": [_panel(panel, choices) for panel in panels],
         "show": [options.kind] if options.kind in ("surface", "contour") else ["surface", "contour"],
     }  # fmt: skip
 
@@ -78,7 +78,8 @@ def _opened_at(planes: Sequence[PlaneData], choices: Sequence[int | str], seed: 
     return next((index for index, choice in enumerate(choices) if choice == seed), 0)
 
 
-def _panel(plane: PlaneData, choices: Sequence[int | str]) -> dict[str, Any]:
+def _panel(panel: Panel, choices: Sequence[int | str]) -> dict[str, Any]:
+    plane = panel.plane
     assert plane.y is not None
     first = plane.field(choices[0])
     return {
@@ -92,8 +93,9 @@ def _panel(plane: PlaneData, choices: Sequence[int | str]) -> dict[str, Any]:
         "y": plane.y.values.tolist(),
         "xLabel": f"x: {axis_words(plane.x)}",
         "yLabel": f"y: {axis_words(plane.y)}",
-        "ratio": ratio_of(plane),
-        "equal": equal_scale(plane),
+        "window": [list(ends) for ends in panel.limits],
+        "ratio": panel.ratio,
+        "equal": panel.equal,
         "path": None,
         "layers": [_layer(plane, plane.field(choice)) for choice in choices],
     }
