@@ -40,6 +40,7 @@ def planes_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str
     every = [plane.field(choice) for plane in planes for choice in choices]
     still = all(plane.dead or field.flat for plane, field in zip(planes, fields, strict=True))
     panels, _ = panels_of(planes, options)
+    over: Any = colour_map(planes[0].quantity).get_over()
     return {
         "kind": "planes",
         "caption": plane_caption(planes, fields, window_note(panels), drawn="their mean is shown first"),
@@ -51,7 +52,7 @@ def planes_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str
             known=known_up_to(datasets, options.quantity),
         ),
         "colours": [[k / (STOPS - 1), to_hex(colour_map(planes[0].quantity)(k / (STOPS - 1)))] for k in range(STOPS)],
-        "over": to_hex(colour_map(planes[0].quantity).get_over()),
+        "over": to_hex(over),
         "seeds": ["mean over seeds" if choice == "mean" else str(choice) for choice in choices],
         "seed": opened,
         "points": options.points,
