@@ -241,8 +241,10 @@ def _dress(frame: Frame, panel: float, over: Sequence[str]) -> None:
         shown, cut = fitted(figure, cell.title, room, size, most) if cell.title else ([], False)
         frame.cut += [cell.title] if cut else []
         if label:
-            shown = [*shown, shortened(figure, label, panel, size)]
-            frame.cut += [label] if shown[-1] != label else []
+            whole = f"{shown[-1]}, {label}" if shown else label
+            inline = text_width(figure, whole, size) <= panel
+            shown = [*shown[:-1], whole] if inline else [*shown, shortened(figure, label, panel, size)]
+            frame.cut += [] if inline or shown[-1] == label else [label]
         pad = TITLE_PAD + (0.0 if cell.bar is None else 72 * cell.bar.height)
         axes.apply_aspect()
         start = (box_of(axes).x0 - axes.bbox.x0) / axes.bbox.width
