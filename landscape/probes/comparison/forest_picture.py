@@ -34,9 +34,8 @@ MOST_PAIRS = 3  # that share a row
 MOST_TRENDS = 6  # measures, whose trends are drawn
 ROW, LABEL_OVER = 0.17, 0.12  # inches of a row, and of a label over it
 SPREAD = 0.62  # of a row, between its first and its last pair
-WIDE = 5.0  # inches of a figure from which labels stand beside their rows
+WIDE = 5.0  # inches of a figure from which both blocks stand abreast
 REACH = 4.0  # times the farthest estimate from the line of no difference: an axis's end
-LABEL = 0.34  # of the figure's width, for labels beside rows
 DOT: dict[str, Any] = {"marker": "o", "markersize": 3.2, "linestyle": "none"}
 AXES = {"log": "ratio", "linear": "difference / standard deviation"}
 
@@ -78,6 +77,10 @@ def forest_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigu
     figure = layout.new_figure(width_of(options.width, PAGE))
     blocks = [[row for row in rows if row.log == log] for log in (True, False)]
     cells = [_cell(figure, block, shown) for block in blocks if block]
+    abreast = len(cells) if figure.get_size_inches()[0] >= WIDE else 1
+    for cell in cells if abreast > 1 else ():  # so that rows of both are as far apart
+        cell.tall = max(other.tall or 0.0 for other in cells)
+        cell.axes.set_ylim(cell.tall, 0.0)
     lost = sorted(wanted - {row.measure for row in rows})
     caption = joined(
         [
@@ -93,7 +96,9 @@ def forest_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigu
     names = [markers.Named(Line2D([], [], color=colour, **DOT), pair) for pair, colour in looks.items()]
     names.append(markers.Named(Line2D([], [], color=OPEN, **DOT), "cannot tell"))
     heading = "; ".join(dict.fromkeys(str(dataset.attrs.get("title", "comparison")) for dataset in datasets))
-    return layout.finish(figure, cells, caption, options, abreast=1, heading=heading.replace("_", " "), names=names)
+    return layout.finish(
+        figure, cells, caption, options, abreast=abreast, heading=heading.replace("_", " "), names=names
+    )
 
 
 def trend_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
@@ -178,15 +183,13 @@ def _axis(rows: Sequence[Row]) -> Scale:
 def _cell(figure: PaperFigure, rows: Sequence[Row], pairs: Sequence[str]) -> layout.Cell:
     axes = figure.add_subplot()
     scale = _axis(rows)
-    width = float(figure.get_size_inches()[0])
-    beside = width >= WIDE
     axes.set_xscale("log" if scale.log else "linear")
     axes.set_xlim(scale.low, scale.high)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.axvline(1.0 if scale.log else 0.0, color=INK, linewidth=0.6, alpha=0.5, zorder=1)
     places, heads, y = {}, [], 0.0
     room = ROW * SPREAD if len(pairs) > 1 else 0.0  # of a row, for its pairs one under the other
-    step, family = ROW + 0.4 * room + (0.0 if beside else LABEL_OVER), None
+    step, family = ROW + 0.4 * room + LABEL_OVER, None
     for row in rows:
         if row.measure in places:
             continue
@@ -202,7 +205,7 @@ def _cell(figure: PaperFigure, rows: Sequence[Row], pairs: Sequence[str]) -> lay
     axes.set_ylim(y + 0.04, 0.0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     names = _names(rows)
-    _label(figure, axes, places, names, heads, None if beside else LABEL_OVER + 0.02 + room / 2)
+    _label(axes, places, names, heads, LABEL_OVER + 0.02 + room / 2)
 
     def fit(inches: float) -> None:
         ticks = scale.lines()
@@ -226,27 +229,14 @@ def _names(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def _label(
-    figure: PaperFigure,
-    axes: Axes,
-    places: dict[str, float],
-    names: dict[str, str],
-    heads: Sequence[tuple[float, str]],
-    over: float | None,
+    axes: Axes, places: dict[str, float], names: dict[str, str], heads: Sequence[tuple[float, str]], over: float
 ) -> None:
-    """Names of measures beside their rows, or ``over`` them by so many inches, and of families over theirs."""
-    size = points("small")
-    look: dict[str, Any] = {"fontsize": size, "va": "center", "ha": "left", "parse_math": False}
+    """Names of measures ``over`` their rows by so many inches, and of families over theirs."""
+    look: dict[str, Any] = {"fontsize": points("small"), "va": "center", "ha": "left", "parse_math": False}
     across = axes.get_yaxis_transform()
-    room = LABEL * float(figure.get_size_inches()[0])
-    if over is None:
-        axes.set_yticks(
-            list(places.values()), [shortened_within(figure, names[m], room, size) for m in places], parse_math=False
-        )
-        axes.tick_params(axis="y", length=0)
-    else:
-        axes.set_yticks([])
-        for measure, y in places.items():
-            axes.text(0.0, y - over, names[measure], transform=across, gid="row", label=measure, **look)
+    axes.set_yticks([])
+    for measure, y in places.items():
+        axes.text(0.0, y - over, names[measure], transform=across, gid="row", label=measure, **look)
     for y, family in heads:
         axes.text(0.0, y, family, transform=across, weight="bold", **look)
         axes.axhline(y - ROW / 2 + 0.01, color="#cccccc", linewidth=0.5, zorder=0)

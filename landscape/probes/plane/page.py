@@ -15,7 +15,7 @@ from landscape.pictures.page_parts import grid, scale_content
 from landscape.pictures.style import colour_map
 from landscape.probes.plane import marks
 from landscape.probes.plane.caption import plane_caption
-from landscape.probes.plane.panels import Panel, best_of, equal_scale, flat_words, ratio_of, value_words
+from landscape.probes.plane.panels import Panel, best_of, flat_words, value_words
 from landscape.probes.plane.reading import Field, PlaneData, read_planes, scale_asked
 
 MARKS = "-mia"  # a point's status as a letter: missing, measured, interpolated, above the clip by part of the samples
@@ -70,6 +70,7 @@ def _opened_at(planes: Sequence[PlaneData], choices: Sequence[int | str], seed: 
 def _panel(plane: PlaneData, choices: Sequence[int | str]) -> dict[str, Any]:
     assert plane.y is not None
     first = plane.field(choices[0])
+    panel = Panel(plane, first, plane.quantity, "")
     return {
         "label": plane.label,
         "note": flat_words(plane, first),
@@ -80,8 +81,8 @@ def _panel(plane: PlaneData, choices: Sequence[int | str]) -> dict[str, Any]:
         "y": plane.y.values.tolist(),
         "xLabel": f"x: {plane.x.label}",
         "yLabel": f"y: {plane.y.label}",
-        "ratio": ratio_of(plane),
-        "equal": equal_scale(plane),
+        "ratio": panel.ratio,
+        "equal": panel.equal,
         "path": None,
         "layers": [_layer(plane, plane.field(choice)) for choice in choices],
     }

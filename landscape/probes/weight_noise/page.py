@@ -46,7 +46,7 @@ def _chart(panel: NoisePanel, order: dict[int, str], scale: str) -> dict[str, An
             mark
             for curve in panel.curves
             for mark in gap(
-                np.log10(curve.sigma),
+                np.log10(curve.at),
                 curve.nonfinite,
                 f"{curve.label}: not finite",
                 curve.colour,
@@ -57,12 +57,12 @@ def _chart(panel: NoisePanel, order: dict[int, str], scale: str) -> dict[str, An
 
 
 def _line(curve: Curve, group: str) -> dict[str, Any]:
-    texts = [_spoken(curve, place) for place in range(curve.sigma.size)]
+    texts = [_spoken(curve, place) for place in range(curve.at.size)]
     look = {"colour": curve.colour, "group": group, "dash": "dot" if curve.dead else "solid"}
-    return {**dots_with_errors(np.log10(curve.sigma), curve.rise, curve.errors, texts), **look}
+    return {**dots_with_errors(np.log10(curve.at), curve.rise, curve.errors, texts), **look}
 
 
 def _spoken(curve: Curve, place: int) -> str:
     rise, error = float(curve.rise[place]), float(curve.errors[place])
     bar = f" ± {number(error, 2)}" if np.isfinite(error) else ""
-    return f"{html.escape(curve.label, quote=False)}<br>σ = {number(float(curve.sigma[place]))}: {number(rise, 4)}{bar}"
+    return f"{html.escape(curve.label, quote=False)}<br>σ = {number(float(curve.at[place]))}: {number(rise, 4)}{bar}"
