@@ -1,5 +1,7 @@
 """The blocks of code of the documents: found, parsed, run. ``python tests/blocks.py`` runs all and writes ``docs/blocks.json``.
 
+It goes on where it was stopped: what ran today is left out. Pages that are named (``docs/report.md``) run in any case.
+
 Python of a page runs block after block in one namespace, in a folder of its own. What a page takes for granted stands in it as an
 ``invisible-code-block``. Commands run in a shell beside it, each ``landscape`` smaller than it is written: fewer images, epochs and
 points. Lines that install something or build the project are left out.
@@ -33,6 +35,8 @@ RECORD = DOCS / "blocks.json"
 # Written by the build, the suite of another page, or by a study.
 ELSEWHERE = {"extending.md", "changelog.md", "contributing.md", "gallery.md"}
 SHELLS = ("sh", "bash")
+# Seconds for the Python of a page, for a block of commands, and for each ``landscape`` in it.
+LIMIT = 900
 NOT_RUN = ("make", "pip", "python", "python3", "pytest", "export", ".ci/run", ".venv/bin/pip")
 SMALL = {
     "images": "20",
@@ -117,7 +121,13 @@ def run_commands(text: str, folder: Path, path: Path | None) -> int:
     if lines:
         known = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": ""}
         ended = subprocess.run(
-            ["bash", "-e"], input="\n".join(lines), cwd=folder, env=known, capture_output=True, text=True
+            ["bash", "-e"],
+            input="\n".join(lines),
+            cwd=folder,
+            env=known,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
         )
         assert ended.returncode == 0, f"{text}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
     return len(lines)
@@ -140,11 +150,13 @@ def smaller(words: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Run every block of every page, or of those that are named, and write down how each page went."""
+    """Run every block of every page that did not run today, or of those that are named, and write down how each page went."""
     written = json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {}
+    today = datetime.now(UTC).date().isoformat()
+    left = [page for page in pages() if written.get(name_of(page), {}).get("run") != today]
     failed = False
-    with tempfile.TemporaryDirectory() as place, warm.commands(Path(place), smaller) as path:
-        for page in [ROOT / name for name in sys.argv[1:]] or pages():
+    with tempfile.TemporaryDirectory() as place, warm.commands(Path(place), smaller, LIMIT) as path:
+        for page in [ROOT / name for name in sys.argv[1:]] or left:
             began = time.monotonic()
             written.pop(name_of(page), None)
             try:
@@ -153,10 +165,9 @@ def main() -> None:
             except Exception as error:
                 failed = True
                 print(f"{name_of(page)}: {error}", file=sys.stderr, flush=True)
-                continue
+                counts = {}
             if any(counts.values()):
-                run = datetime.now(UTC).date().isoformat()
-                written[name_of(page)] = {"run": run, **counts, "seconds": round(time.monotonic() - began)}
+                written[name_of(page)] = {"run": today, **counts, "seconds": round(time.monotonic() - began)}
                 print(name_of(page), written[name_of(page)], flush=True)
             RECORD.write_text(json.dumps(dict(sorted(written.items())), indent=1) + "\n")
     sys.exit(failed)
