@@ -117,14 +117,14 @@ def calls_of(line: str) -> Iterator[list[str]]:
 
 def run_commands(text: str, folder: Path, path: Path | None) -> int:
     """Run a block's lines in a shell that ends at the first that fails; how many there were."""
-    lines = [line for line in commands_of(text) if line.split()[0] not in NOT_RUN]
+    lines = [line for line in commands_of(text) if line.split()[0] not in NOT_RUN and "COMMAND" not in line]
     if lines:
-        known = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": ""}
+        assert path is not None
         ended = subprocess.run(
             ["bash", "-e"],
             input="\n".join(lines),
             cwd=folder,
-            env=known,
+            env=with_landscape(path),
             capture_output=True,
             text=True,
             timeout=LIMIT,
@@ -133,11 +133,17 @@ def run_commands(text: str, folder: Path, path: Path | None) -> int:
     return len(lines)
 
 
+def with_landscape(path: Path) -> dict[str, str]:
+    """The environment in which ``landscape`` is the one of a folder."""
+    return {**os.environ, "PATH": f"{path}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": ""}
+
+
 def smaller(words: list[str]) -> list[str]:
     """The same command over fewer images, epochs and points; what is said last counts."""
     if words[:1] == ["train"]:
         return [*words, "--train-images", "60", *([] if "--updates" in words else ["--epochs", "2"])]
-    if words[:1] == ["study"] and "--plan" not in words:
+    of_study = words[:1] == ["report"] and (words[1] == "quick" or words[1].endswith(".toml"))
+    if of_study or (words[:1] == ["study"] and "--plan" not in words):
         return [*words, "--scale", "0.01"]
     if words[:1] == ["probe"] and "--list" not in words:
         from landscape.registry import asked, found
@@ -151,16 +157,21 @@ def smaller(words: list[str]) -> list[str]:
 
 def main() -> None:
     """Run every block of every page that did not run today, or of those that are named, and write down how each page went."""
+    import taken
+
     written = json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {}
     today = datetime.now(UTC).date().isoformat()
     left = [page for page in pages() if written.get(name_of(page), {}).get("run") != today]
     failed = False
     with tempfile.TemporaryDirectory() as place, warm.commands(Path(place), smaller, LIMIT) as path:
+        (there := path / "taken").mkdir()
+        taken.make(there, with_landscape(path))
         for page in [ROOT / name for name in sys.argv[1:]] or left:
             began = time.monotonic()
             written.pop(name_of(page), None)
             try:
                 with tempfile.TemporaryDirectory() as folder:
+                    taken.lay(there, Path(folder), page.read_text("utf-8"))
                     counts = run_page(page, Path(folder), path, slow=True)
             except Exception as error:
                 failed = True
