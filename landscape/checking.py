@@ -31,6 +31,8 @@ class Option:
         flag: of a choice between two, both of its flags.
         study: whether it is a key of studies alone.
         no_effect: why it decides no value of a result; empty for what does, and so identifies it.
+        later: whether it came later than files that are about: one that is not asked for is then left out of what identifies a
+            result, so that theirs stays what it was.
     """
 
     help: str
@@ -39,6 +41,7 @@ class Option:
     flag: str = ""
     study: bool = False
     no_effect: str = ""
+    later: bool = False
 
 
 def option_of(field: FieldInfo) -> Option | None:

@@ -128,6 +128,12 @@ def direction_between(
         >>> torch.allclose(objective.theta.vector + direction.vector, objective.parameters_of(other).vector)
         True
     """
+    for one in (start, end):
+        if not isinstance(one, ParameterVector):
+            raise InputError(
+                f"direction: expected two parameter vectors, such as objective.theta and objective.parameters_of(other), got a "
+                f"{type(one).__name__}. Between models: ls.task_vector(objective, other)."
+            )
     if start.layout != end.layout:
         raise InputError("direction: the two checkpoints have different parameters; they must be of one architecture.")
     vector = end.vector - start.vector
