@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -76,6 +77,11 @@ def checked(build: Callable[[], T], where: str) -> T:
                 f"{where}{message}" if not key or message.startswith(key) else f"{where}{key}: {message}"
             ) from None
         raise InputError(f"{where}{key}: {first['msg'].lower()}, got {first['input']!r}.") from None
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a real number, of Python or of NumPy, and no truth value."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def check_counts(**counts: object) -> None:

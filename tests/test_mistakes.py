@@ -127,6 +127,16 @@ SENTENCES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a tensor that is too short": (lambda: plane(along=[torch.ones(3), "random"]), "expected the given"),
     "how to refine in words": (lambda: plane(refinement=True), r"expected an ls\.Refinement"),
+    "an objective to lead to": (lambda: ls.plane(KNOWN, to=objective()), r"a plane leads to two checkpoints"),  # type: ignore[arg-type]
+    "tolerance in words": (lambda: ls.Refinement(tolerance="0.1"), "tolerance: expected a number, got str '0.1'"),  # type: ignore[arg-type]
+    "a share in words": (lambda: ls.pruning(KNOWN, "50"), "a share of the weights between 0 and 1"),  # type: ignore[arg-type]
+    "half a bit": (lambda: ls.quantization(KNOWN, 4.5), "bits from 1 to 16"),  # type: ignore[arg-type]
+    "points in words": (lambda: ls.path(KNOWN, net(1), points="9"), "points: expected at least 3"),  # type: ignore[arg-type]
+    "axes in words": (lambda: ls.random_span(KNOWN, [0], "2"), "axes: expected a whole number"),  # type: ignore[arg-type]
+    "an objective for its parameters": (lambda: ls.random_direction(KNOWN, seed=0), r"such as objective\.theta"),  # type: ignore[arg-type]
+    "an array to multiply": (lambda: KNOWN.hessian_product(np.ones(3)), r"objective\.hessian\(\) @ array"),  # type: ignore[arg-type]
+    "an objective for a plane": (lambda: ls.topology(KNOWN), "plane: expected a result, .* got a Objective"),  # type: ignore[arg-type]
+    "an objective for its smoothness": (lambda: ls.plane_smoothness(KNOWN), "expected a result"),  # type: ignore[arg-type]
     "weights to measure": (lambda: KNOWN.evaluate(net()), r"objective\.parameters_of"),  # type: ignore[arg-type]
     "what to load into": (lambda: ls.load_into(net().state_dict(), net()), "It comes first"),  # type: ignore[arg-type]
 }
@@ -149,6 +159,8 @@ def test_what_can_only_be_meant_in_one_way_just_works(tmp_path: Path) -> None:
         frames = [(pandas.DataFrame(X.numpy()), pandas.Series(Y.numpy()))]
     for data in ((X.tolist(), Y.tolist()), (X, Y.tolist()), [X, Y], TensorDataset(X, Y), *frames):
         assert objective(data=data).evaluate().loss == pytest.approx(expected, rel=1e-6)
+    for place in (1, -1):
+        assert objective(data=(X, Y), targets=place).evaluate().loss == expected
     whole = plane()
     for seeds in (np.arange(1), range(1), (np.int64(0),), torch.arange(1)):
         assert plane(seeds=seeds).equals(whole)

@@ -64,6 +64,8 @@ def as_data(obj: Any, name: str | None = None, *, targets: Targets = None) -> Da
     obj = _plain_pair(obj)
     if (found := _of_columns(obj, targets, name)) is not None:
         return found
+    if isinstance(obj, tuple) and isinstance(targets, int) and rows_of((as_tensors(obj), None)) is not None:
+        obj, targets = separated(obj, targets, "data"), None
     if isinstance(obj, tuple | list) and len(obj) == 2 and targets is None:
         alone = isinstance(obj[1], Tensor | np.ndarray)
         if alone and isinstance(obj[0], list) and not _is_nesting(obj) and _are_tensors(obj[0]):

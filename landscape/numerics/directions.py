@@ -67,6 +67,8 @@ def random_direction(theta: ParameterVector, *, seed: int, axis: int = 0, normal
         >>> torch.allclose(weights.norm(dim=1), objective.theta["0.weight"].norm(dim=1))
         True
     """
+    if not isinstance(theta, ParameterVector):
+        raise InputError(f"theta: expected a parameter vector, such as objective.theta, got a {type(theta).__name__}.")
     draws = generator(seed, "direction", axis)
     drawn = {slot.name: torch.randn(slot.shape, generator=draws) for slot in theta.layout.slots}
     vector = theta.layout.pack(drawn, dtype=theta.vector.dtype, device=theta.vector.device)

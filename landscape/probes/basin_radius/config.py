@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from landscape.checking import OWN, Option
+from landscape.checking import OWN, Option, is_number
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.directions import NORMALIZATIONS
 from landscape.probes.settings import Configured, MetricSettings, settings_of
@@ -66,24 +66,20 @@ class BasinRadiusConfig:
         if self.normalization not in NORMALIZATIONS:
             raise unknown_choice("normalization", self.normalization, NORMALIZATIONS)
         most = 1.0 if self.metric == "accuracy" else math.inf
-        if not _is_number(self.share) or not 0 < self.share < most:
+        if not is_number(self.share) or not 0 < self.share < most:
             kind = "a share of the accuracy between 0 and 1" if most == 1 else "a number above 0"
             raise InputError(f"share: expected {kind}, got {self.share!r}. Try 0.1.")
-        if self.change is not None and (not _is_number(self.change) or not 0 < self.change < math.inf):
+        if self.change is not None and (not is_number(self.change) or not 0 < self.change < math.inf):
             raise InputError(f"change: expected a number above 0, got {self.change!r}. Try 0.1.")
         object.__setattr__(self, "worst", _worst(self.worst))
         for name, least in (("draws", 2), ("max_passes", 4)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise InputError(f"{name}: expected a whole number of at least {least}, got {value!r}.")
-        if not _is_number(self.tolerance) or not 1e-6 <= self.tolerance < 1:
+        if not is_number(self.tolerance) or not 1e-6 <= self.tolerance < 1:
             raise InputError(f"tolerance: expected a number from 1e-6 to below 1, got {self.tolerance!r}. Try 0.01.")
-        if not _is_number(self.reach) or not 0 < self.reach < math.inf:
+        if not is_number(self.reach) or not 0 < self.reach < math.inf:
             raise InputError(f"reach: expected a number above 0, got {self.reach!r}. Try 10.")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _worst(given: Any) -> tuple[str, ...]:

@@ -131,7 +131,7 @@ def check_kinds(kinds: Sequence[str], argument: str = "kinds") -> None:
 
 def _check(objective: Objective, kinds: Sequence[str], points: int) -> None:
     check_kinds(kinds)
-    if isinstance(points, bool) or points < 3:
+    if isinstance(points, bool) or not isinstance(points, int) or points < 3:
         raise InputError(f"points: expected at least 3, the two ends and one between, got {points!r}.")
     if objective.bn_layers and objective.batch_norm == "frozen":
         raise InputError(

@@ -16,6 +16,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from landscape.checking import is_number
 from landscape.errors import InputError
 from landscape.numerics.directions import Direction, given_direction
 from landscape.numerics.parameters import ParameterVector
@@ -79,7 +80,7 @@ def quantization(theta: ParameterVector | Objective, bits: int | str) -> Directi
     theta = _vector_of(theta)
     if isinstance(bits, str) and bits in BITSANDBYTES:
         return _towards(theta, _by_bitsandbytes(bits), kind="bitsandbytes", rounding=bits)
-    if isinstance(bits, bool | str) or bits not in BITS:
+    if isinstance(bits, bool) or not isinstance(bits, int) or bits not in BITS:
         raise InputError(f"quantization: expected bits from 1 to {BITS[-1]}, such as 4, or 'nf4', 'fp4', got {bits!r}.")
 
     def rounded(weight: Tensor) -> Tensor:
@@ -125,7 +126,7 @@ def pruning(theta: ParameterVector | Objective, share: float) -> Direction:
         >>> int((objective.theta.vector + sparse.vector == 0).sum())  # half of the 32 weights, and biases that were zero
         16
     """
-    if not 0 < share < 1:
+    if not is_number(share) or not 0 < share < 1:
         raise InputError(f"pruning: expected a share of the weights between 0 and 1, such as 0.5, got {share!r}.")
     theta = _vector_of(theta)
     sizes = torch.cat([view.reshape(-1).abs().double() for view in theta.views().values() if view.ndim > 1] or [_NONE])

@@ -160,7 +160,7 @@ def plane_span(
     orthogonalize: bool = False,
 ) -> Span:
     """Where a plane lies; arguments and errors are those of :func:`plane`."""
-    if isinstance(to, nn.Module | Mapping):
+    if not isinstance(to, list | tuple):
         raise InputError(
             "to: a plane leads to two checkpoints, to=[second, third]; to one of them leads ls.line(…, to=second)."
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor, nn
 
+from landscape.checking import check_counts
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.directions import (
     Direction,
@@ -69,6 +70,7 @@ def random_span(objective: Objective, seeds: Sequence[int], axes: int, normaliza
         {'seed': 3, 'x': 3}
     """
     an_objective(objective)
+    check_counts(axes=axes)
     seeds, theta = checked_seeds(seeds), objective.theta
     subspaces = tuple(
         Subspace(
