@@ -61,7 +61,9 @@ def loaded(path: str, images: int) -> Any:
     from landscape.probes.subjects import Subject, open_subject
 
     places = Places(device="cpu")
-    return open_subject(Subject(Path(path), trust=True), places).objective(SampledSettings(kind="plane", images=images), places)
+    return open_subject(Subject(Path(path), trust=True), places).objective(
+        SampledSettings(kind="plane", images=images), places
+    )
 
 
 def busy(seconds: float, points: int) -> int:
