@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import render_samples as samples
 import render_step_samples as steps
-import torch
 import xarray as xr
 from comparison_samples import batch_sizes
+from door_samples import objective
 
-from landscape.objective.objective import Objective
 from landscape.probes.topology.measure import topology
 from landscape.results import load_result
 
@@ -54,12 +53,8 @@ def _copies(name: str) -> Callable[[int], list[xr.Dataset]]:
 @cache
 def _probed(probe: str) -> xr.Dataset:
     """What a probe finds of a small network."""
-    draws = torch.Generator().manual_seed(1)
-    torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
-    data = (torch.randn(60, 3, generator=draws), torch.arange(60) % 2)
     measure = importlib.import_module(f"landscape.probes.{probe}.measure")
-    found: xr.Dataset = getattr(measure, probe)(Objective(network, "cross_entropy", data))
+    found: xr.Dataset = getattr(measure, probe)(objective())
     return found
 
 

@@ -59,6 +59,14 @@ def test_identity_changes_with_every_setting_that_changes_the_weights() -> None:
         ("runs = 3", r"mine.toml: runs: expected tables written as \[\[runs\]\]"),
         ("[[runs]]\nmodle='vgg08'", r"mine.toml: runs\[0\]: key: unknown value 'modle'. Did you mean 'model'"),
         ("[[runs]]\nbatch_size='many'", r"mine.toml: runs\[0\]: batch_size: .*integer.*'many'"),
+        (
+            "[[runs]]\n[[pictures]]\nkind='contour'\nscale='ln'",
+            r"mine.toml: pictures\[0\]: scale: .*'ln'\. auto, linear or log\.$",
+        ),
+        (
+            "[[runs]]\n[[comparisons]]\nname='a'",
+            r"mine.toml: comparisons\[0\]: by: field required, .* The setting to compare: ",
+        ),
         ("[[runs]]\nbatch_size=0", r"mine.toml: runs\[0\]: .*batch_size.*0"),
         ("[[runs]]\nlearning_rate=-1.0", r"runs\[0\]: .*learning_rate"),
         ("[[runs]]\ndata='fashion'", r"runs\[0\]: data: unknown value 'fashion'"),

@@ -171,8 +171,8 @@ def margins_of(cell: Cell, figure: PaperFigure) -> Margins:
     renderer = canvas(figure)
     inner = cell.axes.get_window_extent(renderer)
     outer = cell.axes.get_tightbbox(renderer) or inner
-    title: Any = next((text for text in (cell.axes._left_title,) if text.get_text()), None)  # type: ignore[attr-defined]
-    if title is not None and title.get_window_extent(renderer).x1 > inner.x1:  # over the next panel, which has none
+    title: Any = cell.axes._left_title  # type: ignore[attr-defined]
+    if title.get_text() and title.get_window_extent(renderer).x1 > inner.x1:  # over the next panel, which has none
         title.set_visible(False)
         beside = cell.axes.get_tightbbox(renderer) or inner
         title.set_visible(True)

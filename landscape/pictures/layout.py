@@ -229,31 +229,40 @@ def _title_rooms(frame: Frame, panel: float, over: Sequence[str]) -> list[float]
 
 
 def _dress(frame: Frame, panel: float, over: Sequence[str]) -> None:
-    figure = frame.figure
-    few = len(frame.rows) <= MOST_ROWS
-    most, size = (TITLE_LINES, points("title")) if few else (1, points("small"))
+    """What depends on the panels' size: their ticks, and their words wrapped to it."""
     for cell, label, room in zip(frame.cells, over, _title_rooms(frame, panel, over), strict=True):
-        axes = cell.axes
         if cell.fit is not None:
             cell.fit(panel)
         if cell.stretches:
-            fewer_values(axes, cell.height(panel) * frame.stretch)
-        shown, cut = fitted(figure, cell.title, room, size, most) if cell.title else ([], False)
-        frame.cut += [cell.title] if cut else []
-        if label:
-            shown = [*shown, shortened(figure, label, panel, size)]
-            frame.cut += [label] if shown[-1] != label else []
-        pad = TITLE_PAD + (0.0 if cell.bar is None else 72 * cell.bar.height)
-        axes.apply_aspect()
-        start = (box_of(axes).x0 - axes.bbox.x0) / axes.bbox.width
-        axes.set_title("\n".join(shown), loc="left", x=start, pad=pad, fontsize=size, parse_math=False)
-        if axes.name == "3d":
-            continue
-        axes.tick_params(pad=TICK_PAD * points("tick"))  # so that the numbers of a corner stay apart
-        for words, room, say in (
-            (cell.x, panel, axes.set_xlabel),
-            (cell.y, max(cell.height(panel) * frame.stretch, ALONE), axes.set_ylabel),
-        ):
-            lines, cut = fitted(figure, words, room, points("text"), LABEL_LINES) if words else ([], False)
-            frame.cut += [words] if cut and words not in frame.cut else []
-            say("\n".join(lines), parse_math=False)
+            fewer_values(cell.axes, cell.height(panel) * frame.stretch)
+        _write_over(frame, cell, label, room, panel)
+        if cell.axes.name != "3d":
+            cell.axes.tick_params(pad=TICK_PAD * points("tick"))  # so that the numbers of a corner stay apart
+            _write_beside(frame, cell, panel)
+
+
+def _write_over(frame: Frame, cell: Cell, label: str, room: float, panel: float) -> None:
+    """The title in ``room`` inches, and the words of y that stand over the panel, on its last line or under it."""
+    figure, axes = frame.figure, cell.axes
+    few = len(frame.rows) <= MOST_ROWS
+    most, size = (TITLE_LINES, points("title")) if few else (1, points("small"))
+    shown, cut = fitted(figure, cell.title, room, size, most) if cell.title else ([], False)
+    frame.cut += [cell.title] if cut else []
+    if label:
+        whole = f"{shown[-1]}, {label}" if shown else label
+        inline = text_width(figure, whole, size) <= panel
+        shown = [*shown[:-1], whole] if inline else [*shown, shortened(figure, label, panel, size)]
+        frame.cut += [] if inline or shown[-1] == label else [label]
+    axes.apply_aspect()
+    start = (box_of(axes).x0 - axes.bbox.x0) / axes.bbox.width
+    pad = TITLE_PAD + (0.0 if cell.bar is None else 72 * cell.bar.height)
+    axes.set_title("\n".join(shown), loc="left", x=start, pad=pad, fontsize=size, parse_math=False)
+
+
+def _write_beside(frame: Frame, cell: Cell, panel: float) -> None:
+    """The words of x under the panel and those of y at its left."""
+    height = max(cell.height(panel) * frame.stretch, ALONE)
+    for words, room, say in ((cell.x, panel, cell.axes.set_xlabel), (cell.y, height, cell.axes.set_ylabel)):
+        lines, cut = fitted(frame.figure, words, room, points("text"), LABEL_LINES) if words else ([], False)
+        frame.cut += [words] if cut and words not in frame.cut else []
+        say("\n".join(lines), parse_math=False)

@@ -16,6 +16,7 @@ from landscape.registry import of_file
 from landscape.reporting.figures import Wanted, page_figures, palette_of, usual_figures
 from landscape.reporting.gathering import Gathered, Piece, Source, Training, gather
 from landscape.reporting.story import comparisons_of, every_sentence, notes_of, what_came_out
+from landscape.results.attributes import a_dataset
 from landscape.results.words import completeness
 
 TRAINING, AROUND, COMPARED = "Training", "Around the trained networks", "Comparisons"
@@ -86,6 +87,9 @@ def report(
     if plotly not in PLOTLY:
         raise unknown_choice("plotly", plotly, PLOTLY)
     several = [sources] if isinstance(sources, str | Path | xr.Dataset) else list(sources)
+    for one in several:
+        if not isinstance(one, str | Path):
+            a_dataset(one, "sources")
     return written(gather(several), Asked(title_of(several) if title is None else title), plotly)
 
 

@@ -241,15 +241,17 @@ class Plane {
 
   ticks() { return this.figure.ticks((value) => this.figure.height(value)); }
 
-  // The path of a training over the plane, where there is one: what it stands for is read at its points.
+  // The path of a training over the plane, or several models by name: what they stand for is read at their points.
   pathTraces() {
     const { path } = this.panel;
     if (!path) return [];
     const line = { type: "scatter", x: path.x, y: path.y, showlegend: false };
+    const marker = { color: "rgba(255,255,255,.7)", size: path.sizes, line: { color: "#222", width: 1 } };
+    const stops = { ...line, hovertext: path.texts, hoverinfo: "text", marker };
+    if (path.names.length) return [{ ...stops, mode: "markers+text", text: path.names, textposition: "top center", textfont: { color: "#222" } }];
     return [
       { ...line, mode: "lines", hoverinfo: "skip", line: { color: "#222", width: 3.5 } },
-      { ...line, mode: "lines+markers", hovertext: path.texts, hoverinfo: "text", line: { color: "#fff", width: 1.6 },
-        marker: { color: "rgba(255,255,255,.7)", size: path.sizes, line: { color: "#222", width: 1 } } },
+      { ...stops, mode: "lines+markers", line: { color: "#fff", width: 1.6 } },
     ];
   }
 
