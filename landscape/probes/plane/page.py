@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.colors import to_hex
 
 from landscape.pictures.arrays import Floats
+from landscape.pictures.markers import LOWEST_DRAWN
 from landscape.pictures.options import Options, known_up_to
 from landscape.pictures.page_parts import grid, scale_content
 from landscape.pictures.style import colour_map
@@ -105,6 +106,7 @@ def _panel(panel: Panel, choices: Sequence[int | str]) -> dict[str, Any]:
 def _layer(plane: PlaneData, field: Field) -> dict[str, Any]:
     others = {"standard deviation over seeds": field.spread, "accuracy": _accuracy(plane, field)}
     best = best_of(Panel(plane, field, plane.quantity, ""))
+    drawn = best is not None and best[2] is LOWEST_DRAWN
     return {
         "values": grid(field.values),
         "errors": None if field.standard_error is None else grid(field.standard_error),
@@ -113,8 +115,9 @@ def _layer(plane: PlaneData, field: Field) -> dict[str, Any]:
         "status": ["".join(MARKS[status] for status in row) for row in field.status.tolist()],
         "lines": None,
         "unsettled": [[], []],
-        "key": "" if best is None else f"★ {best[1].text}",
+        "key": "" if best is None else f"{'☆' if drawn else '★'} {best[1].text}",
         "best": None if best is None else list(best[0]),
+        "drawn": drawn,
     }
 
 
