@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from landscape.errors import InputError
-from landscape.probes.comparison.forest_picture import OPEN, read_rows
+from landscape.probes.comparison.forest import OPEN, read_rows
 from landscape.probes.plot import plot
 
 

@@ -10,7 +10,18 @@ import numpy as np
 import xarray as xr
 
 from landscape.pictures.options import Options
-from landscape.pictures.page_parts import CHART, LINE, PAGE, axis_range, dots_with_errors, gap, grid, groups, own_axis
+from landscape.pictures.page_parts import (
+    CHART,
+    LINE,
+    PAGE,
+    axis_range,
+    dash,
+    dots_with_errors,
+    gap,
+    grid,
+    groups,
+    own_axis,
+)
 from landscape.pictures.style import INK, number
 from landscape.probes.critical_sharpness.picture import Curve, StepPanel, critical_caption, read_steps
 
@@ -80,7 +91,7 @@ def _upright(curve: Curve, panel: StepPanel, group: str, scale: str) -> dict[str
 
 def _line(curve: Curve, group: str) -> dict[str, Any]:
     texts = [_spoken(curve, place) for place in range(curve.at.size)]
-    look = {"colour": curve.colour, "group": group, "dash": "dot" if curve.dead else "solid"}
+    look = {"colour": curve.colour, "group": group, "dash": dash(curve.look["linestyle"])}
     return {**dots_with_errors(np.log10(curve.at), curve.rise, curve.errors, texts), **look}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from landscape.pictures.options import Options
-from landscape.pictures.page_parts import CHART, PAGE, axis_range, dots_with_errors, gap, groups, own_axis
+from landscape.pictures.page_parts import CHART, PAGE, axis_range, dash, dots_with_errors, gap, groups, own_axis
 from landscape.pictures.style import number
 from landscape.probes.weight_noise.picture import Curve, NoisePanel, noise_caption, nonfinite_words, read_noise
 
@@ -58,7 +58,7 @@ def _chart(panel: NoisePanel, order: dict[int, str], scale: str) -> dict[str, An
 
 def _line(curve: Curve, group: str) -> dict[str, Any]:
     texts = [_spoken(curve, place) for place in range(curve.at.size)]
-    look = {"colour": curve.colour, "group": group, "dash": "dot" if curve.dead else "solid"}
+    look = {"colour": curve.colour, "group": group, "dash": dash(curve.look["linestyle"])}
     return {**dots_with_errors(np.log10(curve.at), curve.rise, curve.errors, texts), **look}
 
 
