@@ -116,7 +116,7 @@ def test_layers_are_drawn_in_order_with_their_intervals() -> None:
     dataset = spectrum(per_layer=True)
     figure = plot(dataset)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles == ["Largest eigenvalue, λ₁ (nat)", "Trace, trace (nat)", "Frobenius norm, Frobenius norm (nat)"]
+    assert titles == ["Largest eigenvalue, λ₁ (nat)", "Trace (nat)", "Frobenius norm (nat)"]
     names = [label.get_text() for label in figure.axes[1].get_xticklabels()]
     assert names == list(dataset["block"].values)
     assert curve_of(figure.axes[1])[1] == pytest.approx(dataset["trace"].values)
