@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -31,6 +32,8 @@ class Option:
         flag: of a choice between two, both of its flags.
         study: whether it is a key of studies alone.
         no_effect: why it decides no value of a result; empty for what does, and so identifies it.
+        later: whether it came later than files that are about: one that is not asked for is then left out of what identifies a
+            result, so that theirs stays what it was.
     """
 
     help: str | Callable[[], str]
@@ -39,6 +42,7 @@ class Option:
     flag: str = ""
     study: bool = False
     no_effect: str = ""
+    later: bool = False
 
     def words(self) -> str:
         """The help."""
@@ -83,6 +87,11 @@ def checked(build: Callable[[], T], where: str, fields: Mapping[str, FieldInfo] 
         field = (fields or {}).get(str(first["loc"][0])) if first["loc"] else None
         said = option_of(field) if field is not None else None
         raise InputError(f"{message} {said.words()}" if said else message) from None
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a real number, of Python or of NumPy, and no truth value."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def check_counts(**counts: object) -> None:

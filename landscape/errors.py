@@ -22,6 +22,10 @@ class InputError(LandscapeError, ValueError):
     """An argument, option or settings file is not usable as given (exit status 2)."""
 
 
+class GradientError(InputError):
+    """A loss has values alone, and no derivative in its parameters."""
+
+
 class CheckpointError(LandscapeError):
     """A checkpoint cannot be read, or does not fit the model it is loaded into."""
 

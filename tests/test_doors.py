@@ -287,6 +287,25 @@ def test_a_plane_is_refined_by_and_drawn_by_any_height() -> None:
         ls.plane(objective(metrics={"other": right}), resume=ls.plane(objective(), **axes), **axes)
 
 
+def test_a_height_is_part_of_what_made_a_result_near_the_checkpoint_and_far_from_it() -> None:
+    def measured(name: str, metric: Any, resume: Any = None) -> Any:
+        made = objective(metrics={name: metric})
+        return ls.plane(made, x=(-2, 2, 5), y=(-2, 2, 5), resume=resume)
+
+    def margin(outputs: Tensor, targets: Tensor) -> Tensor:
+        return outputs.gather(1, targets[:, None])[:, 0]
+
+    part = measured("margin", margin)
+    assert measured("margin", lambda outputs, targets: margin(outputs, targets) * 1, part).equals(part)
+    for name, metric, said in (
+        ("score", margin, "heights"),
+        ("margin", lambda outputs, targets: 2 * margin(outputs, targets), "margin at the checkpoint"),
+        ("margin", lambda outputs, targets: margin(outputs, targets).clamp(-2, 2), "margin at x = "),
+    ):
+        with pytest.raises(MismatchError, match=said):
+            measured(name, metric, part)
+
+
 @pytest.mark.parametrize(
     ("metrics", "message"),
     [

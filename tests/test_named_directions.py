@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,30 @@ def test_quantised_weights_lie_on_a_lattice_of_each_row_within_half_a_step() -> 
             step = weight.abs().amax(1, keepdim=True) / (2 ** (bits - 1) - 1)
             assert torch.allclose((made[name] / step).round(), made[name] / step, atol=1e-9)
             assert ((made[name] - weight).abs() <= step / 2 + 1e-12).all()
+
+
+@pytest.mark.parametrize("rounding", ["nf4", "fp4"])
+def test_four_bits_of_bitsandbytes_are_its_sixteen_values_a_block(rounding: str) -> None:
+    functional = pytest.importorskip("bitsandbytes.functional")
+    made = objective(module=nn.Sequential(nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 3)).double())
+    theta = made.theta
+    near = weights(theta, ls.quantization(theta, rounding))
+    for name in ("0.weight", "2.weight"):
+        packed, state = functional.quantize_4bit(theta[name].float().contiguous(), quant_type=rounding)
+        assert torch.equal(near[name].float(), functional.dequantize_4bit(packed, state))
+        assert max(len(block.unique()) for block in near[name].float().reshape(-1, 64)) <= 16
+    assert torch.equal(near["0.bias"], theta["0.bias"])
+    line = ls.line(made, along=rounding, x=(0, 1, 2))
+    assert f"in {rounding} of bitsandbytes (1)" in line["x"].attrs["long_name"]
+    rows = weights(theta, ls.quantization(theta, 8))["0.weight"].half()
+    whole, scales, _ = functional.int8_vectorwise_quant(theta["0.weight"].half())
+    assert float((rows - whole * scales[:, None] / 127).abs().max()) <= float(theta["0.weight"].abs().max()) / 127
+
+
+def test_four_bits_of_bitsandbytes_without_it_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes.functional", None)
+    with pytest.raises(InputError, match=r"nf4 is rounded by bitsandbytes, which is not installed.*bits=4"):
+        ls.quantization(objective().theta, "nf4")
 
 
 def test_pruning_takes_the_smallest_and_decay_leads_to_zero() -> None:

@@ -15,9 +15,11 @@ from commands import fails, run
 from networks import conv_net, images
 from torch import Tensor, nn
 
-from landscape.errors import InputError
+from landscape.errors import InputError, MismatchError
 from landscape.objective.objective import Objective
 from landscape.places import Places
+from landscape.probes.interactive import interactive
+from landscape.probes.plot import plot
 from landscape.probes.progress import Progress
 from landscape.probes.trajectory.components import principal_components
 from landscape.probes.trajectory.measure import fitted_axes, trajectory
@@ -308,3 +310,52 @@ def test_planes_along_named_directions_are_told_apart_by_their_identity(
     fails(capsys, *common, "--along", "gradient,random", "--kind", "steps", status=2, says="no setting of kind 'steps'")
     fails(capsys, *common, "--along", "eigenvector1,random", status=2, says="--directions FILE")
     fails(capsys, *common, "--along", "difference,random", status=2, says="leads to 1 more checkpoint(s), got 0")
+
+
+def test_models_in_no_order_lie_as_classical_scaling_of_their_distances_puts_them(tmp_path: Path) -> None:
+    """Their distances on the plane are those of Torgerson's scaling, to its stress, which the file and the picture say."""
+    nets = [conv_net(seed=seed) for seed in range(5)]
+    objective = Objective(nets[-1], "cross_entropy", images())
+    called = [f"client {letter}" for letter in "abcde"]
+    found = trajectory(objective, nets[:-1], names=called, ordered=False, x="auto:3", y="auto:3")
+    points = np.array([torch.cat([p.detach().double().flatten() for p in net.parameters()]).numpy() for net in nets])
+    distances = np.linalg.norm(points[:, None] - points, axis=-1)
+    middle = np.eye(5) - 1 / 5
+    squares, vectors = np.linalg.eigh(-middle @ distances**2 @ middle / 2)
+    scaled = vectors[:, -2:] * np.sqrt(squares[-2:])
+    expected = np.linalg.norm(scaled[:, None] - scaled, axis=-1)
+    places = np.stack([found["path_x"], found["path_y"]], axis=1)
+    np.testing.assert_allclose(np.linalg.norm(places[:, None] - places, axis=-1), expected, atol=1e-9)
+    stress = math.sqrt(((expected - distances) ** 2).sum() / (distances**2).sum())
+    assert float(found["stress"]) == pytest.approx(stress, rel=1e-9) and 0.1 < stress < 1
+    share = squares[-2:].sum() / squares.sum()
+    assert float(found["explained_variance"][:2].sum()) == pytest.approx(share, rel=1e-9)
+    assert "variance" in found["explained_variance"].attrs["long_name"]
+    figure = plot(found)
+    said = figure.caption
+    assert f"5 models: the plane explains {100 * share:.3g} % of their variance" in said
+    assert f"to a stress of {stress:.2g}" in said
+    left, right = (
+        figure.axes[0],
+        next(axes for axes in figure.axes if axes.get_ylabel() == "loss (nat)" and axes.get_xticks().size == 5),
+    )
+    assert {text.get_text() for text in left.texts} >= set(called)
+    assert [tick.get_text() for tick in right.get_xticklabels()] == called
+    assert all(name in interactive(found) for name in called)
+
+
+def test_clients_of_a_federation_share_the_plane_of_their_models() -> None:
+    """Each client's loss over one plane: the same places, the client's own values."""
+    nets, (inputs, targets) = [conv_net(seed=seed) for seed in range(4)], images()
+    parts = [(inputs[half::2], targets[half::2]) for half in (0, 1)]
+    grid = {"x": (-1, 1, 3), "y": (-1, 1, 3)}
+    one, other = (
+        trajectory(Objective(nets[-1], "cross_entropy", part), nets[:-1], ordered=False, **grid) for part in parts
+    )
+    xr.testing.assert_equal(one[["path_x", "path_y", "direction_norm"]], other[["path_x", "path_y", "direction_norm"]])
+    for found, (x, y) in zip((one, other), parts, strict=True):
+        with torch.no_grad():
+            own = [float(nn.functional.cross_entropy(net.eval()(x), y)) for net in nets]
+        np.testing.assert_allclose(found["path_loss"], own, rtol=1e-6)
+    with pytest.raises(MismatchError, match="data"):
+        trajectory(Objective(nets[-1], "cross_entropy", parts[0]), nets[:-1], ordered=False, resume=other, **grid)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -53,9 +55,17 @@ def as_data(obj: Any, name: str | None = None, *, targets: Targets = None) -> Da
             raise InputError(f"targets: {obj.name} says itself which its targets are; got targets={targets!r}.")
         return obj
     _refuse(obj)
+    if isinstance(targets, Tensor | np.ndarray):
+        raise InputError(
+            "targets: say which part of the data the targets are, such as 'labels' or -1; tensors are given as a pair, "
+            "(inputs, targets)."
+        )
     called = name or type(obj).__name__
+    obj = _plain_pair(obj)
     if (found := _of_columns(obj, targets, name)) is not None:
         return found
+    if isinstance(obj, tuple) and isinstance(targets, int) and rows_of((as_tensors(obj), None)) is not None:
+        obj, targets = separated(obj, targets, "data"), None
     if isinstance(obj, tuple | list) and len(obj) == 2 and targets is None:
         alone = isinstance(obj[1], Tensor | np.ndarray)
         if alone and isinstance(obj[0], list) and not _is_nesting(obj) and _are_tensors(obj[0]):
@@ -93,15 +103,42 @@ def as_whole(obj: Any, name: str | None = None, *, targets: Targets = None) -> D
     return BatchedData([(obj, None)], called, whole=True, together=True)
 
 
+def _plain_pair(obj: Any) -> Any:
+    """A pair with lists of numbers and frames in it as one of tensors; anything else as it is."""
+    if not isinstance(obj, tuple) or len(obj) != 2:
+        return obj
+    if obj[1] is None:
+        raise InputError(
+            "data: the targets of the pair are None. Give the inputs alone and targets='inputs' where what goes in is to come "
+            "out, or a loss over model and batch, ls.batch_loss(lambda model, batch: …)."
+        )
+    return tuple(_plain(part) for part in obj)
+
+
+def _plain(part: Any) -> Any:
+    if hasattr(part, "to_numpy"):
+        array = part.to_numpy()
+        return array.astype(np.float32) if array.dtype.kind == "f" else array
+    if not isinstance(part, list) or not part or not isinstance(part[0], list | int | float):
+        return part
+    try:
+        return torch.tensor(part)
+    except (TypeError, ValueError):
+        return part
+
+
 def _refuse(obj: Any) -> None:
     if isinstance(obj, DataSet):
         raise InputError(f"data: expected one split, got the data set {obj.name!r}. Choose one: .split('train').")
-    if isinstance(obj, str | bytes):
+    if isinstance(obj, str | bytes | os.PathLike):
         raise InputError(
-            f"data: {_EXPECTED}, got {obj!r:.80}. A built-in set is loaded by load_data({obj!r:.80}).split('train')."
+            f"data: {_EXPECTED}, got {obj!r:.80}. A built-in set is loaded by load_data('cifar10').split('train'); a file is read "
+            "first, by torch.load, numpy.load or pandas.read_csv."
         )
     if isinstance(obj, type):
         raise InputError(f"data: {_EXPECTED}, got the class {obj.__name__}. Make one of it: {obj.__name__}(…).")
+    if inspect.isroutine(obj):
+        raise InputError(f"data: {_EXPECTED}, got the function {obj.__name__}. Give what it returns: {obj.__name__}().")
 
 
 def _of_columns(obj: Any, targets: Targets, name: str | None) -> Data | None:

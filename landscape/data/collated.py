@@ -189,7 +189,7 @@ def _refuse_uncut(batches: Sequence[tuple[Any, Any]], name: str) -> Data:
     number, batch = next((k, batch) for k, batch in enumerate(batches) if rows_of(batch) is None)
     raise InputError(
         f"data: batch {number} of {name} has {described(batch[0])} as inputs and {described(batch[1])} as targets; expected "
-        "tensors with one row a sample. Of batches of another form give a loss over model and batch: "
+        "tensors with one row a sample. Of single samples give a list; of batches of another form a loss over model and batch: "
         "ls.batch_loss(lambda model, batch: …)."
     )
 

@@ -67,6 +67,8 @@ def random_direction(theta: ParameterVector, *, seed: int, axis: int = 0, normal
         >>> torch.allclose(weights.norm(dim=1), objective.theta["0.weight"].norm(dim=1))
         True
     """
+    if not isinstance(theta, ParameterVector):
+        raise InputError(f"theta: expected a parameter vector, such as objective.theta, got a {type(theta).__name__}.")
     draws = generator(seed, "direction", axis)
     drawn = {slot.name: torch.randn(slot.shape, generator=draws) for slot in theta.layout.slots}
     vector = theta.layout.pack(drawn, dtype=theta.vector.dtype, device=theta.vector.device)
@@ -128,6 +130,12 @@ def direction_between(
         >>> torch.allclose(objective.theta.vector + direction.vector, objective.parameters_of(other).vector)
         True
     """
+    for one in (start, end):
+        if not isinstance(one, ParameterVector):
+            raise InputError(
+                f"direction: expected two parameter vectors, such as objective.theta and objective.parameters_of(other), got a "
+                f"{type(one).__name__}. Between models: ls.task_vector(objective, other)."
+            )
     if start.layout != end.layout:
         raise InputError("direction: the two checkpoints have different parameters; they must be of one architecture.")
     vector = end.vector - start.vector

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,41 @@ class Axis:
             f"{argument}: expected evenly spaced coordinates, as np.linspace(-1, 1, 51) or (-1, 1, 51), got an array of shape "
             f"{values.shape}."
         )
+
+    @classmethod
+    def given(cls, value: Any, *, argument: str = "axis") -> Axis:
+        """An axis as people write it: ``(start, stop, count)``, ``"start:stop:count"``, evenly spaced coordinates, or an axis.
+
+        Raises:
+            InputError: naming ``argument``, for anything else.
+
+        Example:
+            >>> ls.Axis.given((-1, 1, 5)) == ls.Axis.given(torch.linspace(-1, 1, 5)) == ls.Axis.given("-1:1:5")
+            True
+        """
+        if isinstance(value, Axis):
+            return value
+        if isinstance(value, str):
+            return cls.parse(value, argument=argument)
+        try:
+            numbers = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError):
+            numbers = np.array(math.nan)
+        triple = isinstance(value, tuple | list) and len(value) <= 3
+        wrong = numbers.ndim != 1 or not np.isfinite(numbers).all()
+        if wrong or (triple and (len(value) < 3 or numbers[2] != int(numbers[2]))):
+            raise InputError(
+                f"{argument}: expected (start, stop, count), such as (-1, 1, 51), or evenly spaced coordinates, got {value!r:.80}."
+            )
+        if not triple:
+            return cls.of(numbers, argument=argument)
+        start, stop, count = float(numbers[0]), float(numbers[1]), int(numbers[2])
+        if count == 1 and start != stop:
+            raise InputError(
+                f"{argument}: {value!r} is (start, stop, count), of one point between two ends. Coordinates are given as an array: "
+                f"np.array({list(value)})."
+            )
+        return cls(start, stop, count)
 
     @cached_property
     def coordinates(self) -> NDArray[np.float64]:

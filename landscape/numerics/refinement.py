@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
+from landscape.checking import is_number
 from landscape.errors import InputError
 from landscape.numerics.audit import QUANTILE, Known, audits_for, bound_factor, known_by
 from landscape.numerics.interpolation import grid_places
@@ -69,6 +70,12 @@ class Refinement:
     quantity: str = "loss"
 
     def __post_init__(self) -> None:
+        for name in ("tolerance", "value_max", "max_points", "minutes", "max_passes"):
+            given = getattr(self, name)
+            if given is not None and not is_number(given):
+                raise InputError(f"{name}: expected a number, got {type(given).__name__} {given!r:.40}.")
+        if not isinstance(self.quantity, str):
+            raise InputError(f"quantity: expected a name, such as 'loss' or 'accuracy', got {self.quantity!r:.40}.")
         if not 0 < self.tolerance < 1:
             raise InputError(f"tolerance: expected a fraction between 0 and 1, such as 0.01, got {self.tolerance!r}.")
         if self.quantity != "loss" and self.value_max is not None:

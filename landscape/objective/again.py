@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ class Held:
         coefficients: where, shape ``(K,)``.
         loss: the mean loss over all samples.
         accuracy: likewise; NaN where there is none.
+        heights: what was measured beside them, by name.
     """
 
     name: str
@@ -35,6 +36,12 @@ class Held:
     coefficients: NDArray[np.float64]
     loss: float
     accuracy: float = math.nan
+    heights: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def known(self) -> dict[str, float]:
+        """What there is besides the loss, by name."""
+        return {name: v for name, v in {"accuracy": self.accuracy, **self.heights}.items() if math.isfinite(v)}
 
 
 def telling(
@@ -56,7 +63,7 @@ def telling(
 def check_points(
     objective: Objective, points: Sequence[Held], what: str = "resume", advice: str = RESUME_ADVICE
 ) -> None:
-    """Refuse an earlier result if the objective gives another loss or accuracy at one of its points, by more than rounding.
+    """Refuse an earlier result if the objective gives another loss, accuracy or height at one of its points, by more than rounding.
 
     One evaluation a point. Only where the values differ, a few more tell how much rounding makes of the loss there, and what
     lies within that is accepted, as in :mod:`landscape.objective.signature`. Losses that are not finite are equal.
@@ -65,23 +72,25 @@ def check_points(
         MismatchError: naming the point and both values; ``what`` is the result called, and ``advice`` is what to try.
     """
     for point in points:
-        loss, accuracy = _measured(objective, point)
+        loss, *others = _measured(objective, point)
         if not math.isfinite(loss) and not math.isfinite(point.loss):
             continue
         alike, one = ALIKE[objective.precision], _RIGHT / objective.n_samples
         found = {f"loss at {point.name}": Numbers((loss,), alike, said=True)}
         stored = {f"loss at {point.name}": [point.loss]}
-        if math.isfinite(point.accuracy):
-            found[f"accuracy at {point.name}"] = Numbers((accuracy,), alike, one, said=True)
-            stored[f"accuracy at {point.name}"] = [point.accuracy]
+        for (name, before), now in zip(point.known.items(), others, strict=True):
+            found[f"{name} at {point.name}"] = Numbers((now,), alike, one, said=True)
+            stored[f"{name} at {point.name}"] = [before]
         content = {"numbers": stored}
         if Signature({}, found).unlike(content):
             Signature({}, _as_known(objective, point, found)).check(content, what, advice)
 
 
-def _measured(objective: Objective, point: Held) -> tuple[float, float]:
+def _measured(objective: Objective, point: Held) -> tuple[float, ...]:
+    """The loss, and whatever else the point holds."""
     found = objective.evaluate_points(point.subspace, point.coefficients[None])
-    return float(found.loss[0]), float(found.accuracy[0])
+    values = {"accuracy": found.accuracy[0], **{name: both[0, 0] for name, both in found.heights.items()}}
+    return float(found.loss[0]), *(float(values.get(name, math.nan)) for name in point.known)
 
 
 def _as_known(objective: Objective, point: Held, found: dict[str, Numbers]) -> dict[str, Numbers]:
@@ -97,7 +106,7 @@ def _as_known(objective: Objective, point: Held, found: dict[str, Numbers]) -> d
     if not objective.is_reference:
         others.append(_measured(objective.reference(), point))
     here = next(iter(found.values())).values[0]
-    if any(math.isfinite(loss) != math.isfinite(here) for loss, _ in others):
+    if any(math.isfinite(other[0]) != math.isfinite(here) for other in others):
         return {}
     for other in others:
         pairs = zip(found.items(), other, strict=False)

@@ -70,14 +70,30 @@ def as_batch_loss(loss: Any) -> BatchLoss | None:
     if isinstance(loss, BatchLoss):
         return loss
     if isinstance(loss, str):
-        return BatchLoss(call) if loss == MODEL else None
+        return BatchLoss(_own_loss) if loss == MODEL else None
     if not inspect.isroutine(loss) and not isinstance(loss, functools.partial):
         return None
     try:
-        first = next(iter(inspect.signature(loss).parameters), "")
+        first, second, *_ = [*inspect.signature(loss).parameters, "", ""]
     except (TypeError, ValueError):
         return None
+    if second in _MODELS and first not in _MODELS:
+        raise InputError(
+            f"loss: takes ({first}, {second}); expected outputs and targets, or the model first: "
+            "ls.batch_loss(lambda model, batch: loss(batch, model))."
+        )
     return BatchLoss(loss) if first in _MODELS else None
+
+
+def _own_loss(module: Any, batch: Any) -> Any:
+    """What the module gives, where that can be its loss."""
+    made = call(module, batch)
+    if isinstance(made, Tensor) and made.ndim > 1:
+        raise InputError(
+            f"loss: 'model' is what the module computes itself, and {type(module).__name__} gives a tensor {tuple(made.shape)}: "
+            "outputs rather than a loss. Name a loss of outputs and targets, such as 'cross_entropy'."
+        )
+    return made
 
 
 def loss_in(made: Any, owner: str) -> Any:
@@ -88,9 +104,18 @@ def loss_in(made: Any, owner: str) -> Any:
     """
     if isinstance(made, Tensor) or _is_weighted(made):
         return made
+    if isinstance(made, float | int):
+        raise InputError(
+            f"loss: of a batch it is the number {made!r}, which nothing can be differentiated through. Return the tensor, before "
+            ".item() or float()."
+        )
     if hasattr(made, TOTAL):
         return _there(made.loss, made, owner)
     if isinstance(made, Mapping):
+        if not made:
+            raise InputError(
+                "loss: gives an empty mapping of a batch; expected at least one term, or the entry 'loss'."
+            )
         others = {key: value for key, value in made.items() if isinstance(value, Tensor) and key != TOTAL}
         return {TOTAL: _there(made[TOTAL], made, owner), **others} if TOTAL in made else dict(made)
     if isinstance(made, tuple | list) and made and isinstance(made[0], Tensor) and made[0].ndim == 0:

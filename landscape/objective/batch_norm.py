@@ -31,14 +31,12 @@ def applicable_policy(policy: str, module: nn.Module) -> str:
     """The policy that a module can be under: ``batch`` whatever was asked, where its BatchNorms keep no running statistics.
 
     Raises:
-        InputError: for a class in place of a module, for a policy that does not exist, or one other than ``batch`` where only
+        InputError: for a policy that does not exist, or one other than ``batch`` where only
             some of the BatchNorms keep statistics.
     """
     if policy not in POLICIES:
         raise unknown_choice("batch_norm", policy, POLICIES)
-    if isinstance(module, type):
-        raise InputError(f"module: {module.__name__} is a class. Give an instance of it: {module.__name__}(…).")
-    layers = batch_norm_layers(module) if isinstance(module, nn.Module) else {}
+    layers = batch_norm_layers(module)
     without = [name for name, layer in layers.items() if layer.running_mean is None]
     if without and policy != "batch" and len(without) < len(layers):
         raise InputError(

@@ -204,7 +204,12 @@ def chosen_indices(data: Any, samples: int | Tensor | Sequence[int] | None, seed
         if samples is not None and samples < 1:
             raise InputError(f"samples: expected at least 1, got {samples!r}.")
         return subset(data, samples, seed)
-    indices = torch.as_tensor(samples)
+    try:
+        indices = torch.as_tensor(samples)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(
+            f"samples: expected how many, indices of them, or None for all, got {type(samples).__name__} {samples!r:.60}."
+        ) from None
     if indices.dtype == torch.bool and indices.shape == (len(data),):
         indices = indices.nonzero().flatten()
     outside = indices.numel() and (int(indices.min()) < 0 or int(indices.max()) >= len(data))

@@ -36,6 +36,7 @@ from landscape.objective.batches import batch_rows, map_tensors, split_batch
 from landscape.objective.operations import taken_apart
 from landscape.objective.runner import Functional, Runner
 from landscape.objective.sizing import derivative_batch, kept_bytes
+from landscape.objective.trial import refuse_unreached
 
 HESSIAN, GAUSS_NEWTON = "Hessian", "Gauss–Newton matrix"
 FORWARD, REVERSE = "forward over reverse", "reverse over reverse"
@@ -129,13 +130,16 @@ class Derivatives:
         run = self._tensors(leaves)
         inner = _cut(run)
         sums = _Sums(inner, self.wide)
-        losses = []
+        losses, reached = [], False
         with self.runner.own_randomness(), self._function.at(inner) as runner:
             for part in self._parts(theta, batches):
                 values = runner.losses(*part)[0]
+                reached |= values.requires_grad
                 self._refuse_checkpoints([values])
                 sums.add(_gradients(values.sum() / len(batches), sums.moving))
                 losses.append(values.detach())
+        if not reached:
+            refuse_unreached(lambda point: self.value(point, batches), theta, self.layout)
         pulled = _vector_jacobian([run[name] for name in sums.moving], leaves, sums.narrow())
         return torch.cat(losses), self.layout.pack(dict(zip(leaves, pulled, strict=True)), dtype=self.wide)
 

@@ -62,7 +62,7 @@ class Differentiation(PointMeasurement):
             >>> round(float(v @ objective.hessian_product(v) / (v @ v)), 2)  # the curvature along the gradient
             0.73
         """
-        point, along = self._load(theta), ordinary(vector.to(self.device, self._dtype))
+        point, along = self._load(theta), self._along(vector)
         made = [one.hessian_product(point, along, self._batches, names) for one in self._drawn()]
         return self._of_these(torch.stack(made).mean(0))
 
@@ -81,7 +81,7 @@ class Differentiation(PointMeasurement):
             >>> bool(v @ objective.gauss_newton_product(v) > 0)  # of a convex loss
             True
         """
-        point, along = self._load(theta), ordinary(vector.to(self.device, self._dtype))
+        point, along = self._load(theta), self._along(vector)
         if self._runner.own_loss:
             raise InputError(
                 "gauss_newton: a loss over model and batch has no Gauss–Newton matrix, as nobody knows where the outputs end and "
@@ -119,6 +119,14 @@ class Differentiation(PointMeasurement):
             True
         """
         return operator_of(cast("Objective", self), "Gauss–Newton matrix", self.gauss_newton_product, theta, names)
+
+    def _along(self, vector: Tensor) -> Tensor:
+        if not isinstance(vector, Tensor):
+            raise InputError(
+                f"vector: expected a flat tensor, got a {type(vector).__name__}. Arrays are taken by the operators: "
+                "objective.hessian() @ array."
+            )
+        return ordinary(vector.to(self.device, self._dtype))
 
     def _drawn(self) -> list[CheckedDerivatives]:
         """The derivatives, once for each draw."""

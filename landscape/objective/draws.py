@@ -30,6 +30,8 @@ class Draws:
     def __post_init__(self) -> None:
         if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:
             raise InputError(f"draws: expected how often to draw, such as 8, or None, got {self.count!r}.")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise InputError(f"draw_seed: expected a whole number, got {self.seed!r}.")
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import fnmatch
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -101,14 +102,35 @@ def has_convolutions(module: nn.Module) -> bool:
     return any(isinstance(layer, _CONVOLUTIONS) for layer in module.modules())
 
 
+def a_module(given: object) -> None:
+    """Refuse what is given in place of a module.
+
+    Raises:
+        InputError: with what to give.
+    """
+    if isinstance(given, nn.Module):
+        return
+    if isinstance(given, type):
+        raise InputError(f"module: {given.__name__} is a class. Give an instance of it: {given.__name__}(…).")
+    mend = f" {given!r:.60}."
+    if isinstance(given, str | os.PathLike):
+        mend = f" {given!r:.60}. A model by name is ls.build_model(…), one of a folder ls.from_pretrained(…)."
+    elif isinstance(given, Mapping):
+        mend = ". Weights alone do not run: load them into their module, module.load_state_dict(…), and give that."
+    elif hasattr(given, "structure"):
+        mend = ", which is a module with its loss and data already. Give the module that it was made of."
+    elif callable(given):
+        mend = f" {given!r:.60}. A function of parameters is ls.function(f, theta)."
+    raise InputError(f"module: expected a torch.nn.Module, got {type(given).__name__}{mend}")
+
+
 def private_copy(module: nn.Module) -> nn.Module:
     """A deep copy without gradients.
 
     Raises:
         InputError: for what is no module, or cannot be copied.
     """
-    if not isinstance(module, nn.Module):
-        raise InputError(f"module: expected a torch.nn.Module, got {module!r}.")
+    a_module(module)
     if isinstance(module, torch.jit.ScriptModule):
         raise InputError(
             f"module: {type(module).__name__} is TorchScript, which is not looked into; expected the module that it was "
@@ -168,6 +190,12 @@ def _adapters(module: nn.Module, named: dict[str, nn.Parameter]) -> tuple[dict[s
 
 
 def _chosen(named: dict[str, nn.Parameter], patterns: Patterns) -> tuple[dict[str, nn.Parameter], str]:
+    listed = isinstance(patterns, list | tuple) and all(isinstance(one, str) for one in patterns)
+    if patterns is not None and not isinstance(patterns, str) and not listed:
+        raise InputError(
+            f"parameters: expected patterns of names, such as ['head.*'], 'trainable' or 'all', got {type(patterns).__name__} "
+            f"{patterns!r:.60}."
+        )
     if patterns is not None and not isinstance(patterns, str) and len(patterns) == 1:
         patterns = patterns[0]
     trained = {n: p for n, p in named.items() if p.requires_grad}

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from landscape.errors import InputError, first_line
+from landscape.errors import GradientError, InputError, first_line
 from landscape.objective.batch_loss import BatchLoss
 from landscape.objective.objective import Objective
 
@@ -42,7 +42,7 @@ def function(f: Callable[[Any], Any], theta: Any, *, draws: int | None = None, d
     module = _Function(f, theta)
     with torch.random.fork_rng(devices=[]):
         count = len(module(None))
-    made = Objective(
+    return Objective(
         module,
         BatchLoss(_Asked(f)),
         torch.arange(count),
@@ -51,8 +51,6 @@ def function(f: Callable[[Any], Any], theta: Any, *, draws: int | None = None, d
         draws=draws,
         draw_seed=draw_seed,
     )
-    made.differentiable = module.differentiable
-    return made
 
 
 class _Asked:
@@ -114,10 +112,9 @@ class _WithoutGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        raise InputError(
+        raise GradientError(
             "f: is no function of PyTorch tensors, so it has no gradient here. Give θ as a tensor and compute with torch, or ask "
-            "for "
-            "what values are enough for: lines, planes, paths."
+            "for what values are enough for: lines, planes, paths."
         )
 
 

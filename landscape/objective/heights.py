@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from landscape.errors import InputError, LandscapeError, first_line
 from landscape.numerics.statistics import mean_and_standard_error
-from landscape.objective.losses import SampleLoss, samples_of
+from landscape.objective.losses import TOTAL, SampleLoss, samples_of
 
 GROUPS = 10  # into which samples are divided for the error of a metric that is no mean over them
 RESERVED = frozenset(
@@ -43,6 +43,18 @@ class Heights:
 
     def __bool__(self) -> bool:
         return bool(self.metrics) or bool(self.loss and self.loss.terms)
+
+    @property
+    def names(self) -> list[str]:
+        """What they are called; a metric of several numbers by one name."""
+        return [*self.metrics, *(self.loss.terms if self.loss else ())]
+
+    def better(self, name: str) -> str | None:
+        """See :meth:`landscape.objective.objective.Objective.better`."""
+        if name == TOTAL or (self.loss and name in self.loss.terms):
+            return "lower"
+        said = getattr(self.metrics.get(name), "higher_is_better", True if name == "accuracy" else None)
+        return None if said is None else "higher" if said else "lower"
 
     def begin(self) -> Collected:
         """For one pass over the samples."""

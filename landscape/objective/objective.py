@@ -31,7 +31,7 @@ from landscape.objective.description import provenance_of, summary_of
 from landscape.objective.differentiation import Differentiation
 from landscape.objective.draws import Draws
 from landscape.objective.engines import choose_engine
-from landscape.objective.flat_module import Patterns
+from landscape.objective.flat_module import Patterns, a_module
 from landscape.objective.heights import Heights, checked_metrics
 from landscape.objective.losses import SampleLoss, loss_name
 from landscape.objective.preparation import Preparation, check_choices, check_data
@@ -108,8 +108,6 @@ class Objective(Differentiation):
         40
     """
 
-    differentiable: bool = True  # whether there is a gradient at all
-
     @torch.inference_mode(False)
     def __init__(
         self,
@@ -135,8 +133,9 @@ class Objective(Differentiation):
         draw_seed: int = 0,
         mode: str = "eval",
     ) -> None:
+        a_module(module)
         whole = as_batch_loss(loss)
-        check_choices(precision, engine, batch_size, mode)
+        check_choices(precision, engine, batch_size, mode, forward)
         check_data(data, whole, forward, metrics)
         self._given = {"loss": loss, "batch_norm": batch_norm, "calibration": calibration, "batch_size": batch_size}
         self._given |= {"engine": engine, "forward": forward, "metric": metric, "metrics": metrics, "mode": mode}
@@ -173,6 +172,8 @@ class Objective(Differentiation):
         self._heights = Heights(named, self._runner.loss)
         self._batches, self._head, self.batch_size = made.batches, made.head, made.batch_size
         self._of_head = self.spread.part(self._head)
+        if named:
+            self._runner.measure([next(iter(self._batches))], also=self._heights.begin())  # which refuses what is none
         self.bn_layers = len(batch_norm_layers(self._flat.module))
         self._statistics = RunningStatistics(self._flat.module)
         self._variances = self._statistics.variance_mask()
@@ -395,6 +396,17 @@ class Objective(Differentiation):
             torch.Size([2])
         """
         return next(iter(self._batches))[0]
+
+    def better(self, name: str) -> str | None:
+        """Which values of what is measured are better, ``lower`` or ``higher``; None where nobody says it.
+
+        Lower for the loss and its terms, higher for the accuracy; of a torchmetrics object it is what that says of itself.
+
+        Example:
+            >>> objective.better("accuracy"), objective.better("loss")
+            ('higher', 'lower')
+        """
+        return self._heights.better(name)
 
     def provenance(self) -> dict[str, Any]:
         """What a result must say about how its values came to be; every entry is text or a number.

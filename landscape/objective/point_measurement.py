@@ -176,7 +176,8 @@ class PointMeasurement:
             )
         if not isinstance(vector, Tensor) or vector.shape != self._theta.vector.shape:
             got = tuple(vector.shape) if isinstance(vector, Tensor) else type(vector).__name__
-            raise InputError(f"theta: expected a tensor of shape {tuple(self._theta.vector.shape)}, got {got}.")
+            hint = "" if isinstance(vector, Tensor) else " Of a module or a state dict: objective.parameters_of(…)."
+            raise InputError(f"theta: expected a tensor of shape {tuple(self._theta.vector.shape)}, got {got}.{hint}")
         return ordinary(vector)
 
     def _reestimate(self) -> None:

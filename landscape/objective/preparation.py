@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_map
 from landscape.data import Data
 from landscape.errors import InputError, LandscapeError, unknown_choice
 from landscape.objective.agreement import elsewhere
-from landscape.objective.batch_loss import BatchLoss
+from landscape.objective.batch_loss import MODEL, BatchLoss
 from landscape.objective.batch_norm import use_batch_statistics
 from landscape.objective.batches import PreparedBatches, evenly, map_tensors, split_batch
 from landscape.objective.convolutions import unfilter_convolutions
@@ -28,16 +28,19 @@ from landscape.objective.losses import samples_of
 from landscape.objective.runner import PRECISIONS, Runner, with_graph_if_needed
 from landscape.objective.sizing import Footprint, evaluation_batch, footprint
 from landscape.objective.spread import settled
+from landscape.objective.torch_losses import LOSSES
 from landscape.objective.trial import (
     copied,
     not_run,
     refuse_kept,
     refuse_other_sources,
+    refuse_own,
     refuse_written,
     try_loss,
     try_metric,
 )
 from landscape.objective.values import drawn_head
+from landscape.objective.watched import Reads
 
 # Where batches are part of the result, this does not follow the machine.
 FIXED_BATCH = 128
@@ -203,7 +206,12 @@ class Preparation:
         with torch.no_grad(), runner.own_randomness():
             loss = runner.loss.with_terms(*tree_map(copied, (runner.widened(outputs), targets)))
         runner = self.runner = replace(runner, loss=loss)
-        check_fit(runner.loss, outputs, targets)
+        try:
+            check_fit(runner.loss, outputs, targets)
+        except InputError as error:
+            if self._data.name != LISTED:
+                raise
+            raise InputError(f"{error} A list is one of samples: of a list of batches give iter(batches).") from None
         check_labels(runner.loss, outputs, self.batches)
         outputs = runner.widened(outputs)
         with torch.no_grad(), runner.own_randomness():
@@ -212,6 +220,10 @@ class Preparation:
         if runner.loss.own:
             named = dict(self._module.named_parameters())
             moving = {name: named[name].detach() for name in self.flat.layout.names}
+            if runner.own_loss:
+                with Reads(moving) as reads:
+                    self.runner.tried(map_tensors(torch.clone, next(iter(self.batches))[0]))
+                refuse_own(reads.names)
             self._of_batches = of_batches(runner.loss, outputs, targets)
             with runner.own_randomness():
                 refuse_other_sources(runner.loss, outputs, targets, parts, moving)
@@ -270,6 +282,9 @@ class Preparation:
             return loss_couples(runner.loss, runner.widened(outputs), targets, None if self._statistics else again)
 
 
+LISTED = list.__name__  # what a list that is given as data is called
+
+
 def train_but_statistics(module: nn.Module) -> None:
     """Training mode for all layers but those that would change what they keep: running statistics, parametrisations."""
     module.train()
@@ -278,7 +293,7 @@ def train_but_statistics(module: nn.Module) -> None:
             layer.eval()
 
 
-def check_choices(precision: str | None, engine: str, batch_size: int | None, mode: str) -> None:
+def check_choices(precision: str | None, engine: str, batch_size: int | None, mode: str, forward: Any) -> None:
     """Refuse arguments of an objective that are not usable, whatever the module."""
     if precision is not None and precision not in PRECISIONS:
         raise unknown_choice("precision", precision, PRECISIONS)
@@ -286,14 +301,20 @@ def check_choices(precision: str | None, engine: str, batch_size: int | None, mo
         raise unknown_choice("engine", engine, ENGINES)
     if mode not in MODES:
         raise unknown_choice("mode", mode, MODES)
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"batch_size: expected at least 1, got {batch_size!r}.")
+    if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
+        raise InputError(
+            f"batch_size: expected a whole number of at least 1, or None for what fits, got {batch_size!r}."
+        )
+    if forward is not None and not callable(forward):
+        raise InputError(f"forward: expected a function (module, inputs) that gives the outputs, got {forward!r:.60}.")
 
 
 def check_data(data: Any, whole: BatchLoss | None, forward: Any, metrics: Any) -> None:
     """Refuse data that is missing, and what a loss over model and batch leaves no place for."""
     if data is None and whole is None:
         raise InputError("data: expected a data set, a pair of tensors or anything indexable, got None.")
+    if isinstance(data, str) and data in (*LOSSES, MODEL):
+        raise InputError(f"data: {data!r} is a loss. The order is ls.Objective(module, loss, data).")
     if whole is None:
         return
     for name, given in (("forward", forward), ("metrics", metrics)):

@@ -249,6 +249,7 @@ def _facts(objective: Objective) -> dict[str, Any]:
         "calibration": None if calibration is None else [calibration.data.fingerprint(), calibration.index_hash()],
         "precision": objective.precision,
         "compiled": objective.compiled,
+        "heights": objective._heights.names or None,
         **({} if objective._draws is None else {"draws": list(objective._draws.seeds)}),
     }
 
@@ -299,9 +300,9 @@ def _values(objective: Objective, theta: Tensor, where: str, step: Tensor | None
     if all(one.steady for one in outputs.values()):
         return found | outputs
     known = loosened(found, _losses(objective, close, where, step, outputs))
-    accuracy = known[f"accuracy {where}"]
-    one = max(accuracy.absolute, 1.5 / objective.n_samples)  # a sample whose two best scores are as good as equal
-    return known | outputs | {f"accuracy {where}": replace(accuracy, absolute=one)}
+    one = 1.5 / objective.n_samples  # a sample whose two best scores are as good as equal
+    scored = [name for name in known if not name.startswith(("loss ", "gradient "))]
+    return known | outputs | {name: replace(known[name], absolute=max(known[name].absolute, one)) for name in scored}
 
 
 def _losses(
@@ -311,6 +312,7 @@ def _losses(
     accuracy = () if found.accuracy is None else (found.accuracy,)
     losses = Numbers((found.loss, found.standard_error), alike, rounding_of(outputs, theta.dtype), said=True)
     made = {f"loss {where}": losses, f"accuracy {where}": Numbers(accuracy, alike, said=True)}
+    made |= {f"{name} {where}": Numbers((one.value,), alike, said=True) for name, one in found.heights.items()}
     return made if step is None else {**made, f"gradient {where}": _gradient(objective, theta, step)}
 
 

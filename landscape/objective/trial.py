@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
-from landscape.errors import InputError, LandscapeError, first_line
+from landscape.errors import GradientError, InputError, LandscapeError, first_line
+from landscape.numerics.parameters import Layout
 from landscape.objective.accuracy import Metric
+from landscape.objective.agreement import elsewhere
 from landscape.objective.batches import tensors_in
 from landscape.objective.flat_module import FlatModule
 from landscape.objective.labels import check_loss_count
@@ -96,6 +98,33 @@ def refuse_other_sources(
             f"loss: has trainable tensors of its own ({_listed(said)}), which are no part of θ and stay as they are. Where they "
             "are to move, make them part of the module; with requires_grad_(False) this is not said.",
             stacklevel=6,  # points to whoever makes the objective
+        )
+
+
+def refuse_own(read: Mapping[str, None]) -> None:
+    """Refuse a loss over model and batch that calls a model of its own, rather than the one that it is given.
+
+    Raises:
+        InputError: naming parameters that it ``read``.
+    """
+    if read:
+        raise InputError(
+            f"loss: reads the parameters of the module outside ({_listed(list(read))}), which stay at the checkpoint when θ moves. "
+            "Call the model that the loss is given: its first argument."
+        )
+
+
+def refuse_unreached(value: Callable[[Tensor], float], theta: Tensor, layout: Layout) -> None:
+    """Refuse the gradient of a loss that no gradient reaches the parameters of, unless the loss does not move with them.
+
+    Raises:
+        GradientError: where its ``value`` is another at another point.
+    """
+    here, there = value(theta), value(elsewhere(theta, layout))
+    if abs(there - here) > CLOSE_ENOUGH * max(abs(here), abs(there)):
+        raise GradientError(
+            "loss: no gradient reaches the parameters, although the loss moves with them: a detach(), .item(), no_grad or NumPy "
+            "stands between. Take that out, or ask for what values are enough for: lines, planes, paths."
         )
 
 

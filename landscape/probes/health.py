@@ -13,7 +13,7 @@ import xarray as xr
 from torch import nn
 
 from landscape.data import subset
-from landscape.errors import LandscapeError
+from landscape.errors import GradientError, LandscapeError
 from landscape.objective.batches import evenly
 from landscape.objective.dependence import FEW, best_constant_loss, dependence, reach
 from landscape.objective.objective import Objective
@@ -56,9 +56,10 @@ def network_health(objective: Objective, loss: float) -> Health:
     it cannot be told (inputs that are all equal, outputs that are not one row a sample, a loss that is not finite), nothing is
     called dead. ``loss`` is the checkpoint's.
     """
-    if not objective.differentiable:
+    try:
+        gradients = {name: g for name, g in objective.gradient().vector.views().items() if g.ndim > 1}
+    except GradientError:
         return Health(False, "", math.nan)
-    gradients = {name: g for name, g in objective.gradient().vector.views().items() if g.ndim > 1}
     means = {name: float(g.abs().mean(dtype=torch.float64)) for name, g in gradients.items()}
     middle = typical(list(means.values()))
     found = dependence(objective) if math.isfinite(loss) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import functools
 import inspect
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec
 
 import xarray as xr
-from torch import nn
 
 from landscape.errors import InputError
-from landscape.objective.objective import Objective
+from landscape.objective.ends import an_objective
+from landscape.results import load_result
 
 P = ParamSpec("P")
 OFTEN = 0.2  # seconds between two lines
@@ -48,16 +49,18 @@ def interactive_session() -> bool:
 def shown(measure: Callable[P, xr.Dataset]) -> Callable[P, xr.Dataset]:
     """The measurement of an objective, its first argument, that shows its progress at a prompt and in a notebook.
 
-    Ctrl-C there returns what is measured by then, which ``resume=`` goes on with. In a script, or with an observer, it is an
-    exception as ever.
+    Ctrl-C there returns what is measured by then, which ``resume=`` goes on with, as it does with a file. In a script, or with
+    an observer, it is an exception as ever.
 
     Raises:
-        InputError: for something else where the objective is to be, and for one number where several seeds are.
+        InputError: for something else where the objective is to be.
     """
 
     @functools.wraps(measure)
     def call(*given: P.args, **named: P.kwargs) -> xr.Dataset:
-        _check(given[0] if given else named.get("objective"), named.get("seeds"))
+        an_objective(given[0] if given else named.get("objective"))
+        if isinstance(named.get("resume"), str | os.PathLike):
+            named["resume"] = load_result(named["resume"])
         _check_config(measure, given, named)
         if named.get("observer") is not None or not interactive_session():
             return measure(*given, **named)
@@ -119,19 +122,4 @@ def _check_config(measure: Callable[..., Any], given: Sequence[Any], named: Mapp
     if config is not None and type(config).__name__ != wanted:
         raise InputError(
             f"config: expected an ls.{wanted}, got {config!r}. Try {measure.__name__}(objective, ls.{wanted}(…))."
-        )
-
-
-def _check(objective: Any, seeds: Any) -> None:
-    if not isinstance(objective, Objective):
-        what = f"the class {objective.__name__}" if isinstance(objective, type) else f"a {type(objective).__name__}"
-        model = isinstance(objective, nn.Module)
-        hint = "Make one of it, its loss and its data: ls.Objective(model, loss, data)." if model else ""
-        raise InputError(
-            f"objective: expected an ls.Objective, got {what}. {hint or 'Make one: ls.Objective(model, loss, data).'}"
-        )
-    if isinstance(seeds, int):
-        raise InputError(
-            f"seeds: expected a list of direction seeds, got {seeds!r}. Try seeds=[{seeds}] for that one, or "
-            f"seeds=range({seeds}) for so many."
         )

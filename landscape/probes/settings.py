@@ -18,10 +18,11 @@ from landscape.numerics.refinement import Refinement, default_budget
 from landscape.objective.batch_norm import POLICIES
 from landscape.objective.engines import ENGINES
 from landscape.objective.runner import PRECISIONS
+from landscape.references import resolve_reference
 from landscape.registry import asked, found
 
 # Headings that options stand under.
-SAMPLES, GRID, DIRECTIONS = "Samples", "Grid", "Directions"
+SAMPLES, GRID, DIRECTIONS, MEASURED = "Samples", "Grid", "Directions", "Draws and metrics"
 
 
 class ProbeSettings(Settings):
@@ -66,8 +67,12 @@ class ProbeSettings(Settings):
 
     def identity(self) -> dict[str, Any]:
         """What of the settings decides values: every field but those that say why they have no effect."""
+        fields = [(name, field, option_of(field)) for name, field in type(self).model_fields.items()]
         without = {
-            name for name, field in type(self).model_fields.items() if (said := option_of(field)) and said.no_effect
+            name
+            for name, field, said in fields
+            if said
+            and (said.no_effect or (said.later and getattr(self, name) == field.get_default(call_default_factory=True)))
         }
         return self.model_dump(exclude=without)
 
@@ -108,6 +113,10 @@ class SampledSettings(ProbeSettings):
     ] = "auto"
     compile: Annotated[bool, Option("Run through torch.compile; starts slower.", RUNNING)] = False
 
+    def measured(self) -> dict[str, Any]:
+        """Arguments of an objective that say what is measured at a point, and how often."""
+        return {}
+
     def identity(self) -> dict[str, Any]:
         batches = {"batch_size": self.batch_size} if self.batch_norm == "batch" else {}
         return {**super().identity(), **batches}
@@ -119,6 +128,48 @@ class SampledSettings(ProbeSettings):
         if value not in choices:
             raise unknown_choice(info.field_name, value, choices)
         return value
+
+
+class DrawnSettings(SampledSettings):
+    """Of a probe whose loss may draw random numbers: dropout, noise; see :class:`landscape.objective.objective.Objective`."""
+
+    draws: Annotated[
+        int | None,
+        Option("Of a loss or network that draws: how often each point is measured.", MEASURED, "once", later=True),
+    ] = Field(default=None, ge=1)
+    draw_seed: Annotated[int, Option("Of the draws.", MEASURED, later=True)] = 0
+    mode: Annotated[
+        Literal["eval", "train"],
+        Option("eval, or train: as in training, dropout on, but for BatchNorm.", MEASURED, later=True),
+    ] = "eval"
+
+    @model_validator(mode="after")
+    def _drawn(self) -> Self:
+        if self.draws is None and self.draw_seed != 0:
+            raise InputError(
+                "draw_seed: is of draws, and none are asked for. Say how many with draws, such as draws=8."
+            )
+        return self
+
+    def measured(self) -> dict[str, Any]:
+        return {**super().measured(), "draws": self.draws, "draw_seed": self.draw_seed, "mode": self.mode}
+
+
+class MetricSettings(SampledSettings):
+    """Of a probe that measures metrics beside the loss, by name; see :class:`landscape.objective.objective.Objective`."""
+
+    metrics: Annotated[
+        dict[str, str],
+        Option(
+            "Measure this beside the loss: a name, and file.py:function of outputs and targets, or module:function.",
+            MEASURED,
+            later=True,
+        ),
+    ] = Field(default_factory=dict)
+
+    def measured(self) -> dict[str, Any]:
+        found = {name: resolve_reference(f"metrics: {name}", where) for name, where in self.metrics.items()}
+        return {**super().measured(), **({"metrics": found} if found else {})}
 
 
 class RefinedSettings(SampledSettings):
@@ -183,8 +234,11 @@ class RefinedSettings(SampledSettings):
                     raise InputError(f"{name}: only planes are refined, not a {self.kind}. Leave it out.")
         if self.adaptive is False and self.budgeted:
             raise InputError("max_points, minutes: are budgets of an adaptive plane, and --full measures every point.")
-        Refinement(self.tolerance, self.loss_max, self.max_points, self.minutes)
+        self._refined()
         return self
+
+    def _refined(self) -> Refinement:
+        return Refinement(self.tolerance, self.loss_max, self.max_points, self.minutes)
 
     @property
     def budgeted(self) -> bool:
@@ -197,7 +251,7 @@ class RefinedSettings(SampledSettings):
         automatic = self.kind != "line" and (self.budgeted or math.prod(counts) > 15 * 15)
         if not (automatic if self.adaptive is None else self.adaptive):
             return None
-        refinement = Refinement(self.tolerance, self.loss_max, self.max_points, self.minutes)
+        refinement = self._refined()
         return refinement if self.budgeted else self.bounded(refinement, counts)
 
     def axes_identity(self, axes: Sequence[str]) -> dict[str, Any]:
@@ -210,6 +264,27 @@ class RefinedSettings(SampledSettings):
     def bounded(self, refinement: Refinement, counts: Sequence[int]) -> Refinement:
         """The same with a budget, where neither points nor time are said."""
         return replace(refinement, max_passes=default_budget(counts))
+
+
+class HeightSettings(MetricSettings, DrawnSettings, RefinedSettings):
+    """Of a probe of the loss over a plane, or of another height of it."""
+
+    quantity: Annotated[
+        str,
+        Option("Refine an adaptive plane by this: loss, accuracy, or one of --metrics.", GRID, later=True),
+    ] = "loss"
+
+    def _refined(self) -> Refinement:
+        return replace(super()._refined(), quantity=self.quantity)
+
+    def refinement(self, axes: Sequence[str]) -> Refinement | None:
+        found = super().refinement(axes)
+        if found is None and self.quantity != "loss":
+            raise InputError(
+                f"quantity: {self.quantity!r} says where an adaptive plane is measured, and this one is at every point. Leave it "
+                "out (a picture of it: landscape plot FILE --quantity), or say adaptive."
+            )
+        return found
 
 
 class Configured(SampledSettings):
@@ -238,6 +313,10 @@ class Configured(SampledSettings):
         except InputError as error:
             name, _, rest = str(error).partition(":")
             raise InputError(f"{self.config_names.get(name, name)}:{rest}") from None
+
+
+class DrawnConfigured(DrawnSettings, Configured):
+    """The same of a probe whose loss may draw."""
 
 
 def settings_of(config: type, kind: str, base: type[Configured] = Configured, **names: str) -> type[Configured]:

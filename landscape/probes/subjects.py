@@ -111,6 +111,7 @@ def objective_arguments(settings: SampledSettings, places: Places) -> dict[str, 
         "precision": settings.precision,
         "device": places.device,
         "parameters": settings.parameters or None,
+        **settings.measured(),
     }
 
 

@@ -18,6 +18,18 @@ VERSION = {"landscape_version": __version__}
 _OF_ONE_RESULT = ("kind", "title", "settings", "fingerprint", *CREATION)
 
 
+def a_dataset(given: object, name: str) -> None:
+    """Refuse what is given in place of a result.
+
+    Raises:
+        InputError: calling it ``name``.
+    """
+    if not hasattr(given, "data_vars"):
+        raise InputError(
+            f"{name}: expected a result, an xarray.Dataset such as ls.plane(…) or ls.load(…) gives, got a {type(given).__name__}."
+        )
+
+
 def labels(long_name: str, units: str = "1", *, loss: str = "1") -> dict[str, Any]:
     """The attributes that every variable has; ``1`` is the unit of what has none, ``loss`` that of what is in :data:`LOSS`."""
     return {"long_name": long_name, "units": loss if units == LOSS else units}

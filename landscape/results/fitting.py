@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from landscape.errors import CheckpointError
+from landscape.errors import CheckpointError, InputError
 from landscape.results.checkpoints import Checkpoint
 from landscape.results.foreign import renamed, without_wrappers
 from landscape.results.naming import COUNTS, Naming, namings, prefixes, under
@@ -119,6 +119,10 @@ class _Target:
 
     def __init__(self, module: nn.Module) -> None:
         self.kind = type(module).__name__
+        if not isinstance(module, nn.Module):
+            raise InputError(
+                f"module: expected a torch.nn.Module to load into, got {self.kind}. It comes first: load_into(module, …)."
+            )
         if any(is_lazy(entry) for entry in (*module.parameters(), *module.buffers())):
             raise CheckpointError(
                 f"model: {self.kind} has lazy layers, whose shapes are not known yet. Call it on one batch first, and load then."

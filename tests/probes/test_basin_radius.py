@@ -112,6 +112,34 @@ def test_it_is_where_a_plain_loop_over_the_module_sees_the_metric_cross(metric: 
     assert high - low <= 1e-3 * high
 
 
+def test_any_metric_that_an_objective_has_is_followed_the_way_that_is_worse() -> None:
+    """Half the quadratic as a metric that is better when low, and minus it when high: the closed form of half the rise."""
+    data = (torch.zeros(2, 1, dtype=torch.float64), torch.zeros(2))
+    metrics = {"half": lambda o, t: o / 2, "mirrored": lambda o, t: 4 - o / 2}
+    net = Quadratic(torch.zeros(6).double())
+    objective = Objective(net, lambda o, _: o, data, metric=lambda o, t: None, metrics=metrics, device="cpu")
+    v = unit_directions(3, net.theta)
+    expected = torch.sqrt(2 * 0.4 / ((v @ net.A) * v).sum(1))
+    for metric, better in (("half", "lower"), ("mirrored", "higher")):
+        config = BasinRadiusConfig(
+            metric, better=better, change=0.2, draws=3, normalization="none", worst=("none",), **FINE
+        )
+        found = basin_radius(objective, config)
+        np.testing.assert_allclose(found["radius"], expected, rtol=1e-5)
+        assert found["value"].isel(direction=0).max().item() != found["checkpoint_loss"].item()
+        assert f"{metric} " in plot(found).caption and any(f"ends at {metric}" in line for line in words(found))
+        part = found.where(found["direction"] != "random 3")
+        part["status"] = found["status"].where(found["direction"] != "random 3", 0)
+        xr.testing.assert_equal(
+            basin_radius(objective, config, resume=part.assign_attrs(found.attrs))["radius"], found["radius"]
+        )
+    with pytest.raises(InputError, match="nobody says whether lower or higher values of half are better"):
+        basin_radius(objective, BasinRadiusConfig("half"))
+    with pytest.raises(InputError, match=r"unknown value 'hlf'\. Did you mean 'half'"):
+        basin_radius(objective, BasinRadiusConfig("hlf", better="lower"))
+    assert objective.better("accuracy") == "higher" and objective.better("loss") == "lower"
+
+
 def test_what_is_beyond_reach_says_so_and_no_mean_is_made_of_it() -> None:
     objective, _ = quadratic()
     found = basin_radius(objective, BasinRadiusConfig(change=1e6, draws=2, worst="none", reach=1.0))  # type: ignore[arg-type]
@@ -155,7 +183,8 @@ def test_a_comparison_reads_every_random_direction_and_the_least() -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"metric": "acuracy"}, "Did you mean 'accuracy'"),
+        ({"metric": None}, "metric: expected a name"),
+        ({"better": "high"}, "Did you mean 'higher'"),
         ({"metric": "accuracy", "share": 1.0}, "share: expected a share of the accuracy between 0 and 1"),
         ({"share": 0}, "share: expected a number above 0"),
         ({"change": -1}, "change: expected a number above 0"),

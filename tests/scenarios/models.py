@@ -77,3 +77,26 @@ def table(count: int = 60) -> tuple[Tensor, Tensor]:
 def mlp(inputs: int = 4, outputs: int = 3, width: int = 16, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
     return nn.Sequential(nn.Linear(inputs, width), nn.Tanh(), nn.Linear(width, outputs)).eval()
+
+
+class TwoInputs(nn.Module):
+    """Two inputs, and outputs by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = mlp(), mlp(seed=1)
+
+    def forward(self, left: Tensor, right: Tensor) -> dict[str, Tensor]:
+        return {"mean": self.a(left), "scale": self.b(right)}
+
+
+class Reader(nn.Module):
+    """The last state of a sequence, padded or packed, and scores of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn, self.head = nn.GRU(4, 8, batch_first=True), nn.Linear(8, 3)
+
+    def forward(self, sequences: Any) -> Tensor:
+        scores: Tensor = self.head(self.rnn(sequences)[1][-1])
+        return scores

@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from landscape.checking import OWN, Option
+from landscape.checking import OWN, Option, is_number
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.directions import NORMALIZATIONS
-from landscape.probes.settings import settings_of
+from landscape.probes.settings import Configured, MetricSettings, settings_of
 
-METRICS, WORST = ("loss", "accuracy"), ("gradient", "eigenvector", "none")
+BETTER, WORST = ("auto", "lower", "higher"), ("gradient", "eigenvector", "none")
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,9 @@ class BasinRadiusConfig:
     """Of which metric, by how much, and along what; see :func:`landscape.probes.basin_radius.measure.basin_radius`.
 
     Args:
-        metric: ``loss``, which rises, or ``accuracy``, which falls.
+        metric: ``loss``, ``accuracy``, or the name of another height that the objective has: a metric, or a term of the loss.
+        better: which values of the metric are, ``lower`` or ``higher``. By default lower for the loss and its terms, higher for
+            the accuracy, and what a torchmetrics object says of itself; of other metrics it is to be said.
         share: by how much the metric is worse at the edge of the basin, as a part of its value at the checkpoint.
         change: the same in the metric's own unit, in place of ``share``; a loss at or below 0 has no share.
         draws: random directions.
@@ -40,7 +42,10 @@ class BasinRadiusConfig:
         'gradient'
     """
 
-    metric: Annotated[str, Option("loss or accuracy.", OWN)] = "loss"
+    metric: Annotated[str, Option("loss, accuracy, or one of --metrics.", OWN)] = "loss"
+    better: Annotated[
+        str, Option("Which of its values are better: lower, higher, or auto where that is known.", OWN, later=True)
+    ] = "auto"
     share: Annotated[float, Option("How much worse the metric is at the edge, as a part of it.", OWN)] = 0.1
     change: Annotated[
         float | None, Option("How much worse in the metric's own unit, in place of the share.", OWN, "by the share")
@@ -54,29 +59,27 @@ class BasinRadiusConfig:
     reach: Annotated[float, Option("How far to look, in lengths of the parameters.", OWN)] = 10.0
 
     def __post_init__(self) -> None:
-        if self.metric not in METRICS:
-            raise unknown_choice("metric", self.metric, METRICS)
+        if not isinstance(self.metric, str) or not self.metric:
+            raise InputError(f"metric: expected a name, such as 'loss' or 'accuracy', got {self.metric!r}.")
+        if self.better not in BETTER:
+            raise unknown_choice("better", self.better, BETTER)
         if self.normalization not in NORMALIZATIONS:
             raise unknown_choice("normalization", self.normalization, NORMALIZATIONS)
         most = 1.0 if self.metric == "accuracy" else math.inf
-        if not _is_number(self.share) or not 0 < self.share < most:
+        if not is_number(self.share) or not 0 < self.share < most:
             kind = "a share of the accuracy between 0 and 1" if most == 1 else "a number above 0"
             raise InputError(f"share: expected {kind}, got {self.share!r}. Try 0.1.")
-        if self.change is not None and (not _is_number(self.change) or not 0 < self.change < math.inf):
+        if self.change is not None and (not is_number(self.change) or not 0 < self.change < math.inf):
             raise InputError(f"change: expected a number above 0, got {self.change!r}. Try 0.1.")
         object.__setattr__(self, "worst", _worst(self.worst))
         for name, least in (("draws", 2), ("max_passes", 4)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise InputError(f"{name}: expected a whole number of at least {least}, got {value!r}.")
-        if not _is_number(self.tolerance) or not 1e-6 <= self.tolerance < 1:
+        if not is_number(self.tolerance) or not 1e-6 <= self.tolerance < 1:
             raise InputError(f"tolerance: expected a number from 1e-6 to below 1, got {self.tolerance!r}. Try 0.01.")
-        if not _is_number(self.reach) or not 0 < self.reach < math.inf:
+        if not is_number(self.reach) or not 0 < self.reach < math.inf:
             raise InputError(f"reach: expected a number above 0, got {self.reach!r}. Try 10.")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _worst(given: Any) -> tuple[str, ...]:
@@ -89,4 +92,8 @@ def _worst(given: Any) -> tuple[str, ...]:
     return tuple(name for name in names if name != "none")
 
 
-BasinRadiusSettings = settings_of(BasinRadiusConfig, "basin_radius")
+class _Measuring(MetricSettings, Configured):
+    """Of any metric that is measured beside the loss."""
+
+
+BasinRadiusSettings = settings_of(BasinRadiusConfig, "basin_radius", _Measuring)

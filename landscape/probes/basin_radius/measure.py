@@ -1,4 +1,4 @@
-"""The radius of a basin: how far along a direction of length 1 until the loss is above, or the accuracy below, a stated level.
+"""The radius of a basin: how far along a direction of length 1 until the loss, or another metric, is worse than a stated level.
 
 Along a direction v of a quadratic with a = ⟨∇L, v⟩ and b = vᵀHv the loss has risen by t at r = (−a + √(a² + 2bt)) / b; at a minimum
 that is √(2t/b), and for the eigenvector of the largest eigenvalue the least radius of all.
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
 
-from landscape.errors import InputError
+from landscape.errors import InputError, unknown_choice
 from landscape.numerics.crossing import Crossing
 from landscape.numerics.directions import Direction, given_direction, normalize
 from landscape.numerics.eigenvalues import Search, extremes
@@ -25,6 +25,7 @@ from landscape.objective.losses import loss_unit
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
 from landscape.objective.subspace import Subspace
+from landscape.objective.values import Evaluation
 from landscape.probes.basin_radius.config import BasinRadiusConfig
 from landscape.probes.basin_radius.dataset import basin_dataset, basin_table, found_along
 from landscape.probes.progress import Progress, ProgressObserver, shown
@@ -56,15 +57,15 @@ def basin_radius(
 
     Returns:
         A data set of kind ``basin_radius`` with the dimension ``direction``: ``radius`` ‖ε‖₂ between ``radius_low`` and
-        ``radius_high``, its ``radius_standard_error`` over the samples (NaN for the accuracy), ``relative_radius`` ‖ε‖₂ / ‖θ‖₂,
+        ``radius_high``, its ``radius_standard_error`` over the samples (NaN for all but the loss), ``relative_radius`` ‖ε‖₂ / ‖θ‖₂,
         ``passes``, and ``status``: 0 missing, 1 measured, 2 bracketed only, 3 beyond reach, 4 at once; by ``trial`` every
         ``trial_radius`` that was looked at with the ``value`` of the metric there. ``random_radius``, the mean over random
         directions, with its standard error over them, and ``least_radius`` of all; both NaN where one of them is not known.
         ``checkpoint_value`` and ``threshold`` of the metric.
 
     Raises:
-        InputError: for a metric that the objective has not, a share of a loss that is not above 0, a BN policy without a Hessian
-            where an eigenvector is asked for, and the policy ``interpolated``.
+        InputError: for a metric that the objective has not, or of which it is not known which values are better; a share of one
+            that is not above 0; a BN policy without a Hessian where an eigenvector is asked for, and the policy ``interpolated``.
         MismatchError: for a ``resume`` that another objective made, or of other settings.
 
     Example:
@@ -97,7 +98,8 @@ def basin_radius(
     attributes = {**provenance("basin_radius", "basin radius", objective, here.loss, own), **made.attribute()}
 
     def dataset() -> xr.Dataset:
-        drawn = basin_dataset(table, unit if config.metric == "loss" else "1", config, edge.value, edge.threshold)
+        of = unit if config.metric == "loss" else "1"
+        drawn = basin_dataset(table, of, config, edge.value, edge.threshold)
         return drawn.assign(checkpoint).assign_attrs(attributes)
 
     for place, name in table.missing():
@@ -120,14 +122,43 @@ def check_asked(objective: Objective, config: BasinRadiusConfig) -> None:
         why = leads if objective.batch_norm == "interpolated" else lacks
         raise InputError(f"batch_norm: {objective.batch_norm!r} {why}.")
     here = objective.evaluate()
-    if config.metric == "accuracy" and here.accuracy is None:
-        raise InputError("metric: this objective has no accuracy. Ask for the loss, or give the objective a metric.")
-    if config.metric == "accuracy" and config.change is not None and config.change > (here.accuracy or 0.0):
-        raise InputError(f"change: the accuracy is {here.accuracy:.4g} and cannot fall by {config.change:g}.")
-    if config.metric == "loss" and config.change is None and not here.loss > 0:
+    value, worse = value_of(here, config.metric), way_worse(objective, config)
+    if config.metric == "accuracy" and config.change is not None and config.change > value:
+        raise InputError(f"change: the accuracy is {value:.4g} and cannot fall by {config.change:g}.")
+    if config.change is None and not value > 0:
         raise InputError(
-            f"share: a loss of {here.loss:.4g} has no share that it could rise by. Say by how much with change, such as change=0.1."
+            f"share: a {config.metric} of {value:.4g} has no share that it could {'rise' if worse > 0 else 'fall'} by. Say by how "
+            "much with change, such as change=0.1."
         )
+
+
+def value_of(found: Evaluation, metric: str) -> float:
+    """The metric's value among those that were measured.
+
+    Raises:
+        InputError: where it was not.
+    """
+    if metric == "accuracy" and found.accuracy is None and metric not in found.heights:
+        raise InputError("metric: this objective has no accuracy. Ask for the loss, or give the objective a metric.")
+    known = {"loss": found.loss, "accuracy": found.accuracy, **{name: one.value for name, one in found.heights.items()}}
+    value = known.get(metric)
+    if value is None:
+        raise unknown_choice("metric", metric, [name for name, one in known.items() if one is not None])
+    return value
+
+
+def way_worse(objective: Objective, config: BasinRadiusConfig) -> int:
+    """1 where the metric is worse when it is higher, −1 where it is worse when it is lower.
+
+    Raises:
+        InputError: where nobody said it.
+    """
+    better = config.better if config.better != "auto" else objective.better(config.metric)
+    if better is None:
+        raise InputError(
+            f"better: nobody says whether lower or higher values of {config.metric} are better. Say better='higher' or 'lower'."
+        )
+    return 1 if better == "lower" else -1
 
 
 def points_held(objective: Objective, config: BasinRadiusConfig, earlier: xr.Dataset) -> list[Held]:
@@ -144,12 +175,17 @@ def _held(objective: Objective, ways: Mapping[str, Direction], earlier: xr.Datas
     one = some.isel({name: int(index) for name, index in places.argmax(["direction", "trial"]).items()})
     name, radius, value = str(one["direction"].item()), float(one["trial_radius"]), float(one["value"])
     subspace = Subspace(objective.theta, [ways[name]])
-    if earlier.attrs["metric"] == "loss":
-        return [Held(f"radius {radius:.4g} along {name}", subspace, np.array([radius]), value)]
+    point, metric = (
+        Held(f"radius {radius:.4g} along {name}", subspace, np.array([radius]), value),
+        earlier.attrs["metric"],
+    )
+    if metric == "loss":
+        return [point]
     loss = float(
         objective.evaluate_points(subspace, np.array([[radius]])).loss[0]
-    )  # which a result of accuracies lacks
-    return [Held(f"radius {radius:.4g} along {name}", subspace, np.array([radius]), loss, value)]
+    )  # which a result of another metric lacks
+    found = replace(point, loss=loss)
+    return [replace(found, heights={metric: value}) if metric != "accuracy" else replace(found, accuracy=value)]
 
 
 def _ways(objective: Objective, config: BasinRadiusConfig) -> dict[str, Direction]:
@@ -186,33 +222,34 @@ def _unit(way: Direction) -> Direction:
 
 @dataclass(frozen=True)
 class _Edge:
-    """Where the basin ends: the metric at the checkpoint, its level at the edge, and how far beyond that it is at a place."""
+    """Where the basin ends: the metric at the checkpoint, its level at the edge, and how far beyond that it is at a place.
+
+    ``worse`` is the sign of a change for the worse; ``losses`` are those of the samples where the loss is the metric.
+    """
 
     objective: Objective
+    metric: str
     losses: Tensor | None
     value: float
     threshold: float
+    worse: int
 
     @classmethod
     def of(cls, objective: Objective, config: BasinRadiusConfig) -> _Edge:
-        if config.metric == "loss":
-            losses = objective.per_sample()
-            value = objective.spread.mean(losses)[0]
-            by = config.share * value if config.change is None else config.change
-            return cls(objective, losses, value, value + by)
-        accuracy = objective.evaluate().accuracy or 0.0
-        by = config.share * accuracy if config.change is None else config.change
-        return cls(objective, None, accuracy, accuracy - by)
+        losses, worse = objective.per_sample() if config.metric == "loss" else None, way_worse(objective, config)
+        value = value_of(objective.evaluate(), config.metric) if losses is None else objective.spread.mean(losses)[0]
+        by = config.share * value if config.change is None else config.change
+        return cls(objective, config.metric, losses, value, value + worse * by, worse)
 
     def beyond(self, theta: Tensor) -> tuple[float, float, float]:
         """The metric at θ, by how much it is worse than at the edge, and the standard error of that over the samples."""
         if self.losses is None:
-            accuracy = self.objective.evaluate(theta).accuracy
-            value = math.nan if accuracy is None else accuracy
-            return value, self.threshold - value, math.nan
+            value = value_of(self.objective.evaluate(theta), self.metric)
+            return value, self.worse * (value - self.threshold), math.nan
         # Paired by sample, so that what the samples differ in drops out of the error.
         rise, error = self.objective.spread.mean(self.objective.per_sample(theta) - self.losses)
-        return self.value + rise, self.value + rise - self.threshold, error
+        value = self.value + rise
+        return value, self.worse * (value - self.threshold), error
 
 
 @dataclass(frozen=True)

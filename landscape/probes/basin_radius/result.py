@@ -48,7 +48,7 @@ def words(dataset: xr.Dataset) -> list[str]:
 
 
 def _conditions(found: xr.Dataset) -> Mapping[str, Any]:
-    own = ("metric", "share", "change", "draws", "normalization", "direction_seed")
+    own = ("metric", "better", "share", "change", "draws", "normalization", "direction_seed")
     return {**sampled_conditions(found), **{name.replace("_", " "): found.attrs.get(name) for name in own}}
 
 

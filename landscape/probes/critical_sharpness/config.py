@@ -9,7 +9,7 @@ from typing import Annotated
 
 from landscape.checking import OWN, Option
 from landscape.errors import InputError, unknown_choice
-from landscape.probes.settings import settings_of
+from landscape.probes.settings import DrawnConfigured, settings_of
 
 NAMES = ("gradient", "random", "update", "difference")
 
@@ -60,4 +60,4 @@ class CriticalSharpnessConfig:
             raise InputError(f"reach: expected a number above 0, got {self.reach!r}. Try 10.")
 
 
-CriticalSharpnessSettings = settings_of(CriticalSharpnessConfig, "critical_sharpness")
+CriticalSharpnessSettings = settings_of(CriticalSharpnessConfig, "critical_sharpness", DrawnConfigured)

@@ -10,7 +10,7 @@ from landscape.checking import OWN as _OWN
 from landscape.checking import Option
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.eigenvalues import Search
-from landscape.probes.settings import settings_of
+from landscape.probes.settings import DrawnConfigured, settings_of
 
 OPERATORS = ("hessian", "gauss-newton")
 TRACE_METHODS = ("krylov", "hutch++", "hutchinson")
@@ -99,4 +99,4 @@ def _check_count(name: str, value: Any, least: int) -> None:
         raise InputError(f"{name}: expected a whole number of at least {least}, got {value!r}.")
 
 
-CurvatureSettings = settings_of(CurvatureConfig, "curvature", tolerance="curvature_tolerance")
+CurvatureSettings = settings_of(CurvatureConfig, "curvature", DrawnConfigured, tolerance="curvature_tolerance")

@@ -7,20 +7,18 @@ from itertools import combinations
 
 import numpy as np
 import xarray as xr
-from torch import Tensor, nn
 
 from landscape.errors import InputError
+from landscape.objective.ends import an_objective
 from landscape.objective.losses import loss_unit
 from landscape.objective.objective import Objective
 from landscape.probes.path.measure import POINTS, path
 from landscape.probes.provenance import provenance
 from landscape.results.attributes import labels
 
-State = nn.Module | Mapping[str, Tensor]
-
 
 def barriers(
-    objectives: Sequence[Objective],
+    objectives: Sequence[Objective] | Mapping[str, Objective],
     *,
     kind: str = "linear",
     points: int = POINTS,
@@ -29,8 +27,8 @@ def barriers(
     """The barrier on the way between each two of n networks, as a symmetric matrix; see :func:`path` for what a barrier is.
 
     Args:
-        objectives: one for each network, of one architecture and, for the barriers to be of one loss, over the same samples. With
-            BatchNorm each has the policy ``reestimated``, ``batch`` or ``interpolated``.
+        objectives: one for each network, perhaps by name, of one architecture and, for the barriers to be of one loss, over the
+            same samples. With BatchNorm each has the policy ``reestimated``, ``batch`` or ``interpolated``.
         kind: ``linear``, or ``aligned``: straight to the second of a pair with its hidden units permuted.
         points: on every way.
         names: of the networks; by default their numbers.
@@ -48,6 +46,10 @@ def barriers(
         >>> found["barrier"].shape, bool((found["barrier"] == found["barrier"].T).sum() == 6)
         ((3, 3), True)
     """
+    if isinstance(objectives, Mapping):
+        names, objectives = names or list(objectives), list(objectives.values())
+    for one in objectives:
+        an_objective(one)
     count = len(objectives)
     if count < 2 or (names and len(names) != count):
         raise InputError(
@@ -63,7 +65,7 @@ def barriers(
     for first, second in combinations(range(count), 2):
         found = path(
             objectives[first],
-            state_of(objectives[second]),
+            objectives[second],
             kinds=[kind],
             points=points,
             name=called[second],
@@ -92,9 +94,3 @@ def barriers(
         coords={name: (name, called, labels("network")) for name in pairs},
         attrs={**provenance("barriers", "barriers between networks", objectives[0], losses[0].loss, {}), "path": kind},
     )
-
-
-def state_of(objective: Objective) -> dict[str, Tensor]:
-    """The tensors of an objective's network at its checkpoint, by name."""
-    statistics = objective._statistics.layout.views(objective.statistics)
-    return {**objective.structure.state_dict(), **objective.theta.views(), **statistics}

@@ -10,13 +10,13 @@ from landscape.checking import OWN, Option
 from landscape.errors import unknown_choice
 from landscape.probes.path.measure import POINTS, TRAINED, check_kinds
 from landscape.probes.path.training import OPTIMIZERS, CurveTraining
-from landscape.probes.settings import SAMPLES, SampledSettings
+from landscape.probes.settings import SAMPLES, DrawnSettings
 
 _CURVE = CurveTraining()
 CURVES = "Curves"
 
 
-class PathSettings(SampledSettings):
+class PathSettings(DrawnSettings):
     """Paths from one checkpoint to another; those of curves are :class:`landscape.probes.path.training.CurveTraining`'s.
 
     Attributes:

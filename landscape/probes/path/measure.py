@@ -16,13 +16,13 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from landscape.errors import InputError, MismatchError, unknown_choice
 from landscape.execution.team import Team, Work, team_of
 from landscape.numerics.directions import Direction
 from landscape.objective.again import Held, check_points, telling
-from landscape.objective.ends import direction_to, point_of
+from landscape.objective.ends import State, direction_to, point_of, state_given
 from landscape.objective.losses import loss_unit
 from landscape.objective.objective import Objective
 from landscape.objective.signature import Signature, signature, tensors_hash
@@ -41,8 +41,6 @@ TRAINED = ("bezier", "chain")
 POINTS = 25
 POINTS_A_REQUEST = 4
 STEPS_A_REPORT = 5
-
-State = nn.Module | Mapping[str, Tensor]
 
 
 @shown
@@ -69,7 +67,7 @@ def path(
     Args:
         objective: what is evaluated. With BatchNorm its policy is to be ``reestimated`` or ``batch``, or, for straight paths,
             ``interpolated``: with ``frozen`` the far end would be judged by the near end's statistics.
-        to: another checkpoint of the same architecture, a module or a state dict.
+        to: another checkpoint of the same architecture: a module, a state dict, an objective or a file.
         kinds: of :data:`PATHS`. ``aligned`` is straight to the second network with its hidden units permuted; ``bezier`` and
             ``chain`` have trained bends.
         points: how many t, evenly spaced from 0 to 1.
@@ -105,7 +103,7 @@ def path(
     _check(objective, kinds, points)
     trainer = _trainer(objective, training, config) if set(kinds) & set(TRAINED) else None
     job = _Job(objective, tuple(kinds), np.linspace(0.0, 1.0, points), config, observer, trainer, team_of(executor))
-    job.prepare(to, name, alignment_seed, resume)
+    job.prepare(state_given(objective, to, name), name, alignment_seed, resume)
     job.train()
     job.measure()
     job.judge()
@@ -133,7 +131,7 @@ def check_kinds(kinds: Sequence[str], argument: str = "kinds") -> None:
 
 def _check(objective: Objective, kinds: Sequence[str], points: int) -> None:
     check_kinds(kinds)
-    if isinstance(points, bool) or points < 3:
+    if isinstance(points, bool) or not isinstance(points, int) or points < 3:
         raise InputError(f"points: expected at least 3, the two ends and one between, got {points!r}.")
     if objective.bn_layers and objective.batch_norm == "frozen":
         raise InputError(

@@ -22,6 +22,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from landscape.errors import InputError, first_line
 from landscape.objective.convolutions import restore_convolutions
+from landscape.objective.ends import State, state_given
 from landscape.objective.objective import Objective
 from landscape.objective.trial import alike
 from landscape.probes.path.alignment import Alignment, Group, Place, match_weights
@@ -73,7 +74,7 @@ class _Value:
 _PLAIN = _Value(None)
 
 
-def align(objective: Objective, to: nn.Module | Mapping[str, Tensor], *, seed: int = 0) -> Alignment:
+def align(objective: Objective, to: State, *, seed: int = 0) -> Alignment:
     """The other network's tensors with its hidden units permuted to match the objective's; see :func:`match_weights`.
 
     What is found is tried: the permuted network has the other's own loss.
@@ -85,8 +86,9 @@ def align(objective: Objective, to: nn.Module | Mapping[str, Tensor], *, seed: i
         >>> ls.align(objective, other).tensors["0.weight"].shape
         torch.Size([8, 2])
     """
+    there = state_given(objective, to, "to")
     groups = exchangeable_units(objective.structure, objective.first_inputs())
-    state = {**dict(to.named_parameters()), **to.state_dict()} if isinstance(to, nn.Module) else dict(to)
+    state = {**dict(there.named_parameters()), **there.state_dict()} if isinstance(there, nn.Module) else dict(there)
     own = {**objective.structure.state_dict(), **objective.theta.views()}
     found = match_weights(own, state, groups, seed=seed)
     _check_function(objective, state, found)

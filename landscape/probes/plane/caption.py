@@ -10,8 +10,8 @@ import numpy as np
 from landscape.pictures.caption import data_words, joined, once, policy_words
 from landscape.pictures.style import number
 from landscape.probes.plane.panels import axes_sentence, flat_words
-from landscape.probes.plane.reading import Field, PlaneData, heights_of
-from landscape.probes.plane.result import HEIGHT
+from landscape.probes.plane.reading import Field, PlaneData
+from landscape.probes.plane.result import HEIGHT, heights_of
 from landscape.results.words import picture_known
 
 
@@ -87,7 +87,7 @@ def _where(plane: PlaneData) -> str:
         str(plane.attrs.get("normalization", "")), str(plane.attrs.get("normalization", ""))
     )
     kinds = {None: "", "random": "random directions", "file": "directions from a file"}
-    others = {"components": "principal components of the path"}  # the axes say how each of these is scaled
+    others = {"components": "principal components"}  # the axes say how each of these is scaled
     known = ", ".join(part for part in (kinds.get(directions, ""), scaling) if part)
     how = known if directions in kinds else others.get(str(directions), f"along {directions}")
     return f"{what} at {shape} around the checkpoint θ" + (f"; {how}" if how else "")

@@ -11,7 +11,7 @@ from landscape.checking import Option
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.directions import NORMALIZATIONS
 from landscape.probes.plane.changes import EXAMPLES, is_change, is_drawn
-from landscape.probes.settings import DIRECTIONS, GRID, RefinedSettings
+from landscape.probes.settings import DIRECTIONS, GRID, HeightSettings, RefinedSettings
 
 ALONG = ("random", "gradient", "update", "difference")
 
@@ -20,8 +20,8 @@ class DirectedSettings(RefinedSettings):
     """Of a probe along directions.
 
     ``along`` names what the axes follow instead of random directions: ``random``, ``gradient``, ``update``, ``difference``,
-    ``eigenvector1``, ``eigenvector2``, …; see :mod:`landscape.probes.plane.directions`. ``quantize4``, ``prune50``, ``decay`` and
-    ``lowrank1``, and ``NAME:PATTERN`` for a part of the tensors, are those of :mod:`landscape.probes.plane.changes`.
+    ``eigenvector1``, ``eigenvector2``, …; see :mod:`landscape.probes.plane.directions`. ``quantize4``, ``nf4``, ``prune50``,
+    ``decay`` and ``lowrank1``, and ``NAME:PATTERN`` for a part of the tensors, are those of :mod:`landscape.probes.plane.changes`.
     """
 
     seeds: Annotated[
@@ -31,7 +31,7 @@ class DirectedSettings(RefinedSettings):
     along: Annotated[
         tuple[str, ...],
         Option(
-            "random, gradient, update, difference (--to), eigenvector1 (--directions), quantize4, prune50, decay, lowrank1, …",
+            "random, gradient, update, difference (--to), eigenvector1 (--directions), quantize4, nf4, prune50, decay, lowrank1, …",
             DIRECTIONS,
             "random",
         ),
@@ -66,7 +66,7 @@ class DirectedSettings(RefinedSettings):
         return self
 
 
-class PlaneSettings(DirectedSettings):
+class PlaneSettings(DirectedSettings, HeightSettings):
     """A plane or a line."""
 
     kind: Literal["plane", "line"] = "plane"
@@ -77,3 +77,4 @@ class LineSettings(PlaneSettings):
 
     kind: Literal["line"] = "line"
     y: Annotated[str | None, Option("Of a plane alone.", GRID, study=True)] = None
+    quantity: Annotated[Literal["loss"], Option("Of a plane alone.", GRID, study=True, later=True)] = "loss"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import xarray as xr
 
 from landscape.errors import InputError, unknown_choice
-from landscape.probes.plane.reading import heights_of
-from landscape.probes.plane.result import HEIGHT, INTERPOLATED
+from landscape.probes.plane.result import HEIGHT, INTERPOLATED, heights_of
 
 _ERROR = "_standard_error"
 

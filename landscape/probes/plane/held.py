@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from landscape.objective.again import Held, telling
-from landscape.probes.plane.result import MEASURED
+from landscape.probes.plane.result import MEASURED, heights_of
 from landscape.probes.plane.spans import Span
 
 
@@ -30,5 +30,6 @@ def held_points(span: Span, earlier: xr.Dataset) -> list[Held]:
         named = [f"{name} = {value:g}" for name, value in zip(loss.dims[:0:-1], place, strict=True)]
         of = f" of seed {span.seeds[number]}" if len(span.seeds) > 1 else ""
         values = float(loss.values.flat[flat]), float(accuracy.flat[flat])
-        found.append(Held(", ".join(named) + of, span.subspaces[number], place, *values))
+        heights = {name: float(earlier[name].values.flat[flat]) for name in heights_of(earlier)}
+        found.append(Held(", ".join(named) + of, span.subspaces[number], place, *values, heights))
     return found

@@ -160,7 +160,7 @@ def plane_span(
     orthogonalize: bool = False,
 ) -> Span:
     """Where a plane lies; arguments and errors are those of :func:`plane`."""
-    if isinstance(to, nn.Module | Mapping):
+    if not isinstance(to, list | tuple):
         raise InputError(
             "to: a plane leads to two checkpoints, to=[second, third]; to one of them leads ls.line(…, to=second)."
         )
@@ -251,6 +251,10 @@ def measured_surface(
     values = Surface.empty(shape, others) if resume is None else Surface.of(resume, grid, span.seeds, others)
     attributes = {**_attributes(objective, span, checkpoint), "range_note": note, **(made or {})}
     if refinement is not None:
+        if not isinstance(refinement, Refinement):
+            raise InputError(
+                f"refinement: expected an ls.Refinement, or None for every point, got {refinement!r}. Try ls.Refinement()."
+            )
         refinement = refinement.around(checkpoint.loss)
         _check_quantity(refinement.quantity, checkpoint)
         most = math.inf if refinement.value_max is None else refinement.value_max
@@ -402,27 +406,17 @@ def grid_of(objective: Objective, span: Span, axes: Sequence[AxisLike]) -> tuple
     """
     automatic = [isinstance(axis, str) and axis.split(":")[0] == "auto" for axis in axes]
     if not any(automatic):
-        return Grid(tuple(_axis(axis, name) for axis, name in zip(axes, AXIS_NAMES, strict=False))), "range as given"
+        return Grid(
+            tuple(Axis.given(axis, argument=name) for axis, name in zip(axes, AXIS_NAMES, strict=False))
+        ), "range as given"
     chosen = automatic_range(objective, span)
     resolved = [
         f"{-r}:{r}{str(axis)[4:] or ':51'}" if auto else axis
         for axis, auto, r in zip(axes, automatic, chosen.half_widths, strict=True)
     ]
-    return Grid(tuple(_axis(axis, name) for axis, name in zip(resolved, AXIS_NAMES, strict=False))), chosen.note
-
-
-def _axis(value: AxisLike, name: str) -> Axis:
-    if isinstance(value, Axis):
-        return value
-    if isinstance(value, str):
-        return Axis.parse(value, argument=name)
-    if isinstance(value, np.ndarray | xr.DataArray):
-        return Axis.of(np.asarray(value, dtype=np.float64), argument=name)
-    try:
-        start, stop, count = value
-    except (TypeError, ValueError):
-        raise InputError(f"{name}: expected (start, stop, count), such as (-1, 1, 51), got {value!r}.") from None
-    return Axis(float(start), float(stop), count)
+    return Grid(
+        tuple(Axis.given(axis, argument=name) for axis, name in zip(resolved, AXIS_NAMES, strict=False))
+    ), chosen.note
 
 
 def _attributes(objective: Objective, span: Span, checkpoint: Evaluation) -> dict[str, Any]:

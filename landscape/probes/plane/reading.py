@@ -15,7 +15,7 @@ from landscape.numerics.grids import Axis
 from landscape.pictures.arrays import Floats, Mask, grid_dims
 from landscape.pictures.labels import labels_of
 from landscape.pictures.options import Options
-from landscape.probes.plane.result import ABOVE, HEIGHT, INTERPOLATED, LOST, MEASURED, MISSING
+from landscape.probes.plane.result import ABOVE, HEIGHT, INTERPOLATED, LOST, MEASURED, MISSING, heights_of
 
 Status = NDArray[np.int8]
 
@@ -25,11 +25,6 @@ QUANTITIES = {
     "loss_standard_error": "standard error of the loss",
     "curvature_ratio": "ratio λ_min/λ_max of the Hessian",
 }
-
-
-def heights_of(dataset: xr.Dataset) -> list[str]:
-    """What can be drawn of a plane in place of the loss: metrics and terms that were measured with it."""
-    return [str(name) for name, variable in dataset.data_vars.items() if variable.attrs.get(HEIGHT)]
 
 
 def is_linear(quantity: str) -> bool:

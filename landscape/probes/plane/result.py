@@ -49,6 +49,11 @@ FRAME = """
 """
 
 
+def heights_of(dataset: xr.Dataset) -> list[str]:
+    """What can be drawn of a plane in place of the loss: metrics and terms that were measured with it."""
+    return [str(name) for name, variable in dataset.data_vars.items() if variable.attrs.get(HEIGHT)]
+
+
 def plausible(dataset: xr.Dataset) -> Iterator[str]:
     """A status is missing, measured, interpolated, above the clip or lost."""
     for name in ("status", "loss_status"):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from landscape.errors import InputError
 from landscape.probes.plane.result import ABOVE, MEASURED
-from landscape.results.attributes import inherited, labels
+from landscape.results.attributes import a_dataset, inherited, labels
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -253,6 +253,7 @@ def _all_known(known: Mask, side: int) -> Mask:
 
 
 def _checked(dataset: xr.Dataset, kinds: tuple[str, ...]) -> tuple[Floats, NDArray[np.int8]]:
+    a_dataset(dataset, "dataset")
     if dataset.attrs.get("kind") not in kinds or not {"loss", "status"} <= set(dataset.variables):
         words = " or ".join(map(repr, kinds))
         raise InputError(f"dataset: expected a result of kind {words}, got kind {dataset.attrs.get('kind')!r}.")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor, nn
 
+from landscape.checking import check_counts
 from landscape.errors import InputError, unknown_choice
 from landscape.numerics.directions import (
     Direction,
@@ -18,7 +20,7 @@ from landscape.numerics.directions import (
 )
 from landscape.numerics.directions import orthogonalize as orthogonalized
 from landscape.numerics.parameters import ParameterVector
-from landscape.objective.ends import direction_to
+from landscape.objective.ends import State, an_objective, direction_to
 from landscape.objective.objective import Objective
 from landscape.objective.signature import Numbers, vector_numbers
 from landscape.objective.subspace import Subspace
@@ -27,9 +29,9 @@ from landscape.probes.plane.changes import EXAMPLES, change_direction, is_change
 
 NAMED = ("gradient", "random", *EXAMPLES)  # directions that an objective and a seed are enough for
 # Those that lead somewhere, or are as long as they should be, as they are.
-KEPT = ("difference", "random", "quantization", "pruning", "decay", "low rank", "LoRA")
+KEPT = ("difference", "random", "quantization", "bitsandbytes", "pruning", "decay", "low rank", "LoRA")
 # Half-widths that an automatic range tries: the smallest of axes that are alike, of axes that are not, and the widest.
-Along = Direction | Objective | nn.Module | Mapping[str, Tensor] | str
+Along = Direction | Objective | nn.Module | Mapping[str, Tensor] | Tensor | ParameterVector | str
 SHARED_FROM, OWN_FROM, WIDEST = 2.0**-4, 2.0**-12, 4.0
 
 
@@ -67,8 +69,9 @@ def random_span(objective: Objective, seeds: Sequence[int], axes: int, normaliza
         >>> dict(ls.surface(objective, span, ["-1:1:3"])["loss"].sizes)
         {'seed': 3, 'x': 3}
     """
-    _check_seeds(seeds)
-    theta = objective.theta
+    an_objective(objective)
+    check_counts(axes=axes)
+    seeds, theta = checked_seeds(seeds), objective.theta
     subspaces = tuple(
         Subspace(
             theta, [random_direction(theta, seed=seed, axis=axis, normalization=normalization) for axis in range(axes)]
@@ -79,9 +82,7 @@ def random_span(objective: Objective, seeds: Sequence[int], axes: int, normaliza
     return Span("random", normalization, tuple(seeds), subspaces, labels)
 
 
-def checkpoint_span(
-    objective: Objective, ends: Sequence[nn.Module | Mapping[str, Tensor]], names: Sequence[str] = ()
-) -> Span:
+def checkpoint_span(objective: Objective, ends: Sequence[State], names: Sequence[str] = ()) -> Span:
     """The line or plane from the objective's checkpoint (0) through one or two others (x = 1, y = 1).
 
     The running statistics travel with the directions, for the policy ``interpolated``.
@@ -94,6 +95,7 @@ def checkpoint_span(
         >>> span.axis_labels
         ('from the first checkpoint (0) to the other network (1)',)
     """
+    an_objective(objective)
     theta = objective.theta
     called = [names[k] if k < len(names) else f"checkpoint {k + 2}" for k in range(len(ends))]
     directions = [direction_to(objective, end, name) for end, name in zip(ends, called, strict=True)]
@@ -129,17 +131,17 @@ def along_span(
         InputError: for no directions, a name that does not exist, several seeds without a random direction, directions of
             another model, and, where they are to be orthogonal, for directions that depend on each other.
     """
-    if not along or isinstance(along, str):
-        raise InputError(f"along: expected a list of directions, such as ['gradient', 'random'], got {along!r}.")
+    an_objective(objective)
+    if isinstance(along, str) or not isinstance(along, Sequence) or not along:
+        raise InputError(f"along: expected a list of directions, such as ['gradient', 'random'], got {along!r:.80}.")
     drawn = [isinstance(one, str) and is_drawn(one.partition(":")[0]) for one in along]
+    seeds = checked_seeds(seeds)
     if len(seeds) != 1 and not any(drawn):
         raise InputError(f"seeds: none of the directions is random, so there is one plane alone; got {list(seeds)!r}.")
     theta = objective.theta
     fixed = [
         None if by_seed else _fixed(objective, one, normalization) for by_seed, one in zip(drawn, along, strict=True)
     ]
-    if any(drawn):
-        _check_seeds(seeds)
     subspaces = []
     for seed in seeds:
         directions = [
@@ -173,10 +175,17 @@ def _made(objective: Objective, one: Along) -> Direction:
         return given_direction(found.vector, objective.theta, kind="gradient", loss=found.loss, of=one.loss_name)
     if isinstance(one, nn.Module | Mapping):
         return direction_to(objective, one, "the other model")
+    if isinstance(one, Tensor | ParameterVector):
+        return given_direction(one, objective.theta, kind="given")
     if one == "gradient":
         return gradient_direction(objective)
     if isinstance(one, str) and is_change(one):
         return change_direction(one, objective.theta)
+    if not isinstance(one, str):
+        what = f"the class {one.__name__}" if isinstance(one, type) else f"{type(one).__name__} {one!r:.40}"
+        raise InputError(
+            f"along: expected a name, such as {NAMED[0]!r}, an ls.Direction, a flat tensor, a model or an objective, got {what}."
+        )
     raise unknown_choice("along", one, NAMED)
 
 
@@ -190,15 +199,40 @@ def _drawn(theta: ParameterVector, name: str, seed: int, axis: int, normalizatio
     return restricted(made, pattern) if pattern else made
 
 
-def _check_seeds(seeds: Sequence[int]) -> None:
+def checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
+    """Direction seeds as plain numbers.
+
+    Raises:
+        InputError: for none, one that is given twice, and what is no list of whole numbers.
+    """
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
+        raise InputError(
+            f"seeds: expected a list of direction seeds, got {seeds!r}. Try seeds=[{seeds}] for that one, or "
+            f"seeds=range({seeds}) for so many."
+        )
+    try:
+        found = [one for one in seeds if not isinstance(one, bool)]
+        numbers = tuple(operator.index(one) for one in found)
+        if len(found) < len(tuple(seeds)):
+            raise TypeError
+    except TypeError:
+        raise InputError(
+            f"seeds: expected a list of direction seeds, which are whole numbers, such as [0, 1, 2], got {seeds!r:.80}."
+        ) from None
+    return _distinct(numbers)
+
+
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if not seeds:
         raise InputError("seeds: expected at least one direction seed, such as 0.")
     if len(set(seeds)) < len(seeds):
         raise InputError(f"seeds: each may occur once, got {list(seeds)!r}; a seed used twice is not a second sample.")
+    return seeds
 
 
 ENDS = {
     "quantization": "its weights in {bits} bits",
+    "bitsandbytes": "its weights in {rounding} of bitsandbytes",
     "pruning": "its weights without the smallest {share:.0%}",
     "decay": "zero",
     "LoRA": "the adapter merged",

@@ -19,7 +19,7 @@ from landscape.errors import InputError
 from landscape.probes.plane.result import INTERPOLATED, MEASURED
 from landscape.probes.topology.merge_tree import SADDLE, MergeTree, merge_tree
 from landscape.probes.topology.persistence import DIMENSIONS, Feature, sublevel_features
-from landscape.results.attributes import inherited, labels
+from landscape.results.attributes import a_dataset, inherited, labels
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -118,6 +118,7 @@ class _Found:
 
 
 def _planes(plane: xr.Dataset, loss_max: float | None) -> list[_Plane]:
+    a_dataset(plane, "plane")
     dims = plane["loss"].dims if "loss" in plane else ()
     if set(dims) != {"seed", "y", "x"}:
         raise InputError(

@@ -69,6 +69,19 @@ def principal_components(rows: Sequence[Tensor], count: int, *, centred: bool = 
     return Components(wide.to(rows[0]), coordinates, np.array(residuals), squares / squares.sum())
 
 
+def distances_between(rows: Sequence[Tensor]) -> NDArray[np.float64]:
+    """‖rowᵢ − rowⱼ‖₂ for all pairs, shape ``(m, m)``, by their Gram matrix: d² = Gᵢᵢ + Gⱼⱼ − 2 Gᵢⱼ."""
+    gram = _gram(rows)
+    squares = gram.diagonal()
+    return np.sqrt(np.maximum(squares + squares[:, None] - 2 * gram, 0.0))
+
+
+def stress(places: NDArray[np.float64], distances: NDArray[np.float64]) -> float:
+    """√(Σ (d − δ)² / Σ δ²) over all pairs: δ ``(m, m)`` as they are, d those of ``places`` ``(m, K)`` (Kruskal 1964, stress 1)."""
+    shown = np.linalg.norm(places - places[:, None], axis=-1)
+    return float(np.sqrt(np.square(shown - distances).sum() / np.square(distances).sum()))
+
+
 def _gram(rows: Sequence[Tensor]) -> NDArray[np.float64]:
     total = torch.zeros(len(rows), len(rows), dtype=torch.float64, device=rows[0].device)
     for start in range(0, rows[0].numel(), _CHUNK):

@@ -27,7 +27,7 @@ from landscape.probes.plane.held import held_points
 from landscape.probes.plane.measure import AxisLike, measured_surface
 from landscape.probes.plane.spans import Span, span_numbers
 from landscape.probes.progress import Progress, ProgressObserver, shown
-from landscape.probes.trajectory.components import Components, principal_components
+from landscape.probes.trajectory.components import Components, distances_between, principal_components, stress
 from landscape.probes.trajectory.result import statistics_words
 from landscape.probes.trajectory.states import State, earlier_states
 from landscape.results.attributes import LOSS, labels
@@ -47,6 +47,8 @@ class TrainingPath:
         points: θ of each.
         statistics: their flat BatchNorm running statistics.
         components: the principal components of the differences to the last θ.
+        distances: ‖θᵢ − θⱼ‖₂, shape ``(checkpoints, checkpoints)``.
+        centred: whether the components are those around the mean.
     """
 
     names: tuple[str, ...]
@@ -54,16 +56,23 @@ class TrainingPath:
     points: tuple[ParameterVector, ...]
     statistics: tuple[Tensor, ...]
     components: Components
+    distances: NDArray[np.float64]
+    centred: bool
 
     @property
     def coordinates(self) -> NDArray[np.float64]:
         """Where each lies in the plane of the first two components, shape ``(checkpoints, 2)``; the last at (0, 0)."""
-        return np.vstack([self.components.coordinates, np.zeros(2)])
+        return np.vstack([self.components.coordinates[: len(self.points) - 1], np.zeros(2)])
 
     @property
     def residuals(self) -> NDArray[np.float64]:
         """How far each lies off that plane, shape ``(checkpoints,)``."""
-        return np.append(self.components.residuals, 0.0)
+        return np.append(self.components.residuals[: len(self.points) - 1], 0.0)
+
+    @property
+    def stress(self) -> float:
+        """Kruskal's stress 1 of the distances on the plane."""
+        return stress(self.coordinates, self.distances)
 
 
 @shown
@@ -76,6 +85,7 @@ def trajectory(
     x: AxisLike | None = None,
     y: AxisLike | None = None,
     centred: bool = False,
+    ordered: bool = True,
     refinement: Refinement | None = None,
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
@@ -86,6 +96,10 @@ def trajectory(
     Coordinates are Euclidean distances from θₙ along orthonormal components. What the plane shows at a checkpoint's projection
     is not its loss: how far off the plane it lies (``path_residual``) and its own loss (``path_loss``) are on the result too.
 
+    With ``ordered=False`` the checkpoints are models that no training leads through: trained from several seeds, by the clients of
+    a federation, merged. The components are then those of all around their mean, and where they lie is what classical
+    multidimensional scaling makes of their distances.
+
     Args:
         objective: made of the last checkpoint, θₙ.
         checkpoints: the earlier ones in their order: modules, state dicts or files, of the same architecture. The last one may
@@ -95,6 +109,7 @@ def trajectory(
         x, y: the axes; ``auto:count``, with 51 points by default, covers the path with a margin and holds 0.
         centred: components of the differences with their mean taken off, as the original tool computes them. By default it stays,
             so that the plane is the best one through θₙ.
+        ordered: whether the checkpoints are a path. Of models in no order the mean of all, θₙ too, is taken off.
         refinement: as in :func:`landscape.probes.plane.measure.plane`.
         resume: an earlier, partial result of the same call; how it was refined may differ.
         observer: told after every few points.
@@ -106,7 +121,8 @@ def trajectory(
         error and ``path_accuracy``, of the checkpoint, under ``frozen`` with its own running statistics; ``path_weights_loss``, of
         its weights under the objective's BN policy; ``path_plane_loss`` with its standard error, at its projection, so that
         ``path_plane_loss − path_weights_loss`` is what the residual alone changes. By ``component``: ``explained_variance``, its
-        fraction of Σ‖θᵢ − θₙ‖² (of the variance around the mean if ``centred``).
+        fraction of Σ‖θᵢ − θₙ‖² (of the variance around the mean if ``centred``). ``stress`` says how well the plane keeps the
+        distances: √(Σ (d − δ)² / Σ δ²) over all pairs, d on the plane and δ in parameter space (Kruskal's stress 1).
 
     Raises:
         InputError: for fewer than two earlier checkpoints, another architecture, checkpoints that lie on one line,
@@ -123,7 +139,7 @@ def trajectory(
         (3,)
     """
     states, names = earlier_states(objective, checkpoints, names)
-    path = path_of(objective, states, names=names, epochs=epochs, centred=centred)
+    path = path_of(objective, states, names=names, epochs=epochs, centred=centred, ordered=ordered)
     span = path_span(objective, path)
     made = _made_by(objective, path, span)
     if resume is not None:
@@ -134,8 +150,9 @@ def trajectory(
     values = _Values.empty(len(path.names)) if resume is None else _Values.of(resume)
     attributes = {
         "kind": "trajectory",
-        "title": "loss surface along a training",
-        "centred": int(centred),
+        "title": "loss surface along a training" if ordered else "loss surface through several models",
+        "centred": int(path.centred),
+        "ordered": int(ordered),
         "range_note": "range that covers the path with a margin" if automatic else "range as given",
         **made.attribute(),
     }
@@ -181,6 +198,7 @@ def path_of(
     names: Sequence[str] | None = None,
     epochs: Sequence[float | None] | None = None,
     centred: bool = False,
+    ordered: bool = True,
 ) -> TrainingPath:
     """The checkpoints with the objective's own as the last, and the two principal components of their differences.
 
@@ -203,8 +221,9 @@ def path_of(
     check_finite(objective.theta, called[-1])
     points = (*(theta for theta, _ in found), objective.theta)
     end = points[-1].vector.double()
+    rows = [p.vector.double() - end for p in points]
     try:
-        components = principal_components([p.vector.double() - end for p in points[:-1]], 2, centred=centred)
+        components = principal_components(rows[:-1] if ordered else rows, 2, centred=centred or not ordered)
     except InputError as error:
         raise InputError(
             f"checkpoints: a plane needs three that do not lie on one line ({error}) Are some of them the same?"
@@ -215,6 +234,8 @@ def path_of(
         points=points,
         statistics=(*(statistics for _, statistics in found), objective.statistics),
         components=components,
+        distances=distances_between(rows),
+        centred=centred or not ordered,
     )
 
 
@@ -317,7 +338,6 @@ def _variables(path: TrainingPath, values: _Values, unit: str, policy: str) -> d
     def by_checkpoint(array: Any, units: str, words: str) -> tuple[str, Any, dict[str, Any]]:
         return "checkpoint", array, labels(words, units, loss=unit)
 
-    distances = [float((p.vector.double() - path.points[-1].vector.double()).norm()) for p in path.points]
     where = path.coordinates
     made: dict[str, Any] = {
         "checkpoint": by_checkpoint(list(path.names), "1", "checkpoint"),
@@ -325,7 +345,7 @@ def _variables(path: TrainingPath, values: _Values, unit: str, policy: str) -> d
         "path_x": by_checkpoint(where[:, 0], "1", "distance along principal component 1 from the last checkpoint"),
         "path_y": by_checkpoint(where[:, 1], "1", "distance along principal component 2 from the last checkpoint"),
         "path_residual": by_checkpoint(path.residuals, "1", "distance of the checkpoint from the plane"),
-        "path_distance": by_checkpoint(np.array(distances), "1", "distance of the checkpoint from the last one"),
+        "path_distance": by_checkpoint(path.distances[-1], "1", "distance of the checkpoint from the last one"),
         "path_measured": by_checkpoint(
             values.measured.astype(np.int8), "1", "whether the checkpoint's loss is measured"
         ),
@@ -340,6 +360,15 @@ def _variables(path: TrainingPath, values: _Values, unit: str, policy: str) -> d
     explained = path.components.explained
     numbers = np.arange(1, len(explained) + 1)
     made["component"] = ("component", numbers, labels("principal component"))
-    words = "fraction of the sum of squared distances from the last checkpoint that the component explains"
-    made["explained_variance"] = ("component", explained, labels(words))
+    whole = "variance of the checkpoints" if path.centred else "sum of squared distances from the last checkpoint"
+    made["explained_variance"] = (
+        "component",
+        explained,
+        labels(f"fraction of the {whole} that the component explains"),
+    )
+    made["stress"] = (
+        (),
+        path.stress,
+        labels("root of the squared errors of distances on the plane over the squared distances"),
+    )
     return made

@@ -52,7 +52,7 @@ def prepare_trajectory(subject: Subject, settings: TrajectorySettings, places: P
     states = [other.state_dict for other in opened.others]
 
     def held(existing: xr.Dataset) -> tuple[Objective, Sequence[Held]]:
-        path = path_of(objective, states, centred=settings.centred)
+        path = path_of(objective, states, centred=settings.centred, ordered=settings.ordered)
         return objective, held_points(path_span(objective, path), existing)
 
     def measure(existing: xr.Dataset | None, saver: Saver) -> xr.Dataset:
@@ -64,6 +64,7 @@ def prepare_trajectory(subject: Subject, settings: TrajectorySettings, places: P
             x=axes[0],
             y=axes[1],
             centred=settings.centred,
+            ordered=settings.ordered,
             refinement=refinement,
             resume=existing,
             observer=saver,

@@ -18,7 +18,7 @@ _PATH = """
     path_residual(checkpoint) path_distance(checkpoint) path_measured(checkpoint) path_loss(checkpoint)
     path_loss_standard_error(checkpoint) path_accuracy(checkpoint)? path_weights_loss(checkpoint)
     path_plane_loss(checkpoint) path_plane_loss_standard_error(checkpoint)? component(component)?
-    explained_variance(component)
+    explained_variance(component) stress()?
 """
 
 
@@ -52,6 +52,16 @@ def statistics_words(policy: str) -> tuple[str, str]:
     }.get(policy, ("", ""))
 
 
+def is_path(dataset: xr.Dataset) -> bool:
+    """Whether the checkpoints follow one another, rather than being models in no order."""
+    return bool(dataset.attrs.get("ordered", 1))
+
+
+def explained_words(dataset: xr.Dataset) -> str:
+    """What the components explain a part of."""
+    return "their variance" if dataset.attrs.get("centred", 0) else "their squared distances to the last"
+
+
 def words(dataset: xr.Dataset) -> list[str]:
     """How much of the path its plane holds, and what that does to the loss; then the plane itself."""
     if "status" not in dataset:
@@ -61,9 +71,15 @@ def words(dataset: xr.Dataset) -> list[str]:
     far, measured = int(residuals.argmax()), int(dataset["path_measured"].sum())
     missing = f", {measured} of them measured" if measured < len(names) else ""
     parts = " and ".join(f"{100 * share:.4g} %" for share in explained[:2])
+    what = "path through " if is_path(dataset) else "models in no order: "
+    kept = (
+        f"; distances between them are kept to a stress of {float(dataset['stress']):.3g}"
+        if "stress" in dataset
+        else ""
+    )
     lines = [
-        f"path through {count(len(names), 'checkpoint')}{missing}; the plane explains {100 * float(explained[:2].sum()):.4g} % of "
-        f"their squared distances to the last ({parts})",
+        f"{what}{count(len(names), 'checkpoint')}{missing}; the plane explains {100 * float(explained[:2].sum()):.4g} % of "
+        f"{explained_words(dataset)} ({parts}){kept}",
         f"farthest off the plane: {names[far]}, {residuals[far]:.3g} of its {dataset['path_distance'].values[far]:.3g} to the last",
     ]
     return [*lines, *_differences(dataset, names), *plane_words(dataset)]

@@ -10,11 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from landscape.errors import InputError
-from landscape.objective.ends import point_of
+from landscape.objective.ends import State, point_of, state_given
 from landscape.objective.objective import Objective
-from landscape.results import fitted, load_checkpoint
-
-State = nn.Module | Mapping[str, Tensor] | str | os.PathLike[str]
 
 
 def earlier_states(
@@ -33,7 +30,7 @@ def earlier_states(
             f"checkpoints: expected a list of modules, state dicts or files, got one {type(checkpoints).__name__}. Give them in "
             "the order of the training."
         )
-    states = [_state(objective, one) for one in checkpoints]
+    states = [state_given(objective, one, "checkpoints") for one in checkpoints]
     files = all(isinstance(one, str | os.PathLike) for one in checkpoints)
     if names is None and files and states:
         names = [*(Path(one).stem for one in checkpoints if isinstance(one, str | os.PathLike)), "objective"]
@@ -41,17 +38,6 @@ def earlier_states(
         del states[-1]
         names = names if names is None or len(names) == len(states) + 1 else names[: len(states) + 1]
     return states, names
-
-
-def _state(objective: Objective, one: State) -> nn.Module | Mapping[str, Tensor]:
-    if isinstance(one, str | os.PathLike):
-        return fitted(objective.structure, load_checkpoint(one)).state_dict
-    if not isinstance(one, nn.Module | Mapping):
-        raise InputError(
-            f"checkpoints: expected modules, state dicts or paths of files, got {type(one).__name__}. Of something else give its "
-            "state_dict()."
-        )
-    return one
 
 
 def _is_own(objective: Objective, state: nn.Module | Mapping[str, Tensor]) -> bool:
