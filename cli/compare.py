@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import QUIET, json_option, key_values
+from .settings_options import DescribedOption
 
 if TYPE_CHECKING:
     from landscape.comparison import Comparison
 
 
+_of_comparison = partial(click.option, cls=DescribedOption, settings="landscape.studies.parts:ComparisonSettings")
+
+
 @click.command("compare")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--by", required=True, help="The setting to compare: batch_size, norm, learning_rate, …")
+@_of_comparison("--by", required=True)
 @click.option("--where", multiple=True, metavar="KEY=VALUE", help="Only runs with this setting; may be repeated.")
-@click.option("--reference", help="Compare all against this value.  [default: all pairs of up to 6 values]")
+@_of_comparison("--reference")
 @click.option(
     "--steps",
     default=":",
@@ -26,18 +31,8 @@ if TYPE_CHECKING:
     show_default=False,
     help="Steps of the step probe that count.  [default: all]",
 )
-@click.option(
-    "--measure",
-    "measures",
-    multiple=True,
-    help="Only this measure or family (training, steps, plane, sharpness, curvature, curvature_map); * fits any.",
-)
-@click.option(
-    "--equivalence",
-    multiple=True,
-    metavar="MEASURE=X",
-    help="Test that no difference is larger than X, in the measure's unit, or no ratio larger, where it is compared by ratios.",
-)
+@_of_comparison("--measure", "measures", multiple=True)
+@_of_comparison("--equivalence", multiple=True, metavar="MEASURE=X")
 @click.option(
     "--out",
     "-o",

@@ -2,57 +2,33 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
+from .settings_options import DescribedOption
 
-class _Kinds(click.Option):
-    """Its help names every kind of picture, those of other packages too."""
-
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        from landscape.registry import picture_kinds
-
-        *kinds, last = picture_kinds()
-        self.help = (
-            f"{', '.join(kinds)} or {last}. Of a run's folder, flow, steps and stability draw what was watched; "
-            "run-range joins the steps of several runs; topology takes planes too."
-        )
-        return super().get_help_record(ctx)
+_of_picture = partial(click.option, cls=DescribedOption, settings="landscape.studies.parts:PictureSettings")
 
 
 @click.command("plot")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--kind", cls=_Kinds, default="auto")
-@click.option(
-    "--quantity",
-    help="Planes, paths and curves: loss or accuracy; curves: loss_alone too. flow: mean_abs_gradient or gradient_norm. "
-    "steps: all, loss, predictiveness, beta, lipschitz or normalized. topology: all, tree or barcode. "
-    "spectrum: density, eigenvalues, trace or frobenius_norm. Of what has several measures, such as sharpness or comparison: "
-    "one of them.  [default: the first]",
-)
-@click.option("--scale", default="auto", help="auto, linear or log.")
-@click.option("--loss-max", type=float, help="Clip the loss above this value, and say so.")
-@click.option("--seed", help="One direction seed, or mean.  [default: the mean over seeds]")
-@click.option("--along", help="steps: gradient, update or relative.  [default: gradient]")
-@click.option("--points", is_flag=True, help="Mark which points of a plane were measured.")
-@click.option(
-    "--width", metavar="WIDTH", help="column (3.5 inches), page (7 inches), or inches.  [default: by the panels]"
-)
-@click.option("--height", type=float, help="In inches.  [default: what panels and words need]")
-@click.option("--dpi", type=float, help="Dots an inch of a PNG.  [default: 200]")
-@click.option("--title", help="Over all panels.  [default: what the files have in common]")
-@click.option(
-    "--caption",
-    type=click.Choice(["none", "short", "full"]),
-    default="short",
-    help="What of the caption stands on the figure; all of it goes beside it as .txt and .tex.",
-)
-@click.option(
-    "--view", metavar="AZIMUTH,ELEVATION", help="Where a surface is seen from, in degrees.  [default: -58,28]"
-)
-@click.option("--cmap", help="A colour map of matplotlib.")
-@click.option("--style", metavar="FILE", help="A style sheet of matplotlib, a file or a name.")
+@_of_picture("--kind", default="auto")
+@_of_picture("--quantity")
+@_of_picture("--scale", default="auto")
+@_of_picture("--loss-max", type=float)
+@_of_picture("--seed")
+@_of_picture("--along")
+@_of_picture("--points", is_flag=True)
+@_of_picture("--width", metavar="WIDTH")
+@_of_picture("--height", type=float)
+@_of_picture("--dpi", type=float)
+@_of_picture("--title")
+@_of_picture("--caption", type=click.Choice(["none", "short", "full"]), default="short")
+@_of_picture("--view", metavar="AZIMUTH,ELEVATION")
+@_of_picture("--cmap")
+@_of_picture("--style", metavar="FILE")
 @click.option(
     "--study",
     "study",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from types import UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Union, get_args, get_origin, get_type_hints
@@ -26,6 +26,23 @@ class GroupedOption(click.Option):
     """An option under a heading."""
 
     heading = ""
+
+
+class DescribedOption(click.Option):
+    """Its help is what the key of its name says of itself, in the settings that an import path leads to."""
+
+    def __init__(self, names: Sequence[str], *, settings: str, **more: Any) -> None:
+        self._settings, self._shows_default = settings, "default" in more
+        super().__init__(names, **more)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from landscape.checking import option_of
+        from landscape.registry import found
+
+        said = option_of(found(self._settings).model_fields[self.name])
+        assert said is not None
+        self.help = said.words() + (f"  [default: {said.default}]" if said.default and not self._shows_default else "")
+        return super().get_help_record(ctx)
 
 
 class SettingsCommand(click.Command):
@@ -109,7 +126,7 @@ def _option(name: str, field: FieldInfo, said: Option, several: bool, defaults: 
     elif kind in (int, float):
         more = {"type": kind}
     default = (said.default or _words(field.default)) if defaults else ""
-    help_text = f"{said.help}  [default: {default}]" if default else said.help
+    help_text = f"{said.words()}  [default: {default}]" if default else said.words()
     flag = said.flag or f"--{name.replace('_', '-')}"
     option = GroupedOption([flag, name], default=None, help=help_text, show_default=False, **more)
     option.heading = said.group

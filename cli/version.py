@@ -8,7 +8,19 @@ import platform
 from collections.abc import Iterator
 
 # Whose versions decide values, files or messages.
-PACKAGES = ("torch", "numpy", "scipy", "xarray", "h5py", "h5netcdf", "matplotlib", "click")
+PACKAGES = (
+    "torchvision",
+    "numpy",
+    "scipy",
+    "xarray",
+    "h5py",
+    "h5netcdf",
+    "matplotlib",
+    "plotly",
+    "click",
+    "pydantic",
+    "safetensors",
+)
 EXTRAS = ("gudhi", "dask", "transformers", "timm", "peft", "lightning")
 
 
@@ -22,10 +34,13 @@ def lines() -> Iterator[str]:
 
     yield f"landscape, version {__version__}"
     yield f"Python {platform.python_version()}, {platform.platform()}, {platform.machine()}"
-    yield ", ".join(f"{name} {version}" for name in (*PACKAGES, *EXTRAS) if (version := _version(name)))
+    known = (f"{name} {version}" for name in (*PACKAGES, *EXTRAS) if (version := _version(name)))
+    yield ", ".join([f"torch {torch.__version__}", *known])  # its own word has the build, +cu130 or +cpu
     device = resolve_device("auto")
-    named = f" ({torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda})" if device.type == "cuda" else ""
-    yield f"device {device}{named}, {torch.get_num_threads()} threads on {os.cpu_count()} cores"
+    on_gpu = device.type == "cuda"
+    gpu = f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}, " if on_gpu else ""
+    cores = f"{torch.get_num_threads()} threads on {os.cpu_count()} cores"
+    yield f"device {device} ({gpu}{torch.backends.cpu.get_cpu_capability()}), {cores}"
     reason = winograd.missing()
     yield f"filtered convolutions: {'not used: ' + reason if reason else 'compiled'}"
 

@@ -12,7 +12,7 @@ from extension import reference  # noqa: E402
 
 import landscape  # noqa: E402
 
-project, author, copyright = "landscape", "the landscape authors", "the landscape authors, MIT licence"  # noqa: A001
+project, author, copyright = "landscape", "The landscape-lab authors", "The landscape-lab authors, MIT licence"  # noqa: A001
 version = release = landscape.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design", "extension.numbers"]

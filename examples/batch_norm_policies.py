@@ -22,6 +22,7 @@ words = {
     "batch": "batch: each batch's own",
 }
 colours = dict(zip(words, ("#0072B2", "#CC79A7", "#009E73", "#D55E00"), strict=True))
+styles = {name: "--" if name == "batch" else "-" for name in words}  # it lies on the line before it
 numbers = {}
 with paper():
     figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.8), layout="constrained")
@@ -32,14 +33,19 @@ with paper():
         numbers[policy] = {"loss": objective.evaluate().loss}
         if policy != "interpolated":
             around = ls.line(objective, x=(-1, 1, run.size(31, 5)), seeds=[0, 1, 2])
-            left.plot(around["x"], around["loss"].mean("seed"), color=colours[policy], label=words[policy])
+            left.plot(around["x"], around["loss"].mean("seed"), color=colours[policy], ls=styles[policy])
             at_half = around["loss"].sel(x=0.5, method="nearest").values
             numbers[policy]["loss_at_half"] = over_seeds(at_half.tolist())
         between = ls.line(objective, to=nets[1], x=(0, 1, run.size(21, 5)))
-        right.plot(between["x"], between["loss"].values.ravel(), color=colours[policy], label=words[policy])
+        look = {"color": colours[policy], "ls": styles[policy], "label": words[policy]}
+        right.plot(between["x"], between["loss"].values.ravel(), **look)
         numbers[policy]["loss_at_other"] = float(between["loss"].values.ravel()[-1])
     left.set(title="random directions", xlabel="α (filter norms)", ylabel="loss (nat)", yscale="log")
-    right.set(title="to another training of the same recipe", xlabel="t", yscale="log")
+    right.set(
+        title="to another training of the same recipe",
+        xlabel="t, from the checkpoint (0) to the other (1)",
+        yscale="log",
+    )
     right.legend()
 own = ls.Objective(nets[1], data=data, samples=run.size(500, 40), batch_norm="frozen", device="cpu")
 numbers["other_loss"] = own.evaluate().loss

@@ -52,14 +52,19 @@ with paper():
     for name in ("large_equal_epochs", "large_equal_updates"):
         between = ls.line(objectives["small"], to=nets[name], x=(-0.5, 1.5, run.size(41, 5)))
         left.plot(between["x"], between["loss"].values.ravel(), color=colours[name], label=f"to {words[name]}")
-    left.set(title=f"from batch {small} (0) to a large batch (1)", xlabel="α", ylabel="loss (nat)", yscale="log")
+    left.set(
+        title="on the straight line between two",
+        xlabel=f"α, from batch {small} (0) to the large batch (1)",
+        ylabel="loss (nat)",
+        yscale="log",
+    )
     for name, objective in objectives.items():
         line = ls.line(objective, x=(-1, 1, run.size(41, 5)), seeds=[0, 1, 2])
         mean, low, high = (getattr(line["loss"], how)("seed") for how in ("mean", "min", "max"))
         right.plot(line["x"], mean, color=colours[name], label=words[name])
         right.fill_between(line["x"], low, high, color=colours[name], alpha=0.2, lw=0)
         numbers[name]["line_loss_at_half"] = float(line["loss"].sel(x=0.5).mean())
-    right.set(title="random directions, normalised by filter", xlabel="α")
+    right.set(title="random directions, normalised by filter", xlabel="α (filter norms)")
     for axes in (left, right):
         axes.legend()
 run.keep(numbers, figure)

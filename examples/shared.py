@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 import landscape as ls
-from landscape.pictures.style import paper_style
+from landscape.pictures.scale import Scale
+from landscape.pictures.style import PaperFigure, paper_style
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 
@@ -56,6 +58,8 @@ class Script:
         }
         text = json.dumps(made, indent=1, ensure_ascii=False)
         (self.out / f"{self.name}.json").write_text(text + "\n", encoding="utf-8")
+        if not isinstance(figure, PaperFigure):
+            _plain_logarithms(figure)
         figure.savefig(self.out / f"{self.name}.png", dpi=200)
         print(text)
 
@@ -93,6 +97,16 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [rounded(one) for one in value]
     return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def _plain_logarithms(figure: Figure) -> None:
+    """Write the numbers of logarithmic axes as ``ls.plot`` does: 0.05, and no powers of ten where they are not needed."""
+    for axes in figure.axes:
+        if axes.get_yscale() == "log":
+            scale = Scale(True, *axes.get_ylim())
+            ticks = scale.lines()
+            axes.set_yticks(ticks, scale.labels(ticks))
+            axes.yaxis.set_minor_locator(NullLocator())
 
 
 def paper() -> AbstractContextManager[None]:

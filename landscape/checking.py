@@ -26,7 +26,7 @@ class Option:
     Options of commands, keys of studies and their documentation are made of it.
 
     Attributes:
-        help: one line, without the default.
+        help: one line, without the default; a function where it is known only when it is asked for.
         group: the heading that it stands under.
         default: in words, where the default is no value.
         flag: of a choice between two, both of its flags.
@@ -36,13 +36,17 @@ class Option:
             result, so that theirs stays what it was.
     """
 
-    help: str
+    help: str | Callable[[], str]
     group: str = ""
     default: str = ""
     flag: str = ""
     study: bool = False
     no_effect: str = ""
     later: bool = False
+
+    def words(self) -> str:
+        """The help."""
+        return self.help if isinstance(self.help, str) else self.help()
 
 
 def option_of(field: FieldInfo) -> Option | None:
@@ -63,8 +67,11 @@ def known_keys(model: type[BaseModel], table: Mapping[str, Any], where: str) -> 
             raise unknown_choice(f"{where}key", key, model.model_fields)
 
 
-def checked(build: Callable[[], T], where: str) -> T:
-    """Run a pydantic validation and say its first complaint as one line: place, key, what was expected, what arrived."""
+def checked(build: Callable[[], T], where: str, fields: Mapping[str, FieldInfo] | None = None) -> T:
+    """Run a pydantic validation and say its first complaint as one line: place, key, what was expected, what arrived.
+
+    With the ``fields`` of what is built it also says what the key is.
+    """
     try:
         return build()
     except ValidationError as error:
@@ -76,7 +83,10 @@ def checked(build: Callable[[], T], where: str) -> T:
             raise InputError(
                 f"{where}{message}" if not key or message.startswith(key) else f"{where}{key}: {message}"
             ) from None
-        raise InputError(f"{where}{key}: {first['msg'].lower()}, got {first['input']!r}.") from None
+        message = f"{where}{key}: {first['msg'].lower()}, got {first['input']!r}."
+        field = (fields or {}).get(str(first["loc"][0])) if first["loc"] else None
+        said = option_of(field) if field is not None else None
+        raise InputError(f"{message} {said.words()}" if said else message) from None
 
 
 def is_number(value: object) -> bool:

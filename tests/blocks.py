@@ -1,5 +1,7 @@
 """The blocks of code of the documents: found, parsed, run. ``python tests/blocks.py`` runs all and writes ``docs/blocks.json``.
 
+It goes on where it was stopped: what ran today is left out. Pages that are named (``docs/report.md``) run in any case.
+
 Python of a page runs block after block in one namespace, in a folder of its own. What a page takes for granted stands in it as an
 ``invisible-code-block``. Commands run in a shell beside it, each ``landscape`` smaller than it is written: fewer images, epochs and
 points. Lines that install something or build the project are left out.
@@ -33,6 +35,8 @@ RECORD = DOCS / "blocks.json"
 # Written by the build, the suite of another page, or by a study.
 ELSEWHERE = {"extending.md", "changelog.md", "contributing.md", "gallery.md"}
 SHELLS = ("sh", "bash")
+# Seconds for the Python of a page, for a block of commands, and for each ``landscape`` in it.
+LIMIT = 900
 NOT_RUN = ("make", "pip", "python", "python3", "pytest", "export", ".ci/run", ".venv/bin/pip")
 SMALL = {
     "images": "20",
@@ -113,21 +117,33 @@ def calls_of(line: str) -> Iterator[list[str]]:
 
 def run_commands(text: str, folder: Path, path: Path | None) -> int:
     """Run a block's lines in a shell that ends at the first that fails; how many there were."""
-    lines = [line for line in commands_of(text) if line.split()[0] not in NOT_RUN]
+    lines = [line for line in commands_of(text) if line.split()[0] not in NOT_RUN and "COMMAND" not in line]
     if lines:
-        known = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": ""}
+        assert path is not None
         ended = subprocess.run(
-            ["bash", "-e"], input="\n".join(lines), cwd=folder, env=known, capture_output=True, text=True
+            ["bash", "-e"],
+            input="\n".join(lines),
+            cwd=folder,
+            env=with_landscape(path),
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
         )
         assert ended.returncode == 0, f"{text}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
     return len(lines)
+
+
+def with_landscape(path: Path) -> dict[str, str]:
+    """The environment in which ``landscape`` is the one of a folder."""
+    return {**os.environ, "PATH": f"{path}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def smaller(words: list[str]) -> list[str]:
     """The same command over fewer images, epochs and points; what is said last counts."""
     if words[:1] == ["train"]:
         return [*words, "--train-images", "60", *([] if "--updates" in words else ["--epochs", "2"])]
-    if words[:1] == ["study"] and "--plan" not in words:
+    of_study = words[:1] == ["report"] and (words[1] == "quick" or words[1].endswith(".toml"))
+    if of_study or (words[:1] == ["study"] and "--plan" not in words):
         return [*words, "--scale", "0.01"]
     if words[:1] == ["probe"] and "--list" not in words:
         from landscape.registry import asked, found
@@ -140,23 +156,29 @@ def smaller(words: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Run every block of every page, or of those that are named, and write down how each page went."""
+    """Run every block of every page that did not run today, or of those that are named, and write down how each page went."""
+    import taken
+
     written = json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {}
+    today = datetime.now(UTC).date().isoformat()
+    left = [page for page in pages() if written.get(name_of(page), {}).get("run") != today]
     failed = False
-    with tempfile.TemporaryDirectory() as place, warm.commands(Path(place), smaller) as path:
-        for page in [ROOT / name for name in sys.argv[1:]] or pages():
+    with tempfile.TemporaryDirectory() as place, warm.commands(Path(place), smaller, LIMIT) as path:
+        (there := path / "taken").mkdir()
+        taken.make(there, with_landscape(path))
+        for page in [ROOT / name for name in sys.argv[1:]] or left:
             began = time.monotonic()
             written.pop(name_of(page), None)
             try:
                 with tempfile.TemporaryDirectory() as folder:
+                    taken.lay(there, Path(folder), page.read_text("utf-8"))
                     counts = run_page(page, Path(folder), path, slow=True)
             except Exception as error:
                 failed = True
                 print(f"{name_of(page)}: {error}", file=sys.stderr, flush=True)
-                continue
+                counts = {}
             if any(counts.values()):
-                run = datetime.now(UTC).date().isoformat()
-                written[name_of(page)] = {"run": run, **counts, "seconds": round(time.monotonic() - began)}
+                written[name_of(page)] = {"run": today, **counts, "seconds": round(time.monotonic() - began)}
                 print(name_of(page), written[name_of(page)], flush=True)
             RECORD.write_text(json.dumps(dict(sorted(written.items())), indent=1) + "\n")
     sys.exit(failed)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 import xarray as xr
+
+from landscape.comparison import compare
 
 EPOCHS = 8
 
@@ -180,3 +183,22 @@ def curvature_map(
             **(attrs or {}),
         },
     )
+
+
+@cache
+def batch_sizes(settings: int = 2) -> xr.Dataset:
+    """Runs of several batch sizes, whose loss grows with it and whose accuracy does not, with step probes beside them."""
+    draws = np.random.default_rng(3)
+    found = []
+    for number in range(settings):
+        size = 50 * 2**number
+        for seed in range(5):
+            noise = 0.02 * draws.standard_normal(3)
+            trained = history(1 + number + noise[0], 0.5 + noise[1], batch_size=size, seed=seed)
+            probe = steps(
+                (0.1 * 4**number * np.exp(noise[2] + 0.05 * draws.standard_normal(9))).tolist(),
+                batch_size=size,
+                seed=seed,
+            )
+            found += [trained, probe]
+    return compare(found, by="batch_size").dataset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 import render_samples as samples
 import render_step_samples as steps
 import xarray as xr
+from comparison_samples import batch_sizes
+from door_samples import objective
 
 from landscape.probes.topology.measure import topology
 from landscape.results import load_result
@@ -47,6 +50,18 @@ def _copies(name: str) -> Callable[[int], list[xr.Dataset]]:
     return lambda count: [frozen(name).assign_attrs(norm=f"norm {k}" if k else "batch") for k in range(count)]
 
 
+@cache
+def _probed(probe: str) -> xr.Dataset:
+    """What a probe finds of a small network."""
+    measure = importlib.import_module(f"landscape.probes.{probe}.measure")
+    found: xr.Dataset = getattr(measure, probe)(objective())
+    return found
+
+
+def _measured(probe: str) -> Callable[[int], list[xr.Dataset]]:
+    return lambda count: [_probed(probe).assign_attrs(norm=f"norm {k}" if k else "batch") for k in range(count)]
+
+
 # a kind of picture -> its data sets by their number, and options
 KINDS: dict[str, tuple[Callable[[int], list[xr.Dataset]], dict[str, Any]]] = {
     "contour": (_several(lambda k: samples.plane(13, 13, norm=f"norm {k}")), {}),
@@ -65,8 +80,12 @@ KINDS: dict[str, tuple[Callable[[int], list[xr.Dataset]], dict[str, Any]]] = {
     "run range": (_several(lambda k: steps.run_range(30, norm=f"norm {k}")), {}),
     "stability": (_several(lambda k: steps.stability(norm=f"norm {k}")), {}),
     "noise scale": (_several(lambda k: steps.noise_scale(1200.0 + 90 * k, norm=f"norm {k}")), {}),
-    "forest": (lambda count: [steps.comparison(seeds=3)], {"kind": "forest"}),
+    "forest": (lambda count: [batch_sizes(min(count + 1, 4))], {"kind": "forest"}),
     "comparison": (lambda count: [steps.comparison()], {"kind": "comparison"}),
+    "trend": (lambda count: [batch_sizes(3)], {"kind": "trend"}),
+    "weight noise": (_measured("weight_noise"), {}),
+    "critical sharpness": (_measured("critical_sharpness"), {}),
+    "basin radius": (_measured("basin_radius"), {}),
     "path": (_copies("path"), {}),
     "trajectory": (_copies("trajectory"), {}),
     "topology": (lambda count: [topology(samples.plane(9, 9, norm=f"norm {k}")) for k in range(count)], {}),
@@ -75,6 +94,21 @@ KINDS: dict[str, tuple[Callable[[int], list[xr.Dataset]], dict[str, Any]]] = {
     "layers": (_copies("curvature_per_layer"), {}),
     "curvature map": (_copies("curvature_map"), {}),
 }
+
+
+# what cannot have its share, the least that it has, and why
+LESS = {
+    "contour of a low plane": (
+        0.4,
+        "both axes have one scale, so the plane is low however wide it is, and the words stay",
+    ),
+    "own scales, 12": (0.5, "each of twelve small panels has a colour bar of its own with its numbers"),
+}
+
+
+def least_share(name: str, usual: float) -> float:
+    """The part of the figure that the axes of a case have to have."""
+    return next((least for case, (least, _) in LESS.items() if name.startswith(case)), usual)
 
 
 def nothing(dataset: xr.Dataset) -> xr.Dataset:
@@ -113,6 +147,14 @@ ODD: dict[str, tuple[Callable[[], Sequence[xr.Dataset]], dict[str, Any]]] = {
     ),
     "tiny": (lambda: [samples.plane(9, 9, surface=lambda x, y, seed: 1e-9 * (1 + x**2 + y**2))], {"kind": "surface"}),
     "huge": (lambda: [samples.line(9, surface=lambda x, y, seed: 1e12 * (1 + 1e-3 * x**2))], {}),
+    "ranges of their own": (
+        lambda: [samples.plane(9, 9), samples.plane(9, 9, extent=(-0.5, 0.5, -0.5, 0.5), norm="none")],
+        {},
+    ),
+    "surfaces with ranges of their own": (
+        lambda: [samples.plane(9, 9), samples.plane(9, 9, extent=(-0.5, 0.5, -0.5, 0.5), norm="none")],
+        {"kind": "surface"},
+    ),
     "a narrow range": (lambda: [samples.plane(9, 9, extent=(-2e-4, 2e-4, -2e-4, 2e-4))], {}),
 }
 
@@ -121,10 +163,11 @@ def every() -> Iterator[tuple[str, Callable[[], Sequence[xr.Dataset]], dict[str,
     """All cases: each with a name, its data sets, and options without the width."""
     for kind, (make, options) in KINDS.items():
         for count in COUNTS:
-            if kind in ("forest", "comparison") and count > 1:
+            if (kind in ("comparison", "trend") and count > 1) or (kind == "forest" and count == 12):
                 continue
             yield f"{kind}, {count}", (lambda make=make, count=count: make(count)), options
-            named = {**options, "labels": [HOSTILE[k % len(HOSTILE)] for k in range(count)]}
-            yield f"{kind}, {count}, hostile", (lambda make=make, count=count: make(count)), named
+            if kind not in ("comparison", "trend", "forest"):
+                named = {**options, "labels": [HOSTILE[k % len(HOSTILE)] for k in range(count)]}
+                yield f"{kind}, {count}, hostile", (lambda make=make, count=count: make(count)), named
     for name, (make_odd, options) in ODD.items():
         yield name, make_odd, options

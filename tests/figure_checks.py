@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from mpl_toolkits.mplot3d import Axes3D
 
-LEAST_SHARE, LEAST_PANELS = 0.55, 0.3  # of a figure's area, for axes with their numbers, and for what is drawn on
+LEAST_SHARE = 0.55  # of a figure's area, for its axes: panels and colour bars, without any words
 TOUCH = 1.0  # pixels by which boxes of texts, which hold room for letters that are not there, may cover each other
 
 
@@ -37,13 +37,13 @@ def visible_texts(figure: Figure) -> list[Text]:
 def extents(figure: Figure) -> list[tuple[str, Bbox]]:
     """Every text with its box in pixels, of the figure as it is drawn."""
     assert isinstance(figure.canvas, FigureCanvasAgg)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
     return [(text.get_text(), text.get_window_extent(renderer)) for text in visible_texts(figure)]
 
 
-def faults(figure: Figure, *, share: bool = True) -> list[str]:
-    """Everything that is wrong with a drawn figure, in words."""
+def faults(figure: Figure, *, least: float = LEAST_SHARE) -> list[str]:
+    """Everything that is wrong with a drawn figure, in words; ``least`` is the part of it that its axes have to have."""
     boxes = extents(figure)
     paper = figure.bbox
     found = [
@@ -56,29 +56,28 @@ def faults(figure: Figure, *, share: bool = True) -> list[str]:
         if overlap is not None and min(overlap.width, overlap.height) >= TOUCH:
             found.append(f"{first!r} covers {second!r}")
     found += [f"axis {where} says {words} more than once" for where, words in alike(figure)]
-    for part, least, what in ((axes_share, LEAST_SHARE, "axes"), (panels_share, LEAST_PANELS, "panels")):
-        if share and part(figure) < least:
-            found.append(f"the {what} have {part(figure):.0%} of the area")
+    if axes_share(figure) < least:
+        found.append(f"the axes have {axes_share(figure):.1%} of the area")
+    boxes = [place_of(axes) for axes in figure.axes]
+    found += ["axes cover axes" for a, b in itertools.combinations(boxes, 2) if shared_area(a, b) > 1e-6]
     return found
 
 
+def shared_area(a: Bbox, b: Bbox) -> float:
+    both = Bbox.intersection(a, b)
+    return 0.0 if both is None else float(both.width * both.height)
+
+
+def place_of(axes: Axes) -> Bbox:
+    return axes.get_position(original=isinstance(axes, Axes3D))
+
+
 def axes_share(figure: Figure) -> float:
-    """The part of the figure that its axes cover with their numbers and labels, colour bars among them: all but other words."""
-    assert isinstance(figure.canvas, FigureCanvasAgg)
-    renderer = figure.canvas.get_renderer()
-    area = 0.0
-    for axes in figure.axes:
-        parts = [axis.get_tightbbox(renderer) for axis in axes_of(axes) if axes.axison]
-        if isinstance(axes, Axes3D):  # drawn beyond its box, as a picture is beyond a window
-            parts = [axes.get_tightbbox(renderer)]
-        box = Bbox.union([axes.get_window_extent(renderer), *(part for part in parts if part is not None)])
-        area += box.width * box.height
-    return float(area / (figure.bbox.width * figure.bbox.height))
+    """The part of the figure that its axes' own boxes have: its panels and colour bars, without numbers or words.
 
-
-def panels_share(figure: Figure) -> float:
-    """The part of the figure that is drawn on: its panels and colour bars, without any words."""
-    return float(sum(box.width * box.height for box in (axes.get_position() for axes in figure.axes)))
+    Of a surface, that is the whole place its drawing fills: matplotlib's own axes are the square in the middle of it.
+    """
+    return float(sum(box.width * box.height for box in map(place_of, figure.axes)))
 
 
 def alike(figure: Figure) -> list[tuple[str, list[str]]]:

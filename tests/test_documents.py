@@ -89,6 +89,29 @@ def test_links_lead_to_files_and_headings_that_there_are() -> None:
                 assert mark in heading_marks(file.read_text("utf-8")), (name, target)
 
 
+@pytest.mark.parametrize(
+    "clicks",
+    [
+        ("Is my minimum flat",),
+        ("Why does it not train",),
+        ("Why does my plot look weird",),
+        ("May I claim this",),
+        ("Lightning module", "a Lightning module"),
+        ("Hugging Face model", "a Hugging Face model"),
+        ("own loop", "a loop of your own"),
+        ("that paper for my network",),
+    ],
+    ids=" > ".join,
+)
+def test_a_question_is_answered_three_clicks_from_the_front_page_at_most(clicks: tuple[str, ...]) -> None:
+    page = DOCS / "index.md"
+    for words in clicks:
+        row = next(line for line in page.read_text("utf-8").splitlines() if words in line and "](" in line)
+        page = (page.parent / re.findall(r"\]\(([^)#]+\.md)", row)[-1]).resolve()
+    assert len(clicks) <= 3
+    assert re.search(r"^```(python|sh)|`landscape [a-z]+ \S+`", page.read_text("utf-8"), re.MULTILINE), page
+
+
 def test_every_page_of_the_site_is_in_its_tree() -> None:
     trees = {}
     for path in DOCS.rglob("*.md"):

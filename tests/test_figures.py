@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import figure_cases
 import numpy as np
 import pytest
-from figure_checks import alike, faults
+from figure_checks import LEAST_SHARE, alike, faults
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.lines import Line2D
 
 from landscape.pictures.scale import Scale, tick_labels
-from landscape.pictures.style import COLOURS
+from landscape.pictures.style import COLOURS, paper_style
+from landscape.pictures.words import new_figure, shortened, wrap
+from landscape.probes.plane.mesh import mesh_of
+from landscape.probes.plane.result import INTERPOLATED
 from landscape.probes.plot import plot
 
 EVERY = {name: (make, options) for name, make, options in figure_cases.every()}
@@ -24,7 +29,10 @@ SAMPLE = (
     ("curves, 12, hostile", 3.3),
     ("sweep, 12", 3.3),
     ("steps, 3, hostile", 7.0),
-    ("forest, 1", 3.3),
+    ("forest, 3", 3.3),
+    ("ranges of their own", 3.3),
+    ("own scales, 2", 7.0),
+    ("critical sharpness, 12", 3.3),
     ("path, 3", 3.3),
     ("trajectory, 1", 3.3),
     ("layers, 1", 3.3),
@@ -41,7 +49,7 @@ SAMPLE = (
 @pytest.mark.parametrize(("name", "width"), SAMPLE)
 def test_words_cover_nothing_and_stay_inside_and_the_axes_have_most_of_the_figure(name: str, width: float) -> None:
     make, options = EVERY[name]
-    assert not faults(plot(list(make()), width=width, **options))
+    assert not faults(plot(list(make()), width=width, **options), least=figure_cases.least_share(name, LEAST_SHARE))
 
 
 @pytest.mark.slow
@@ -49,7 +57,7 @@ def test_words_cover_nothing_and_stay_inside_and_the_axes_have_most_of_the_figur
 @pytest.mark.parametrize("name", EVERY)
 def test_so_it_is_for_every_kind_number_and_name(name: str, width: float) -> None:
     make, options = EVERY[name]
-    assert not faults(plot(list(make()), width=width, **options))
+    assert not faults(plot(list(make()), width=width, **options), least=figure_cases.least_share(name, LEAST_SHARE))
 
 
 @given(
@@ -117,3 +125,63 @@ def test_numbers_that_an_axis_would_write_alike_are_found() -> None:
     figure = plot(figure_cases.samples.plane(5, 5))
     figure.axes[0].set_xticks([0.0, 0.5], ["0", "0"])
     assert alike(figure) == [("x", ["0", "0"])]
+
+
+def test_planes_measured_over_other_ranges_are_drawn_in_the_widest_and_a_dead_one_keeps_its_own() -> None:
+    narrow = figure_cases.samples.plane(5, 5, extent=(-0.5, 0.5, -0.5, 0.5), norm="none")
+    wide, dead = figure_cases.samples.plane(5, 5), figure_cases.samples.dead_plane(5, 5, extent=(-2, 2, -2, 2))
+    drawn = plot([wide, narrow, dead])
+    assert [axes.get_xlim() for axes in drawn.axes[:3]] == [(-1, 1), (-1, 1), (-2, 2)]
+    assert "All panels have the widest range" in drawn.caption  # type: ignore[attr-defined]
+    far = figure_cases.samples.plane(5, 5, extent=(-0.2, 0.2, -0.2, 0.2), norm="none")
+    apart = plot([wide, far])
+    assert [axes.get_xlim() for axes in apart.axes[:2]] == [(-1, 1), (-0.2, 0.2)]
+    assert "Each panel has a range of its own" in apart.caption  # type: ignore[attr-defined]
+
+
+def test_the_names_of_many_runs_are_a_colour_bar_with_their_values_or_numbers_that_the_caption_tells() -> None:
+    make, options = EVERY["line, 12"]
+    swept = plot(list(make()), width=7.0, **options)
+    bar = swept.axes[-1]
+    assert bar.get_xlabel() == "norm"
+    assert [label.get_text() for label in bar.get_xticklabels()] == [str(k) for k in range(12)]
+    make, options = EVERY["line, 12, hostile"]
+    named = plot(list(make()), width=7.0, **options)
+    assert [label.get_text() for label in named.axes[-1].get_xticklabels()] == [str(k) for k in range(1, 13)]
+    for number, name in enumerate(figure_cases.HOSTILE, 1):
+        assert f"{number}: {name}".replace("\n", " ") in named.caption  # type: ignore[attr-defined]
+
+
+def test_what_is_drawn_lowest_and_was_not_measured_has_a_mark_of_its_own() -> None:
+    plane = figure_cases.samples.plane(5, 5)
+    interpolated = plane.assign(status=plane["status"] * 0 + INTERPOLATED)
+    figure = plot([plane, interpolated], labels=["a", "b"])
+    legend = figure.legends[0]
+    looks = {
+        text.get_text(): (line.get_marker(), line.get_markerfacecolor())
+        for text, line in zip(legend.get_texts(), legend.legend_handles, strict=True)
+        if isinstance(line, Line2D)
+    }
+    [drawn] = [look for words, look in looks.items() if words.startswith("lowest drawn")]
+    [measured] = [look for words, look in looks.items() if words.startswith("lowest") and "drawn" not in words]
+    assert drawn[0] == measured[0] == "*" and drawn[1] == "white" != measured[1]
+
+
+@pytest.mark.parametrize("width", [0.5, 0.7, 0.9, 1.1])
+def test_words_that_are_cut_or_wrapped_keep_their_numbers_whole(width: float) -> None:
+    with paper_style():
+        figure = new_figure(3.3)
+        texts = [
+            shortened(figure, "lowest: 5.1×10⁻⁶ at", width, 7),
+            *wrap(figure, "lowest=5.1×10⁻⁶,−2.5e-12", width, 7),
+        ]
+    for text in texts:
+        assert all(number in ("5.1×10⁻⁶", "−2.5e-12") for number in re.findall(r"[−\d][^:=, …]*", text)), texts
+
+
+def test_a_sheet_is_finer_where_it_rises_steeply_below_the_clip() -> None:
+    x = np.linspace(0, 1, 11)
+    wall = np.where(x[None, :] > 0.85, 1e9, 1.0) + 0 * x[:, None]
+    steps = np.diff(mesh_of(x, x, wall, top=10.0).x)
+    assert steps.min() < steps.max() / 3 and steps.size < 300
+    assert np.diff(mesh_of(x, x, wall[::-1].T, top=10.0).y).size < 300

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
-import comparison_samples as samples
 import numpy as np
 import pytest
-import xarray as xr
+from comparison_samples import batch_sizes as made
 from figure_checks import faults
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from landscape.comparison import compare
 from landscape.errors import InputError
-from landscape.probes.comparison.forest_picture import OPEN, read_rows
+from landscape.probes.comparison.forest import OPEN, read_rows
 from landscape.probes.plot import plot
-
-
-@cache
-def made(settings: int = 2) -> xr.Dataset:
-    """Runs of several batch sizes, whose loss grows with it and whose accuracy does not, with step probes beside them."""
-    draws = np.random.default_rng(3)
-    found = []
-    for number in range(settings):
-        size = 50 * 2**number
-        for seed in range(5):
-            noise = 0.02 * draws.standard_normal(3)
-            history = samples.history(1 + number + noise[0], 0.5 + noise[1], batch_size=size, seed=seed)
-            probe = samples.steps(
-                (0.1 * 4**number * np.exp(noise[2] + 0.05 * draws.standard_normal(9))).tolist(),
-                batch_size=size,
-                seed=seed,
-            )
-            found += [history, probe]
-    return compare(found, by="batch_size").dataset()
 
 
 def marks(axes: Axes, gid: str) -> list[Any]:
@@ -92,7 +70,7 @@ def test_families_stand_together_and_the_largest_differences_first() -> None:
 
 @pytest.mark.parametrize("width", [3.3, 7.0])
 @pytest.mark.parametrize("settings", [2, 4])
-def test_nothing_collides_with_names_over_the_rows_or_beside_them(width: float, settings: int) -> None:
+def test_nothing_collides_with_names_over_the_rows(width: float, settings: int) -> None:
     assert not faults(plot(made(settings), width=width))
 
 

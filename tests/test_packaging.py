@@ -64,6 +64,10 @@ def test_every_public_name_resolves_and_is_listed() -> None:
         _ = landscape.nothing
 
 
+def test_the_citation_is_of_this_version() -> None:
+    assert f"\nversion: {landscape.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+
+
 def test_editors_see_the_names_that_there_are() -> None:
     stub = ast.parse((ROOT / "landscape" / "__init__.pyi").read_text())
     aliases = [alias for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names]

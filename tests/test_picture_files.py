@@ -122,7 +122,7 @@ def test_a_style_sheet_goes_over_all_else(tmp_path: Path) -> None:
 def test_larger_words_still_cover_nothing() -> None:
     with mpl.rc_context({"font.size": 11}):
         figures = [plot(samples.plane(9, 9), width=3.3), plot(samples.history(5), width=7.0, quantity="all")]
-    assert not [fault for figure in figures for fault in faults(figure, share=False)]
+    assert not [fault for figure in figures for fault in faults(figure, least=0.0)]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_width_and_height_are_those_asked_for_and_nothing_collides(width: float,
     for datasets in ([samples.plane(9, 9)], [samples.history(5)], [samples.line(9), samples.line(9, norm="none")]):
         figure = plot(datasets, width=width, height=height)
         assert figure.get_size_inches().tolist() == [width, height]
-        assert not faults(figure, share=False)
+        assert not faults(figure, least=0.0)
 
 
 def test_a_surface_is_seen_from_where_it_was_asked_for_and_turns_once_around(tmp_path: Path) -> None:

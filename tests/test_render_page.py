@@ -15,8 +15,10 @@ from markupsafe import Markup
 
 from landscape.comparison.tables import Table
 from landscape.errors import InputError
+from landscape.pictures.page_parts import dash
 from landscape.pictures.templates import page as page_of
 from landscape.printable import printable
+from landscape.probes.history.picture import SPLITS
 from landscape.probes.interactive import interactive
 
 HOSTILE = [
@@ -187,7 +189,14 @@ def test_histories_carry_every_curve_and_where_they_have_no_number() -> None:
     assert loss["lines"][0]["y"][:4] == pytest.approx(history["train_loss"].values[:4])
     assert loss["lines"][0]["y"][4:] == [None, None]
     assert loss["gaps"][0]["x"] == [5, 6]
-    assert loss["lines"][1]["dash"] == "dash"
+    assert loss["lines"][1]["dash"] == dash(SPLITS["validation"]) != "solid"
+
+
+def test_a_dead_network_is_told_from_living_ones_and_the_long_caption_lies_behind_a_fold() -> None:
+    page = Page(interactive([samples.dead_plane(5, 5), samples.plane(5, 5, norm="none")]))
+    assert [panel["state"] for panel in page.data["panels"]] == ["dead", ""]
+    assert "dead network, not a smooth one" in page.data["panels"][0]["note"]
+    assert page.words.index("Loss at θ") < page.words.index("More of the caption") < page.words.index("Data: fashion")
 
 
 def test_a_page_without_any_number_still_opens() -> None:

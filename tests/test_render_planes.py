@@ -393,6 +393,6 @@ def test_the_scale_of_spreads_ends_where_the_means_are_clipped() -> None:
     spread = dataset["loss"].std("seed", ddof=1)
     drawn = float(spread.where(dataset["loss"].mean("seed") <= 5).max())
     figure = plot(dataset, loss_max=5, quantity="spread")
-    bars = [axes for axes in figure.axes if "standard deviation" in axes.get_ylabel()]
-    assert bars[0].get_ylim()[1] == pytest.approx(drawn)
+    bars = [axes for axes in figure.axes if "SD over" in axes.get_xlabel()]
+    assert bars[0].get_xlim()[1] == pytest.approx(drawn)
     assert "The spread lies beyond its scale where the mean is clipped" in caption_of(figure)

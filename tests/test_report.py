@@ -6,6 +6,7 @@ import json
 import shlex
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,20 @@ import render_samples as samples
 import render_step_samples as steps
 import xarray as xr
 from commands import run
+from figure_cases import KINDS
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from test_forest import made
 from test_render_page import HOSTILE, Page
 
 import landscape as ls
 from landscape.errors import InputError
 from landscape.pictures import plain
+from landscape.pictures.page_parts import dash
 from landscape.pictures.report_page import Stamp
 from landscape.printable import printable
+from landscape.probes.comparison.forest import MOST_TRENDS
 from landscape.probes.interactive import interactive, page_content
 from landscape.probes.plot import plot
 from landscape.probes.terminal_picture import terminal_picture
@@ -67,6 +74,7 @@ def test_every_result_is_in_a_figure_whose_command_draws_it(
         save_result(samples.plane(3, 3, model=f"{name} $(model)"), tmp_path / f"{name} ' 1.h5")
     several = commands(Page(ls.report(tmp_path, plotly="none")))
     assert len(several) == 1 and len([word for word in several[0] if word.endswith(".h5")]) == 2
+    assert several[0][-1] == "loss-surface.png" and several[0].count("--label") == 2
     out = tmp_path / "again.png"
     assert run(capsys, *several[0][1:-1], str(out)).status == 0
     assert out.exists()
@@ -117,11 +125,60 @@ def _is_among(values: np.ndarray, drawn: list[np.ndarray]) -> bool:
     return all(np.isclose(everything, value, rtol=1e-6, atol=1e-12).any() for value in values)
 
 
+LINED = [
+    "line",
+    "curves",
+    "sweep",
+    "steps",
+    "normalized steps",
+    "run range",
+    "stability",
+    "path",
+    "sharpness",
+    "spectrum",
+]
+
+
+@pytest.mark.parametrize("kind", LINED)
+def test_a_line_looks_alike_on_the_page_and_in_the_picture(kind: str) -> None:
+    """Colours and dashes, which follow a study's settings; of two norms at two rates one is the hue, one the dash."""
+    make, options = KINDS[kind]
+    sets = make(2) if kind == "sweep" else _at_two_rates(make(2))
+    study = [steps.history(4, norm=norm) for norm in ("other", "norm 1", "batch")]
+    figure = plot(*sets, study=study, **options)
+    page = page_content(sets, study=study, **options)
+    lines = [line for chart in page["charts"] for line in chart["lines"]]
+    shown = {(line["colour"].lower(), line["dash"]) for line in lines if "lines" in line["mode"] and len(line["x"]) > 2}
+    drawn = {
+        (to_hex(line.get_color()), dash(_pattern(line)))
+        for axes in figure.axes
+        for line in axes.lines
+        if line.get_linestyle() != "None" and len(set(line.get_xdata())) > 2 and line.get_linewidth() > 0.3
+    }
+    assert drawn and drawn == shown
+
+
+def _at_two_rates(sets: Sequence[xr.Dataset]) -> list[xr.Dataset]:
+    return [one.assign_attrs(learning_rate=rate) for rate in (1e-2, 1e-3) for one in sets]
+
+
+def _pattern(line: Line2D) -> Any:
+    """The dashes that the line was given, which matplotlib keeps in points."""
+    offset, parts = line._unscaled_dash_pattern
+    return "-" if parts is None else (offset, parts)
+
+
 def test_a_kind_of_picture_is_honoured_or_refused() -> None:
     plane = samples.plane(5, 5)
     assert Page(interactive(plane, kind="contour")).data["show"] == ["contour"]
     assert Page(interactive(plane, kind="surface")).data["show"] == ["surface"]
-    assert "show" not in Page(interactive(plane)).data
+    assert Page(interactive(plane)).data["show"] == ["surface", "contour"]
+    compared = made(4)
+    parts = {kind: Page(interactive(compared, kind=kind)).data for kind in ("auto", "forest", "comparison", "trend")}
+    counts = {kind: (len(page["overview"]), len(page["charts"])) for kind, page in parts.items()}
+    whole = counts["auto"]
+    assert min(whole) > 0 and counts["forest"] == (whole[0], 0) and counts["comparison"] == (0, whole[1])
+    assert counts["trend"][0] == 0 < counts["trend"][1] <= MOST_TRENDS
     with pytest.raises(InputError, match="kind: 'curves' draws a training history, and this is a 2-D plane"):
         interactive(plane, kind="curves")
 
@@ -158,6 +215,30 @@ def test_trainings_are_compared_by_what_tells_them_apart_and_the_dead_come_first
     dead = samples.history(6, norm="none", dead=1, dead_reason="its outputs do not depend on the input")
     said = what_came_out(gathered := gather([*histories, dead]), comparisons_of(gathered))
     assert "is a dead network: its outputs do not depend on the input" in said[0] and len(said) <= SENTENCES
+
+
+def test_of_one_run_each_nothing_is_compared_and_what_came_out_is_where_they_came_to() -> None:
+    found = gather([samples.history(6, norm=norm, seed=0) for norm in ("batch", "none")])
+    assert comparisons_of(found) == []
+    said = what_came_out(found, [])
+    assert len(said) == 2 and all("after 6 epochs: train loss" in sentence for sentence in said)
+
+
+def test_a_setting_has_one_colour_in_every_figure_of_a_report_and_in_the_picture_of_its_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for norm in ("a", "b", "c"):
+        save_result(samples.history(6, norm=norm), tmp_path / f"{norm}.h5")
+    save_result(steps.steps(30, norm="c"), tmp_path / "steps.h5")
+    page = Page(ls.report(tmp_path))
+    curves, along = (figure["groups"] for figure in figures(page))
+    assert len({group["colour"] for group in curves}) == 3
+    assert [group["colour"] for group in along] == [curves[2]["colour"]]
+    (command,) = [line for line in commands(page) if str(tmp_path / "steps.h5") in line]
+    assert command.count("--study") == 3
+    again = tmp_path / "again.html"
+    assert run(capsys, *command[1:-1], str(again)).status == 0
+    assert Page(again.read_text("utf-8")).data["groups"] == along
 
 
 def test_a_single_result_says_its_first_words_and_nothing_is_compared() -> None:

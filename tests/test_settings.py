@@ -38,11 +38,13 @@ def test_a_setting_shared_by_two_sweeps_is_one_run(tmp_path: Path) -> None:
     assert recipes == [(1e-3, 100), (5e-2, 100), (5e-2, 50)]
 
 
-def test_the_bundled_study_compares_the_same_network_with_and_without_batch_norm() -> None:
+def test_the_bundled_study_sets_batch_norm_against_depth() -> None:
     study = load_study("quick")
-    assert [run.norm for run in study.runs] == ["none", "batch"]
-    assert study.runs[0].training == study.runs[1].training
-    assert study.runs[0].model == study.runs[1].model == "vgg38"
+    assert [(run.model, run.norm) for run in study.runs] == [
+        ("vgg38", "none"), ("vgg38", "batch"), ("vgg08", "none"), ("vgg08", "batch"),
+    ]  # fmt: skip
+    assert all(run.training == study.runs[0].training for run in study.runs)
+    assert {picture.kind for picture in study.pictures} >= {"curves", "flow", "line", "contour"}
 
 
 def test_identity_changes_with_every_setting_that_changes_the_weights() -> None:
@@ -57,6 +59,14 @@ def test_identity_changes_with_every_setting_that_changes_the_weights() -> None:
         ("runs = 3", r"mine.toml: runs: expected tables written as \[\[runs\]\]"),
         ("[[runs]]\nmodle='vgg08'", r"mine.toml: runs\[0\]: key: unknown value 'modle'. Did you mean 'model'"),
         ("[[runs]]\nbatch_size='many'", r"mine.toml: runs\[0\]: batch_size: .*integer.*'many'"),
+        (
+            "[[runs]]\n[[pictures]]\nkind='contour'\nscale='ln'",
+            r"mine.toml: pictures\[0\]: scale: .*'ln'\. auto, linear or log\.$",
+        ),
+        (
+            "[[runs]]\n[[comparisons]]\nname='a'",
+            r"mine.toml: comparisons\[0\]: by: field required, .* The setting to compare: ",
+        ),
         ("[[runs]]\nbatch_size=0", r"mine.toml: runs\[0\]: .*batch_size.*0"),
         ("[[runs]]\nlearning_rate=-1.0", r"runs\[0\]: .*learning_rate"),
         ("[[runs]]\ndata='fashion'", r"runs\[0\]: data: unknown value 'fashion'"),

@@ -81,6 +81,17 @@ def test_every_key_of_a_study_is_on_its_page(reference: dict[str, str]) -> None:
     assert keys <= documented | {"name"}, keys - documented
 
 
+def test_nothing_on_a_generated_page_is_without_words(reference: dict[str, str]) -> None:
+    sys.path.insert(0, str(DOCS))
+    try:
+        from extension.rst import without_words
+    finally:
+        sys.path.remove(str(DOCS))
+    assert without_words("   * - a\n     - \n     - b\n.. option:: --c\n\n   \n") == ["a", "--c"]
+    for page in reference.keys() - {"files"}:  # whose words are those of files that a build writes; it looks itself
+        assert not without_words(reference[page]), page
+
+
 def test_every_environment_variable_that_is_read_is_documented(reference: dict[str, str]) -> None:
     sources = [*(ROOT / "landscape").rglob("*.py"), *(ROOT / "cli").glob("*.py")]
     reading = r"environ(?:\.get\(|\.setdefault\(|\[)\"(\w+)\"(?!\] =)|\"(\w+)\" not in os\.environ"

@@ -12,14 +12,12 @@ from commands import fails, run
 from landscape.errors import InputError
 from landscape.places import Places
 from landscape.results.names import LONGEST, check_file_name, file_part, part_names, shortened
+from landscape.studies.parts import ComparisonSettings, PictureSettings, TableSettings
 from landscape.studies.run_settings import run_settings
 from landscape.studies.runs import run_folder
 from landscape.studies.settings import (
     BUNDLED_STUDIES,
-    ComparisonSettings,
-    PictureSettings,
     StudySettings,
-    TableSettings,
     load_study,
     picture_names,
 )

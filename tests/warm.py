@@ -23,8 +23,11 @@ with socket.socket(socket.AF_UNIX) as line:
 
 
 @contextmanager
-def commands(folder: Path, words: Callable[[list[str]], list[str]]) -> Iterator[Path]:
-    """A folder for ``PATH`` whose ``landscape`` runs in forks; ``words`` are what is made of those that it is given."""
+def commands(folder: Path, words: Callable[[list[str]], list[str]], limit: int = 0) -> Iterator[Path]:
+    """A folder for ``PATH`` whose ``landscape`` runs in forks.
+
+    ``words`` are what is made of those that it is given; what takes longer than ``limit`` seconds is ended (0: never).
+    """
     place = str(folder / "line")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(place)
@@ -32,7 +35,7 @@ def commands(folder: Path, words: Callable[[list[str]], list[str]]) -> Iterator[
         server = os.fork()
         if server == 0:
             try:
-                _serve(listener, words)
+                _serve(listener, words, limit)
             finally:
                 os._exit(0)
     shim = folder / "landscape"
@@ -45,7 +48,7 @@ def commands(folder: Path, words: Callable[[list[str]], list[str]]) -> Iterator[
         os.waitpid(server, 0)
 
 
-def _serve(listener: socket.socket, words: Callable[[list[str]], list[str]]) -> None:
+def _serve(listener: socket.socket, words: Callable[[list[str]], list[str]], limit: int) -> None:
     import torch
     from landscape_cli.main import COMMANDS  # noqa: F401 - imported before the fork
 
@@ -61,6 +64,7 @@ def _serve(listener: socket.socket, words: Callable[[list[str]], list[str]]) -> 
                 text += part
             child = os.fork()
             if child == 0:
+                signal.alarm(limit)
                 _run(*json.loads(text), streams, words)
             for stream in streams:
                 os.close(stream)

@@ -9,6 +9,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import torch
 import xarray as xr
 
 import landscape
@@ -17,9 +18,22 @@ from landscape.registry import asked, found, of_file, probes
 from landscape.results.schema import Schema
 
 FROZEN = Path(__file__).parents[2] / "tests" / "frozen"
-RUN = ["train", "--model", "mlp", "--model-option", "hidden=8", "--train-images", "60", "--epochs", "1", "--out", "run"]
+RUN = ["train", "--model", "mlp", "--model-option", "hidden=8", "--train-images", "60", "--epochs", "2", "--out", "run"]
+RUN += ["--checkpoint-every", "1", "--probe-every", "1", "--probe-along", "gradient+update+relative"]
+ALONE = "one value"  # of no dimension
 # Small values of options, for kinds that have them.
-SMALL = {"images": "20", "x": "-1:1:3", "y": "-1:1:3", "draws": "2", "points": "3"}
+SMALL = {"images": "20", "x": "-1:1:9", "y": "-1:1:9", "draws": "2", "points": "3"}
+# Runs command lines one after another.
+COMMANDS = """
+import json, sys
+from landscape_cli.main import main
+for words in json.load(sys.stdin):
+    try:
+        main([*words, "-q"])
+    except SystemExit as ended:
+        if ended.code:
+            raise
+"""
 
 
 def pages() -> dict[str, str]:
@@ -44,13 +58,13 @@ def _section(kind: str) -> str:
     known = {str(name): variable for one in files for name, variable in one.variables.items()}
     rows = []
     for wanted in schema.table:
-        dims = ", ".join(f"*{dim}*" if dim == "grid" else code(dim) for dim in wanted.dims)
+        dims = ", ".join(f"*{dim}*" if dim == "grid" else code(dim) for dim in wanted.dims) or ALONE
         name = code(wanted.name) if wanted.needed else f"[{code(wanted.name)}]"
         rows.append([name, dims, "text" if wanted.text else "numbers", _words(known.get(wanted.name))])
     named = {wanted.name for wanted in schema.table}
     for name, variable in known.items():
         if name not in named:
-            dims = ", ".join(code(str(dim)) for dim in variable.dims)
+            dims = ", ".join(code(str(dim)) for dim in variable.dims) or ALONE
             rows.append(
                 [f"[{code(name)}]", dims, "text" if variable.dtype.kind in "OUS" else "numbers", _words(variable)]
             )
@@ -71,31 +85,34 @@ def _words(variable: xr.Variable | None) -> str:
 
 @cache
 def samples() -> tuple[xr.Dataset, ...]:
-    """Files of every kind: those that the suite keeps, and of kinds that none of them is of, one that is measured now."""
+    """Files of every kind: those that the suite keeps, and small ones that are measured now, with what those lack."""
     kept = [landscape.load(path) for path in sorted(FROZEN.rglob("*.h5"))]
-    there = {one.attrs["kind"] for one in kept}
-    missing = [probe.name for probe in asked().values() if probe.of_file not in there]
-    return (*kept, *_measured(missing))
+    return (*kept, *_measured(), _critical_steps())
 
 
-def _measured(kinds: list[str]) -> list[xr.Dataset]:
-    """One small result of each kind, from a training of seconds."""
-    if not kinds:
-        return []
+def _measured() -> list[xr.Dataset]:
+    """What a training of seconds writes, and a result of each kind that can be asked of its checkpoint."""
+    lines = [RUN]
+    for probe in asked().values():
+        small = [f"--{name}={value}" for name, value in SMALL.items() if name in found(probe.settings).model_fields]
+        to = ["--to", "run/epoch-1.pt"] if probe.name in ("path", "trajectory") else []
+        lines.append(["probe", probe.command, "--checkpoint", "run/last.pt", "--out", f"{probe.name}.h5", *small, *to])
     with tempfile.TemporaryDirectory() as folder:
-        _landscape(folder, *RUN)
-        for kind in kinds:
-            probe = asked()[kind]
-            small = [
-                word
-                for name, value in SMALL.items()
-                if name in found(probe.settings).model_fields
-                for word in (f"--{name}", value)
-            ]
-            _landscape(folder, "probe", probe.command, "--checkpoint", "run/last.pt", "--out", f"{kind}.h5", *small)
-        return [landscape.load(Path(folder, f"{kind}.h5")) for kind in kinds]
+        subprocess.run(
+            [sys.executable, "-c", COMMANDS],
+            input=json.dumps(lines),
+            text=True,
+            cwd=folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        return [landscape.load(path) for path in sorted(Path(folder).rglob("*.h5"))]
 
 
-def _landscape(folder: str, *words: str) -> None:
-    code_to_run = "from landscape_cli.main import main; main()"
-    subprocess.run([sys.executable, "-c", code_to_run, *words, "-q"], cwd=folder, check=True, capture_output=True)
+def _critical_steps() -> xr.Dataset:
+    """What only an observer measures, which no command starts."""
+    probe = landscape.CriticalSharpnessProbe(every=1)
+    data = (torch.randn(20, 2, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 2)
+    model = landscape.build_model("mlp", inputs=2, classes=2, hidden=4)
+    landscape.fit(model, data, landscape.TrainingConfig(epochs=1, batch_size=10), observers=[probe])
+    return probe.dataset()

@@ -35,6 +35,12 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def without_words(text: str) -> list[str]:
+    """The rows of tables, and the options, of which nothing is said."""
+    rows = re.findall(r"^   \* - (.*)(?:\n     - .*)*?\n     - *$", text, re.MULTILINE)
+    return rows + re.findall(r"^\.\. option:: (.*)\n\n *\n", text, re.MULTILINE)
+
+
 def indented(text: str, by: str = "   ") -> str:
     """A block under what stands above it."""
     return "".join(f"{by}{line}\n" if line else "\n" for line in text.splitlines())

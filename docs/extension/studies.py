@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -13,13 +13,13 @@ from extension.rst import code, escaped, table, title
 from landscape.checking import Option, option_of
 from landscape.probes.settings import ProbeSettings, kinds
 from landscape.registry import asked
+from landscape.studies.parts import PARTS
 from landscape.studies.run_settings import RunSettings
-from landscape.studies.settings import ComparisonSettings, PictureSettings, StudySettings, TableSettings
+from landscape.studies.settings import StudySettings
 from landscape.training import TrainingConfig
 
-TABLES = {"pictures": PictureSettings, "tables": TableSettings, "comparisons": ComparisonSettings}
 # What a study file says in another way, or what it cannot say.
-LEFT_OUT = {"groups", "training", "note", "runs", "probes", *TABLES}
+LEFT_OUT = {"groups", "training", "note", "runs", "probes", *PARTS}
 
 
 def pages() -> dict[str, str]:
@@ -38,7 +38,7 @@ def pages() -> dict[str, str]:
     ]
     for name, settings in kinds().items():
         parts += [title(f'kind = "{asked()[name].command}"', "~"), keys(of(settings, ProbeSettings.model_fields))]
-    for name, settings in TABLES.items():
+    for name, settings in PARTS.items():
         parts += [title(f"[[{name}]]", "-"), keys(of(settings))]
     return {"study": "\n".join(parts)}
 
@@ -63,7 +63,7 @@ def keys(fields: Iterable[tuple[str, FieldInfo]]) -> str:
 def _row(name: str, field: FieldInfo) -> list[str]:
     said = option_of(field) or Option("")
     default = said.default or _default(field)
-    return [code(name), escaped(said.help or str(_plain(field.annotation))), escaped(default)]
+    return [code(name), escaped(said.words()), escaped(default)]
 
 
 def _default(field: FieldInfo) -> str:
@@ -79,14 +79,3 @@ def _default(field: FieldInfo) -> str:
         if value in (True, False)
         else str(value)
     )
-
-
-def _plain(annotation: Any) -> str:
-    """A type in words that a reader of TOML knows."""
-    choices = [one for one in get_args(annotation) if isinstance(one, str)]
-    inner = [one for part in get_args(annotation) for one in get_args(part) if isinstance(one, str)]
-    if choices or inner:
-        return ", ".join(choices or inner)
-    words = {"str": "text", "float": "a number", "int": "a whole number"}
-    text = getattr(annotation, "__name__", str(annotation))
-    return words.get(text, text)

@@ -1,4 +1,6 @@
-"""Makes the measurements and the pictures of docs/pictures.md: ``python docs/images/make.py``, a quarter of an hour on two cores.
+"""Makes the pictures of README and docs/pictures.md: ``python docs/images/make.py``, twenty minutes on two cores.
+
+Those of README are the study quick's own; docs/report.md's, of its page, is made by ``report.py`` beside this file.
 
 Runs and results go to ``outputs/pictures`` and stay there, so that a second run only draws.
 """
@@ -10,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent / "pictures"
+HERE = Path(__file__).parent
 WORK = Path("outputs/pictures")
 LANDSCAPE = str(Path(sys.executable).parent / "landscape")
 TRAIN = ("train", "--model", "vgg08", "--learning-rate", "1e-3")
@@ -48,13 +50,20 @@ def measure() -> None:
 
 
 def draw() -> None:
+    """The pictures of docs/pictures.md."""
     planes = ("plane-batch.h5", "plane-none.h5")
     landscape("plot", *planes, "--width", "page", "--out", "contour.png")
     landscape("plot", *planes, "--width", "page", "--kind", "surface", "--out", "surface.png")
     landscape("plot", "comparison.h5", "--out", "forest.png")
-    HERE.mkdir(exist_ok=True)
     for name in ("contour", "surface", "curves", "forest"):
-        shrink(WORK / f"{name}.png", HERE / f"{name}.png")
+        shrink(WORK / f"{name}.png", HERE / "pictures" / f"{name}.png")
+
+
+def study() -> None:
+    """The pictures of README."""
+    landscape("study", "quick")
+    for name in ("planes-with-batch-norm", "surfaces-on-one-range", "flow", "line"):
+        shrink(WORK / "outputs" / "quick" / f"{name}.png", HERE / f"{name}.png")
 
 
 def shrink(picture: Path, target: Path) -> None:
@@ -69,5 +78,6 @@ if __name__ == "__main__":
     if "--clean" in sys.argv[1:]:
         shutil.rmtree(WORK)
         WORK.mkdir(parents=True)
+    study()
     measure()
     draw()

@@ -26,6 +26,9 @@ ANSWERS_WITHIN = 20.0  # seconds for a scheduler to answer
 WORKERS_WITHIN = 120.0  # and for it to have a worker
 COUNTED_EVERY = 1.0  # seconds
 SILENT = 30.0  # seconds for which a scheduler may be away
+DESERTED = (
+    600.0  # and for which it may have no worker, where it had some: a job that is put back into a queue takes its time
+)
 _EXTRA = "pip install 'landscape-lab[cluster]'"
 
 
@@ -76,7 +79,12 @@ def local_team(workers: int, threads: int, gpus: Sequence[str] = ()) -> Team:
                 os.kill(nanny.pid, signal.SIGKILL)  # files are replaced at once; asked to end, it would take seconds
         cluster.close(timeout=10)
 
-    return _team(client, "workers of this machine", close)
+    def replaced(count: int) -> None:
+        """A worker that dies is started again by its nanny, but for one that dies while it starts: its nanny goes with it."""
+        if count < workers:
+            cluster.scale(workers)
+
+    return _team(client, "workers of this machine", close, replaced)
 
 
 def joined_team(address: str, folder: Path | None = None) -> Team:
@@ -123,36 +131,38 @@ def team_of_client(client: Any) -> Team:
     )
 
 
-def _team(client: Any, name: str, close: Callable[[], None]) -> Team:
+def _team(
+    client: Any, name: str, close: Callable[[], None], counted: Callable[[int], None] = lambda count: None
+) -> Team:
     since: list[float] = []
-
-    asked = _Asked(client)
+    asked = _Asked(client, counted)
 
     def trouble() -> str:
-        if client.status == "running":
+        running = client.status == "running"
+        if running and asked.workers():
             since.clear()
             return ""
         since.append(time.monotonic())
-        if client.status != "closed" and since[-1] - since[0] < SILENT:
+        if client.status != "closed" and since[-1] - since[0] < (DESERTED if running else SILENT):
             return ""
-        return (
-            f"workers: {name} is gone. What was measured is kept; start it anew, and ask for the same again to go on."
-        )
+        gone = f"{name} has had no worker for {DESERTED / 60:.0f} minutes" if running else f"{name} is gone"
+        return f"workers: {gone}. What was measured is kept; start it anew, and ask for the same again to go on."
 
     return Team(client.get_executor(pure=False), name, None, asked.workers, trouble, close)
 
 
 class _Asked:
-    """How many workers a scheduler has, asked every now and then."""
+    """How many workers a scheduler has, asked every now and then; ``counted`` is told."""
 
-    def __init__(self, client: Any) -> None:
-        self._client, self._at, self._known = client, -math.inf, 0
+    def __init__(self, client: Any, counted: Callable[[int], None]) -> None:
+        self._client, self._counted, self._at, self._known = client, counted, -math.inf, 0
 
     def workers(self) -> int:
         now = time.monotonic()
         if now - self._at >= COUNTED_EVERY:
             with contextlib.suppress(Exception):  # of any kind: a scheduler that is away has as many as before
                 self._known = len(self._client.scheduler_info(n_workers=-1)["workers"])
+                self._counted(self._known)
             self._at = now
         return self._known
 
@@ -172,7 +182,9 @@ def _settings(threads: int = 1) -> dict[str, Any]:
 
 def _quiet() -> None:
     """What Dask logs of workers and schedulers that are gone, a command says in a sentence of its own."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in list(logging.root.manager.loggerDict):  # some of them have a level of their own
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _configured(settings: dict[str, Any]) -> Any:

@@ -7,6 +7,7 @@ import pickle
 import sys
 import sysconfig
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -70,6 +71,10 @@ def _is_own(name: str, module: object) -> bool:
     # A script is sent along anyway.
     if not isinstance(module, ModuleType) or not isinstance(file, str) or module.__name__ != name or name == "__main__":
         return False
+    return name.partition(".")[0] not in _OURS and not _is_installed(file)
+
+
+@cache  # a process has thousands of modules, and is asked for each work
+def _is_installed(file: str) -> bool:
     path = Path(file)
-    installed = any(part in _INSTALLED for part in path.parts) or path.is_relative_to(sysconfig.get_path("stdlib"))
-    return not installed and name.partition(".")[0] not in _OURS
+    return any(part in _INSTALLED for part in path.parts) or path.is_relative_to(sysconfig.get_path("stdlib"))

@@ -72,9 +72,14 @@ def full_caption(note: str, caption: str, more: Sequence[str] = ()) -> str:
     return " ".join(filter(None, (note.strip(), caption.strip(), joined(more))))
 
 
+def sentences_of(words: str) -> list[str]:
+    """A caption in its sentences, which end in a stop before a capital letter."""
+    return re.split(r"(?<=\.) (?=[^\W\d_a-z])", words)
+
+
 def short_caption(words: str, fits: Callable[[str], bool]) -> str:
     """As many of a caption's sentences as fit on one line; of the first the clauses, or else the words, where not even it does."""
-    sentences: list[str] = re.split(r"(?<=\.) (?=[^\W\d_a-z])", words)
+    sentences = sentences_of(words)
     line = ""
     for sentence in sentences:
         longer = f"{line} {sentence}".strip()

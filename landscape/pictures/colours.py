@@ -66,6 +66,11 @@ def looks(datasets: Sequence[xr.Dataset], options: Options, *, dashed: bool = Tr
     return [Look(colours[group], "-", group) for group in groups]
 
 
+def setting_of(attrs: Mapping[Any, Any]) -> tuple[Any, ...]:
+    """All that may have a colour; equal for data sets that look alike in every picture of a study."""
+    return tuple(_value(attrs, name) for name in SETTINGS)
+
+
 def _groups(datasets: Sequence[xr.Dataset], options: Options) -> list[str]:
     """A name for each data set, the same for those that differ in their seed alone."""
     whole = labels_of(datasets, options.labels)

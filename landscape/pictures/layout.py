@@ -1,148 +1,29 @@
-"""Where things go on paper: a heading, panels in rows, their colour bar, one legend under all of them, and a caption line."""
+"""Where things go on paper: a heading, panels in rows, a colour bar and one legend under all of them, and a caption line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from matplotlib.axes import Axes
-
-from landscape.errors import InputError
+from landscape.pictures.bars import PAD, Bar
 from landscape.pictures.caption import full_caption, short_caption
+from landscape.pictures.grid import GAP, MARGIN, Cell, Frame, Placed, across, box_of, margins_of, place
 from landscape.pictures.labels import split_words
-from landscape.pictures.legend import Legend, legend_of
+from landscape.pictures.legend import legend_of
 from landscape.pictures.markers import Entry, entry_of
 from landscape.pictures.options import Options
 from landscape.pictures.style import INK, PaperFigure, points
-from landscape.pictures.words import canvas, fitted, line_height, new_figure, text_width, wrap
+from landscape.pictures.value_axis import fewer_values
+from landscape.pictures.words import fitted, line_height, new_figure, shortened, text_width, wrap
 
 __all__ = ["Cell", "across", "finish", "new_figure", "text_width", "wrap"]
 
-MARGIN = 0.05  # inches of white around everything
-GAP = 0.1  # inches between panels
-BAR, BAR_GAP = 0.09, 0.06  # inches: width of a colour bar, and its distance from its panel
-NARROWEST = 0.55  # inches a panel needs to be worth drawing
-NARROW, READABLE = 0.75, 1.45  # inches from which a panel can be read, and one of curves reads well
-TALLEST = 9.2  # inches of a page
-SHARE = 0.6  # of the figure's area that panels are stretched to
-STEEPEST = 1.05  # height over width up to which they are
-LOWEST = 0.35  # inches of a panel's height where the figure's height is asked for
 TITLE_LINES, LABEL_LINES = 2, 2
+MOST_ROWS = 2  # of panels, whose titles may have two lines; those of more are smaller
 TICK_PAD = 0.4  # from a tick to its number, in sizes of the number
+TITLE_PAD = 2.0  # points from a panel to what stands over it
 ALONE = 1.2  # inches that an upright label may take beside a low panel
-ROOM = {
-    "left": 0.42,
-    "right": 0.45,
-    "bottom": 0.33,
-    "top": 0.17,
-    "words": 0.3,
-}  # inches, a guess before anything is drawn
-
-
-@dataclass
-class Cell:
-    """A panel to be placed, with its words.
-
-    Attributes:
-        ratio: height over width.
-        title, x, y: over it, under it, and beside it.
-        entries: of the legend, which is one for all panels.
-        bar: its own colour bar.
-        fixed: whether both axes have one scale, so that the ratio is the data's.
-        x_axis, y_axis: what an axis is; panels of one column, or row, that have the same one show its numbers once.
-        fit: what else is set by the panel's width in inches.
-        tall: its height in inches, where that is no matter of its width.
-    """
-
-    axes: Axes
-    ratio: float
-    title: str = ""
-    x: str = ""
-    y: str = ""
-    entries: Sequence[Entry] = ()
-    bar: Axes | None = None
-    fixed: bool = False
-    x_axis: Hashable = None
-    y_axis: Hashable = None
-    fit: Callable[[float], None] | None = None
-    tall: float | None = None
-
-    def height(self, panel: float) -> float:
-        """Inches that it has before it is stretched."""
-        return panel * self.ratio if self.tall is None else self.tall
-
-
-@dataclass
-class _Frame:
-    """A figure being laid out: inches of what stands over, under and right of the panels, and how far these are stretched."""
-
-    figure: PaperFigure
-    rows: list[list[Cell]]
-    bar: Axes | None
-    height: float | None
-    top: float = 0.0
-    bottom: float = 0.0
-    stretch: float = 1.0
-    cut: list[str] = field(default_factory=list)
-
-    @property
-    def columns(self) -> int:
-        return max(len(row) for row in self.rows)
-
-    @property
-    def cells(self) -> list[Cell]:
-        return [cell for row in self.rows for cell in row]
-
-
-@dataclass(frozen=True)
-class _Margins:
-    """Inches that a cell's words take around its panel."""
-
-    left: float
-    right: float
-    bottom: float
-    top: float
-
-
-def across(
-    count: int,
-    width: float,
-    ratio: float,
-    *,
-    fixed: bool = False,
-    shared: bool = False,
-    bars: bool = False,
-    bare: bool = False,
-) -> int:
-    """How many of ``count`` panels stand abreast in ``width`` inches.
-
-    Panels with one scale on both axes: so many that they take most of the figure. Others: as many as read well, more only where
-    the figure would be taller than a page. Four stand as two and two.
-
-    Args:
-        ratio: height over width of a panel.
-        shared: whether panels of a row have one upright axis.
-        bars: whether each panel has a colour bar of its own.
-        bare: whether no numbers stand beside or under the panels, as in perspective.
-    """
-    best, most, low = 1, -np.inf, True
-    for columns in range(1, min(count, 6) + 1):
-        numbers = 0 if bare else 1 if shared else columns
-        panel = (width - 2 * MARGIN - ROOM["left"] * numbers - GAP * (columns - 1)) / columns
-        panel -= ROOM["right"] if bars else ROOM["right"] / columns if fixed else 0.0
-        rows = -(-count // columns)
-        under = 0.0 if bare else ROOM["bottom"] if shared else ROOM["bottom"] * rows
-        height = rows * (panel * ratio + ROOM["top"]) + under + ROOM["words"]
-        if columns > 1 and panel < (READABLE if low and not fixed else NARROW):
-            break
-        low = height <= TALLEST
-        share = count * panel**2 * ratio / (width * height) if fixed else float(columns)
-        share -= (0.0 if low else 10.0) + (0.5 if count == 4 and columns == 3 else 0.0)
-        if share > most:
-            best, most = columns, share
-    return best
+APART = 0.025  # inches between what stands under the panels
 
 
 def finish(
@@ -152,7 +33,7 @@ def finish(
     options: Options,
     *,
     abreast: int | None = None,
-    bar: Axes | None = None,
+    bar: Bar | None = None,
     heading: str = "",
     names: Sequence[Entry] = (),
 ) -> PaperFigure:
@@ -165,41 +46,60 @@ def finish(
         abreast: how many stand in a row; None: as :func:`across` says.
         bar: a colour bar for all of them.
         heading: what all panels have in common, over them; ``options.title`` takes its place.
-        names: of the data sets with their looks, the legend's first entries.
+        names: of the data sets with their looks, the legend's first entries; of many colours, a colour bar.
 
     Raises:
         InputError: for a width, or a height, that is too small for the panels.
     """
     width = float(figure.get_size_inches()[0])
     first = cells[0]
-    shared = len({cell.y_axis for cell in cells}) == 1 and first.y_axis is not None
-    bare, bars = first.axes.name == "3d", first.bar is not None
-    kind = {"fixed": first.fixed, "shared": shared, "bars": bars, "bare": bare}
-    abreast = abreast or across(len(cells), width, first.ratio, **kind)
+    abreast = abreast or across(len(cells), width, first.ratio, **_kind(cells, bar))
     rows = [list(cells[start : start + abreast]) for start in range(0, len(cells), abreast)]
-    frame = _Frame(figure, rows, bar, options.height)
+    frame = Frame(figure, rows, bar, options.height)
     if options.labels is None and not heading:
         heading, names = _without_common(cells, names)
     heading = heading if options.title is None else options.title
     legend = legend_of(figure, names, [(cell.title, cell.entries) for cell in cells], width - 2 * MARGIN)
+    frame.bar = bar or legend.bar
+    x, y = _common_words(cells)
     _hide_inner_numbers(frame)
+    over = _words_over(frame)
     words = full_caption(options.note, caption, legend.told)
     lines = _caption_lines(figure, words, options.caption, width - 2 * MARGIN)
-    top = _heading(figure, heading, width, frame)
-    frame.top = MARGIN + top
-    frame.bottom = MARGIN + len(lines) * line_height("small") + (0.04 if lines else 0.0)
-    under_panels = frame.bottom
-    frame.bottom += legend.height
-    panel = (width - 1.0) / frame.columns - 0.2
+    aside = " / ".join(dict.fromkeys(cell.bar.label for cell in cells if cell.bar is not None))
+    shown = _heading(figure, heading, aside, width, frame)
+    frame.top = MARGIN + len(shown) * line_height("title") + (APART if shown else 0.0)
+    legend_at = MARGIN + len(lines) * line_height("small") + (APART if lines else 0.0)
+    bar_at = legend_at + legend.height
+    x_at = bar_at + (_bar_height(frame.bar, width) if frame.bar is not None else 0.0)
+    frame.bottom = x_at + (line_height("text") + APART / 2 if x else 0.0)
+    frame.left = MARGIN + (line_height("text") if y else 0.0)
+    placed = Placed(width / frame.columns, 0.0, width, 0.0, width)
     for _ in range(3):  # words are wrapped to the panels, and panels are as wide as the words beside them allow
         frame.cut.clear()
-        _dress(frame, panel)
-        panel = _place(frame, [[_margins(cell, figure) for cell in row] for row in rows], legend)
-    _write(figure, heading, lines, width)
-    legend.place(MARGIN, under_panels)
+        _dress(frame, placed.panel, over)
+        placed = place(frame, [[margins_of(cell, figure) for cell in row] for row in rows])
+    _write(figure, shown, aside, lines)
+    _write_common(frame, x, y, placed, x_at)
+    if frame.bar is not None:
+        frame.bar.under(placed.left, bar_at, placed.right, MARGIN)
+    legend.place(MARGIN, legend_at)
     figure.caption = full_caption(words, "", [f"In full: {'; '.join(frame.cut)}"] if frame.cut else [])
     figure.heading = heading or first.title
     return figure
+
+
+def _kind(cells: Sequence[Cell], bar: Bar | None) -> dict[str, bool]:
+    """What :func:`across` asks of the panels."""
+    first = cells[0]
+    alone = {(cell.x_axis, cell.y_axis) for cell in cells}
+    return {
+        "fixed": first.fixed,
+        "shared": len(alone) == 1 and None not in alone.pop(),
+        "bars": first.bar is not None,
+        "bar": bar is not None,
+        "bare": first.axes.name == "3d",
+    }
 
 
 def _without_common(cells: Sequence[Cell], names: Sequence[Entry]) -> tuple[str, Sequence[Entry]]:
@@ -208,10 +108,11 @@ def _without_common(cells: Sequence[Cell], names: Sequence[Entry]) -> tuple[str,
         entries = [entry_of(name) for name in names]
         common, rest = split_words([entry.words for entry in entries])
         return common, [entry._replace(words=words) for entry, words in zip(entries, rest, strict=True)]
-    if len({cell.title for cell in cells}) < len(cells):
+    titled = [cell for cell in cells if cell.title]
+    if len({cell.title for cell in titled}) < max(len(titled), 2):
         return "", names
-    common, rest = split_words([cell.title for cell in cells])
-    for cell, words in zip(cells, rest, strict=True):
+    common, rest = split_words([cell.title for cell in titled])
+    for cell, words in zip(titled, rest, strict=True):
         cell.title = words
     return common, names
 
@@ -224,160 +125,144 @@ def _caption_lines(figure: PaperFigure, words: str, how: str, width: float) -> l
     return [short_caption(words, lambda text: text_width(figure, text, points("small")) <= width)]
 
 
-def _heading(figure: PaperFigure, heading: str, width: float, frame: _Frame) -> float:
+def _heading(figure: PaperFigure, heading: str, aside: str, width: float, frame: Frame) -> list[str]:
+    """Its lines, the last with room for ``aside`` at its right."""
+    room = width - 2 * MARGIN
+    taken = text_width(figure, aside, points("text")) + 2 * GAP if aside else 0.0
     if not heading:
-        return 0.0
-    lines, cut = fitted(figure, heading, width - 2 * MARGIN, points("title"), TITLE_LINES)
+        return [""] if aside else []
+    lines, cut = fitted(figure, heading, room, points("title"), TITLE_LINES)
+    if text_width(figure, lines[-1], points("title")) > room - taken:
+        lines, more = fitted(figure, heading, max(room - taken, room / 3), points("title"), TITLE_LINES)
+        cut = cut or more
     frame.cut += [heading] if cut else []
-    return len(lines) * line_height("title") + 0.02
+    return lines
 
 
-def _write(figure: PaperFigure, heading: str, lines: Sequence[str], width: float) -> None:
-    """The heading at the top and the caption at the bottom."""
-    height = float(figure.get_size_inches()[1])
-    place: dict[str, Any] = {"ha": "left", "color": INK, "parse_math": False}
-    if heading:
-        shown, _ = fitted(figure, heading, width - 2 * MARGIN, points("title"), TITLE_LINES)
-        figure.text(
-            MARGIN / width,
-            1 - MARGIN / height,
-            "\n".join(shown),
-            va="top",
-            fontsize=points("title"),
-            gid="heading",
-            **place,
-        )
+def _write(figure: PaperFigure, heading: Sequence[str], aside: str, lines: Sequence[str]) -> None:
+    """The heading at the top, at its right what own colour bars are of, and the caption at the bottom."""
+    width, height = (float(side) for side in figure.get_size_inches())
+    place: dict[str, Any] = {"color": INK, "parse_math": False}
+    left, top = MARGIN / width, 1 - MARGIN / height
+    if any(heading):
+        figure.text(left, top, "\n".join(heading), va="top", fontsize=points("title"), gid="heading", **place)
+    if aside:
+        low = top - (len(heading) - 1) * line_height("title") / height
+        shown = shortened(figure, aside, width - 2 * MARGIN, points("text"))
+        figure.text(1 - left, low, shown, ha="right", va="top", fontsize=points("text"), gid="bars", **place)
     if lines:
-        figure.text(
-            MARGIN / width,
-            MARGIN / height,
-            "\n".join(lines),
-            va="bottom",
-            fontsize=points("small"),
-            gid="caption",
-            **place,
-        )
+        words, low = "\n".join(lines), MARGIN / height
+        figure.text(left, low, words, va="bottom", fontsize=points("small"), gid="caption", **place)
 
 
-def _hide_inner_numbers(frame: _Frame) -> None:
-    """Where the panel below, or to the left, has the same axis, its numbers and words stand there alone."""
+def _hide_inner_numbers(frame: Frame) -> None:
+    """Where the panel below, or to the left, has the same axis, its numbers stand there alone; so do words under panels."""
+    words = {id(cell): cell.x for cell in frame.cells}
     for r, row in enumerate(frame.rows):
         for c, cell in enumerate(row):
             below = frame.rows[r + 1][c] if r + 1 < len(frame.rows) and c < len(frame.rows[r + 1]) else None
             if below is not None and cell.x_axis is not None and below.x_axis == cell.x_axis:
                 cell.axes.tick_params(labelbottom=False)
+            if below is not None and words[id(below)] == cell.x:
                 cell.x = ""
             if c and cell.y_axis is not None and row[c - 1].y_axis == cell.y_axis:
                 cell.axes.tick_params(labelleft=False)
                 cell.y = ""
 
 
-def _dress(frame: _Frame, panel: float) -> None:
+def _common_words(cells: Sequence[Cell]) -> tuple[str, str]:
+    """The words of x and of y that all panels have, which are taken off them."""
+    found = []
+    for name in ("x", "y"):
+        words = {str(getattr(cell, name)) for cell in cells}
+        once = len(cells) > 1 and len(words) == 1
+        found.append(words.pop() if once else "")
+        for cell in cells if once else ():
+            setattr(cell, name, "")
+    return found[0], found[1]
+
+
+def _words_over(frame: Frame) -> list[str]:
+    """For each panel the words of y that stand over it: where panels stand abreast, beside each they would take its width."""
+    inner = any(cell.y for row in frame.rows for cell in row[1:]) and not any(cell.fixed for cell in frame.cells)
+    over = [cell.y if inner else "" for cell in frame.cells]
+    for cell in frame.cells if inner else ():
+        cell.y = ""
+    return over
+
+
+def _write_common(frame: Frame, x: str, y: str, placed: Placed, x_at: float) -> None:
+    """The words of shared axes: under the middle of all panels, and beside it."""
     figure = frame.figure
-    for cell in frame.cells:
-        axes = cell.axes
+    width, height = (float(side) for side in figure.get_size_inches())
+    look: dict[str, Any] = {"fontsize": points("text"), "color": INK, "parse_math": False}
+    for words, room, say in (
+        (x, width - 2 * MARGIN, figure.supxlabel),
+        (y, height - frame.top - MARGIN, figure.supylabel),
+    ):
+        if not words:
+            continue
+        shown = shortened(figure, words, room, points("text"))
+        frame.cut += [words] if shown != words else []
+        half = text_width(figure, shown, points("text")) / 2
+        if say == figure.supxlabel:
+            middle = min(max((placed.left + placed.right) / 2, MARGIN + half), width - MARGIN - half)
+            say(shown, x=middle / width, y=x_at / height, va="bottom", **look)
+        else:
+            middle = min(max((placed.bottom + placed.top) / 2, MARGIN + half), height - frame.top - half)
+            say(shown, x=MARGIN / width, y=middle / height, ha="left", va="center", **look)
+
+
+def _bar_height(bar: Bar, width: float) -> float:
+    return bar.height + PAD + bar.label_lines(width) * line_height("text")
+
+
+def _title_rooms(frame: Frame, panel: float, over: Sequence[str]) -> list[float]:
+    """The inches of each panel's title: it goes on over panels at its right that have none."""
+    bare = {id(cell) for cell, label in zip(frame.cells, over, strict=True) if not cell.title and not label}
+    rooms = []
+    for row in frame.rows:
+        for c in range(len(row)):
+            after = next((k for k, other in enumerate(row[c + 1 :]) if id(other) not in bare), len(row) - c - 1)
+            rooms.append(panel + after * (panel + GAP))
+    return rooms
+
+
+def _dress(frame: Frame, panel: float, over: Sequence[str]) -> None:
+    """What depends on the panels' size: their ticks, and their words wrapped to it."""
+    for cell, label, room in zip(frame.cells, over, _title_rooms(frame, panel, over), strict=True):
         if cell.fit is not None:
             cell.fit(panel)
-        shown, cut = fitted(figure, cell.title, panel, points("title"), TITLE_LINES) if cell.title else ([], False)
-        frame.cut += [cell.title] if cut else []
-        axes.set_title("\n".join(shown), loc="left", parse_math=False)
-        if axes.name == "3d":
-            continue
-        axes.tick_params(pad=TICK_PAD * points("tick"))  # so that the numbers of a corner stay apart
-        for words, room, say in (
-            (cell.x, panel, axes.set_xlabel),
-            (cell.y, max(cell.height(panel) * frame.stretch, ALONE), axes.set_ylabel),
-        ):
-            lines, cut = fitted(figure, words, room, points("text"), LABEL_LINES) if words else ([], False)
-            frame.cut += [words] if cut and words not in frame.cut else []
-            say("\n".join(lines), parse_math=False)
-    figure.draw_without_rendering()  # makes the tick labels that are measured next
+        if cell.stretches:
+            fewer_values(cell.axes, cell.height(panel) * frame.stretch)
+        _write_over(frame, cell, label, room, panel)
+        if cell.axes.name != "3d":
+            cell.axes.tick_params(pad=TICK_PAD * points("tick"))  # so that the numbers of a corner stay apart
+            _write_beside(frame, cell, panel)
 
 
-def _margins(cell: Cell, figure: PaperFigure) -> _Margins:
-    renderer = canvas(figure)
-    inner = cell.axes.get_window_extent(renderer)
-    outer = cell.axes.get_tightbbox(renderer) or inner
-    left, right = inner.x0 - outer.x0, outer.x1 - inner.x1
-    bottom, top = inner.y0 - outer.y0, outer.y1 - inner.y1
-    if cell.bar is not None:
-        right = max(right, (BAR_GAP + BAR) * figure.dpi + _beside(cell.bar, figure))
-    return _Margins(*(max(float(m), 0.0) / figure.dpi for m in (left, right, bottom, top)))
+def _write_over(frame: Frame, cell: Cell, label: str, room: float, panel: float) -> None:
+    """The title in ``room`` inches, and the words of y that stand over the panel, on its last line or under it."""
+    figure, axes = frame.figure, cell.axes
+    few = len(frame.rows) <= MOST_ROWS
+    most, size = (TITLE_LINES, points("title")) if few else (1, points("small"))
+    shown, cut = fitted(figure, cell.title, room, size, most) if cell.title else ([], False)
+    frame.cut += [cell.title] if cut else []
+    if label:
+        whole = f"{shown[-1]}, {label}" if shown else label
+        inline = text_width(figure, whole, size) <= panel
+        shown = [*shown[:-1], whole] if inline else [*shown, shortened(figure, label, panel, size)]
+        frame.cut += [] if inline or shown[-1] == label else [label]
+    axes.apply_aspect()
+    start = (box_of(axes).x0 - axes.bbox.x0) / axes.bbox.width
+    pad = TITLE_PAD + (0.0 if cell.bar is None else 72 * cell.bar.height)
+    axes.set_title("\n".join(shown), loc="left", x=start, pad=pad, fontsize=size, parse_math=False)
 
 
-def _beside(bar: Axes, figure: PaperFigure) -> float:
-    """Pixels that a colour bar's words take at its right."""
-    renderer = canvas(figure)
-    words = bar.get_tightbbox(renderer)
-    return 0.0 if words is None else max(float(words.x1 - bar.get_window_extent(renderer).x1), 0.0)
-
-
-def _place(frame: _Frame, margins: Sequence[Sequence[_Margins]], legend: Legend) -> float:
-    """Set the figure's height and every position; returns the panels' width in inches."""
-    figure, rows, columns = frame.figure, frame.rows, frame.columns
-    left = [max(m[c].left for m in margins if c < len(m)) for c in range(columns)]
-    right = [max(m[c].right for m in margins if c < len(m)) for c in range(columns)]
-    width = float(figure.get_size_inches()[0])
-    aside = BAR_GAP + BAR + _beside(frame.bar, figure) / figure.dpi if frame.bar is not None else 0.0
-    panel = (width - 2 * MARGIN - aside - sum(left) - sum(right) - GAP * (columns - 1)) / columns
-    if panel < NARROWEST:
-        raise InputError(
-            f"width: {width:g} inches are too few for {columns} panel(s) side by side. Try {2.4 * columns:g}."
-        )
-    top, bottom = [max(m.top for m in row) for row in margins], [max(m.bottom for m in row) for row in margins]
-    words = frame.top + frame.bottom + sum(top) + sum(bottom) + GAP * (len(rows) - 1) * 0.6
-    inner, panel_width = _heights(frame, panel, words, width)
-    height = words + sum(inner) if frame.height is None else frame.height
-    figure.set_size_inches(width, height)
-    y = height - frame.top
-    ends = [y, y]
-    for r, row in enumerate(rows):
-        y -= top[r] + inner[r]
-        x = MARGIN
-        for c, cell in enumerate(row):
-            x += left[c]
-            tall = min(panel_width * cell.ratio, inner[r]) if cell.fixed else inner[r]
-            base = y + inner[r] - tall
-            cell.axes.set_position((x / width, base / height, panel_width / width, tall / height))
-            if cell.bar is not None:
-                cell.bar.set_position(((x + panel_width + BAR_GAP) / width, base / height, BAR / width, tall / height))
-            x += panel + right[c] + GAP
-        ends = [y if r == len(rows) - 1 else ends[0], ends[1] if r else y + inner[0]]
-        y -= bottom[r] + GAP * 0.6
-    if frame.bar is not None:
-        at = width - MARGIN - aside + BAR_GAP - (panel - panel_width) * columns
-        frame.bar.set_position((at / width, ends[0] / height, BAR / width, (ends[1] - ends[0]) / height))
-    return panel
-
-
-def _heights(frame: _Frame, panel: float, words: float, width: float) -> tuple[list[float], float]:
-    """The height of every row of panels, and how wide panels are in it, which only a height that is asked for narrows."""
-    usual = [max(cell.height(panel) for cell in row) for row in frame.rows]
-    fixed = any(cell.fixed or cell.tall is not None for cell in frame.cells)
-    if frame.height is not None:
-        left = frame.height - words
-        if left < LOWEST * len(usual):
-            raise InputError(
-                f"height: {frame.height:g} inches are too few for {len(usual)} row(s) of panels and their words. "
-                f"Try {words + sum(usual):.2g}."
-            )
-        part = left / sum(usual)
-        frame.stretch = part
-        return (
-            ([u * min(part, 1.0) for u in usual], panel * min(part, 1.0))
-            if fixed
-            else ([u * part for u in usual], panel)
-        )
-    if fixed:
-        return usual, panel
-    count = np.array([len(row) for row in frame.rows])
-    covered, most = float((count * usual).sum()) * panel, STEEPEST * panel / max(usual)
-    room = covered - SHARE * width * sum(
-        usual
-    )  # what a stretch by one adds to the panels, less their share of what it adds
-    wanted = SHARE * width * words / room if room > 0 else most
-    frame.stretch = float(np.clip(wanted, 1.0, max(most, 1.0)))
-    tallest = (TALLEST - words) / sum(usual)
-    if tallest < frame.stretch:
-        frame.stretch = max(tallest, 0.6)
-    return [u * frame.stretch for u in usual], panel
+def _write_beside(frame: Frame, cell: Cell, panel: float) -> None:
+    """The words of x under the panel and those of y at its left."""
+    height = max(cell.height(panel) * frame.stretch, ALONE)
+    for words, room, say in ((cell.x, panel, cell.axes.set_xlabel), (cell.y, height, cell.axes.set_ylabel)):
+        lines, cut = fitted(frame.figure, words, room, points("text"), LABEL_LINES) if words else ([], False)
+        frame.cut += [words] if cut and words not in frame.cut else []
+        say("\n".join(lines), parse_math=False)

@@ -1,13 +1,20 @@
-"""One legend under all panels: each look once, in as many columns as fit, with what only some panels have told in the caption."""
+"""One legend under all panels: each look once, in as many columns as fit, with what only some panels have told in the caption.
+
+The names of many data sets have a colour bar instead.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
+from matplotlib.colors import to_hex
 from matplotlib.legend import Legend as Drawn
+from matplotlib.lines import Line2D
 
+from landscape.pictures.bars import Bar, strip_of
 from landscape.pictures.caption import once
 from landscape.pictures.markers import Entry, Named, entry_of
 from landscape.pictures.style import PaperFigure, points
@@ -15,7 +22,8 @@ from landscape.pictures.words import canvas, shortened, text_width
 
 HANDLE, APART = 0.27, 0.16  # inches: a handle with its gap, and between two entries
 SPACING = 0.3  # of a line, between two lines
-MOST_NAMES = 8  # that are written out; more are numbered, and named in the caption
+MOST_NAMES = 8  # that are written out; more have a colour bar, or are numbered, and named in the caption
+SHORT = 8  # letters of a name that stands under a colour bar
 MOST_LINES = 5
 
 
@@ -26,6 +34,7 @@ class Legend:
     drawn: Drawn | None
     height: float
     told: tuple[str, ...] = ()
+    bar: Bar | None = None
 
     def place(self, left: float, bottom: float) -> None:
         """Its lower left corner, in inches of the figure, whose size is final."""
@@ -42,15 +51,18 @@ def legend_of(
     """The legend of a figure, in ``width`` inches.
 
     Args:
-        names: the data sets. More than a few, or such that would take many lines, are numbered.
+        names: the data sets. More than a few have a colour bar where each has a colour; else they, and such that would take many
+            lines, are numbered.
         panels: title and entries of each panel. What an entry says of its own panel alone, its ``detail``, stands in the legend
             where there is one panel, and otherwise in the caption.
     """
     entries, told = _merged(panels)
-    shown, more = _named(figure, [entry_of(name) for name in names], width)
+    named = [entry_of(name) for name in names]
+    bar, more = _bar(figure, named)
+    shown, more = ([], more) if bar is not None else _named(figure, named, width)
     words = [*shown, *entries]
     if not words:
-        return Legend(None, 0.0, (*more, *told))
+        return Legend(None, 0.0, (*more, *told), bar)
     size = points("small")
     cut = [(handle, shortened(figure, text, width - HANDLE, size)) for handle, text in words]
     lost = [text for (_, text), (_, kept) in zip(words, cut, strict=True) if kept != text]
@@ -72,9 +84,8 @@ def legend_of(
     for text, (_, said) in zip(drawn.get_texts(), cut, strict=True):
         text.set_parse_math(False)
         text.set_text(said)
-    figure.draw_without_rendering()
     height = float(drawn.get_window_extent(canvas(figure)).height) / figure.dpi
-    return Legend(drawn, height + 0.05, tuple(told))
+    return Legend(drawn, height + 0.04, tuple(told), bar)
 
 
 def _merged(panels: Sequence[tuple[str, Sequence[Entry]]]) -> tuple[list[tuple[Any, str]], list[str]]:
@@ -106,8 +117,37 @@ def _named(figure: PaperFigure, names: Sequence[Named], width: float) -> tuple[l
     long = any(text_width(figure, text, size) > width - HANDLE for _, text in full)
     if len(full) <= MOST_NAMES and -(-len(full) // columns) <= MOST_LINES and not (long and len(full) > MOST_LINES - 2):
         return full, []
-    told = "; ".join(f"{number}: {text}" for number, (_, text) in enumerate(full, 1))
-    return [(handle, str(number)) for number, (handle, _) in enumerate(full, 1)], [told]
+    return [(handle, str(number)) for number, (handle, _) in enumerate(full, 1)], _numbered([text for _, text in full])
+
+
+def _bar(figure: PaperFigure, names: Sequence[Named]) -> tuple[Bar | None, list[str]]:
+    """The colours of many data sets that differ in nothing else, with their names or their numbers, and which number is which."""
+    colours = [to_hex(_colour(name.handle)) for name in names]
+    if len(names) <= MOST_NAMES or len(set(colours)) < len(names):
+        return None, []
+    texts = [name.text.replace("\n", " ") for name in names]
+    head, own, tail = _parted([text.split(" ") for text in texts])
+    if all(len(word) <= SHORT for word in own) and (head or tail):
+        return strip_of(figure, colours, " ".join([*head, *tail]), own), []
+    numbers = [str(number) for number in range(1, len(names) + 1)]
+    return strip_of(figure, colours, "", numbers), _numbered(texts)
+
+
+def _colour(handle: Any) -> Any:
+    return handle.get_color() if isinstance(handle, Line2D) else handle.get_facecolor()
+
+
+def _parted(parts: Sequence[Sequence[str]]) -> tuple[list[str], list[str], list[str]]:
+    """The words that all begin with, what each has between, and the words that all end with."""
+    head = [words[0] for words in takewhile(lambda words: len(set(words)) == 1, zip(*parts, strict=False))]
+    rest = [words[len(head) :] for words in parts]
+    ends = zip(*(reversed(words) for words in rest), strict=False)
+    tail = [words[0] for words in takewhile(lambda words: len(set(words)) == 1, ends)][::-1]
+    return head, [" ".join(words[: len(words) - len(tail)]) for words in rest], tail
+
+
+def _numbered(texts: Sequence[str]) -> list[str]:
+    return ["; ".join(f"{number}: {text}" for number, text in enumerate(texts, 1))]
 
 
 def _columns(figure: PaperFigure, texts: Sequence[str], width: float, size: float) -> int:

@@ -26,6 +26,14 @@ LOWEST: dict[str, Any] = {
     "markeredgewidth": 0.5,
     "linestyle": "none",
 }
+# of a value that is drawn, but not measured there
+LOWEST_DRAWN: dict[str, Any] = {
+    **LOWEST,
+    "color": "white",
+    "markeredgecolor": "#D55E00",
+    "markersize": 6.5,
+    "markeredgewidth": 0.9,
+}
 NONFINITE: dict[str, Any] = {"marker": "x", "color": INK, "linestyle": "none", "markeredgewidth": 0.6}
 MISSING: dict[str, Any] = {
     "marker": "o",

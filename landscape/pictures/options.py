@@ -28,7 +28,7 @@ class Options:
     """The arguments of :func:`landscape.probes.plot.plot` that say what is drawn and how.
 
     ``quantity`` is already chosen; ``note`` is what the data sets themselves want said first, such as that a study was scaled;
-    ``study`` are the attributes of all data sets that colours are shared with.
+    ``study`` are the attributes of all data sets that colours are shared with, ``kind`` the picture that a page is asked for.
     """
 
     quantity: str
@@ -46,6 +46,7 @@ class Options:
     caption: str = "short"
     view: tuple[float, float] | None = None
     study: tuple[Mapping[str, Any], ...] = ()
+    kind: str = "auto"
 
     def __post_init__(self) -> None:
         if self.caption not in CAPTIONS:

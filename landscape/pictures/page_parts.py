@@ -15,6 +15,7 @@ from landscape.pictures.style import SIGNED, number
 from landscape.pictures.value_axis import padded
 
 DIGITS = 9  # significant, of every value on the page
+DASH_UNIT = 2.0  # pixels of what a figure has a line width of in a dash
 
 # a line with everything that a chart's script reads of one; ``errors`` and ``xErrors`` are its values' distances to an interval's
 # ends; ``name``: what it is in a table of the data, where its group does not say it
@@ -22,10 +23,11 @@ LINE: dict[str, Any] = {
     "mode": "lines", "dash": "solid", "width": 2, "opacity": 1, "symbol": "circle", "open": False, "size": 5,
     "texts": None, "bands": [], "errors": None, "xErrors": None, "record": None, "name": "",
 }  # fmt: skip
-# a chart; ``scaled``: the page's scale is its own; ``axis``: a scale of its own; neither: plotly chooses; ``height`` in pixels
+# a chart; ``scaled``: the page's scale is its own; ``axis``: a scale of its own; neither: plotly chooses; ``height`` in pixels;
+# ``named``: its rows have long names
 CHART: dict[str, Any] = {
     "title": "", "notes": [], "whole": False, "scaled": False, "axis": None, "ticks": None, "lines": [], "gaps": [],
-    "wide": False, "height": None,
+    "wide": False, "height": None, "named": False,
 }  # fmt: skip
 # a page of charts; ``overview``: those that come first; ``most``: how many of the others are shown without being asked for
 PAGE: dict[str, Any] = {
@@ -34,12 +36,19 @@ PAGE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def groups(names: Sequence[str], colours: Sequence[str]) -> list[dict[str, str]]:
-    """What a reader can hide and show: ``g0``, ``g1``, …"""
+def groups(names: Sequence[str], colours: Sequence[str], styles: Sequence[Any] = ()) -> list[dict[str, str]]:
+    """What a reader can hide and show: ``g0``, ``g1``, … ``styles``: of their lines, as the figure has them."""
+    each = zip(names, colours, styles or ["-"] * len(names), strict=True)
     return [
-        {"group": f"g{i}", "name": name, "colour": colour}
-        for i, (name, colour) in enumerate(zip(names, colours, strict=True))
+        {"group": f"g{i}", "name": name, "colour": colour, "dash": dash(style)}
+        for i, (name, colour, style) in enumerate(each)
     ]
+
+
+def dash(style: Any) -> str:
+    """How matplotlib draws a line, in plotly's words: ``-`` and ``:``, or lengths of strokes and gaps."""
+    named = {"-": "solid", ":": "dot"}
+    return named[style] if isinstance(style, str) else ",".join(f"{DASH_UNIT * part:g}px" for part in style[1])
 
 
 def gap(

@@ -14,6 +14,7 @@ from landscape.pictures.page_parts import (
     PAGE,
     axis_range,
     band,
+    dash,
     gap,
     grid,
     groups,
@@ -30,12 +31,12 @@ def ranges_content(tracks: Sequence[Track], specs: Sequence[Spec], options: Opti
     living = [track for track in tracks if not track.dead] or list(tracks)
     drawn = [track.values(name) for track in living for name in specs[0].names]
     styles = [f"shade: {specs[0].band_words}"] if specs[0].band else []
-    dashed = ["dashed: dead network"] if any(track.dead for track in tracks) else []
+    dashed = ["finely dashed: dead network"] if any(track.dead for track in tracks) else []
     return {
         **PAGE,
         "caption": caption,
         "scale": scale_content(drawn, "", options.scale, options.loss_max if specs[0].of_loss else None),
-        "groups": groups([track.title for track in tracks], [track.colour for track in tracks]),
+        "groups": groups([track.title for track in tracks], [t.colour for t in tracks], [t.dashes for t in tracks]),
         "styles": [*styles, *dashed, "×\u00a0not finite"],
         "charts": [_ranges_chart(tracks, spec, options, scaled=spec is specs[0]) for spec in specs],
     }
@@ -67,7 +68,7 @@ def _ranges_chart(tracks: Sequence[Track], spec: Spec, options: Options, *, scal
 def _track_lines(track: Track, spec: Spec, group: str) -> list[dict[str, Any]]:
     """The shade belongs to the line, or to its upper edge where there is no line."""
     base = {**LINE, "x": track.steps.tolist(), "colour": track.colour, "group": group, "mode": mode(track.steps.size)}
-    base |= {"dash": "dot" if track.dead else "solid"}
+    base |= {"dash": dash(track.dashes)}
     lines: list[dict[str, Any]] = []
     if spec.band is not None:
         for name, what in zip(spec.band, ("lowest", "highest"), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ from typing import Any, ClassVar, Literal
 
 from markupsafe import Markup
 
+from landscape.pictures.caption import sentences_of
 from landscape.pictures.templates import ours, page
 from landscape.printable import html
 
 Plotly = Literal["inline", "link", "none"]
 PLOTLY: tuple[Plotly, ...] = ("inline", "link", "none")
 POLL = 2000  # milliseconds after which an open page looks whether there is a newer one
+BRIEF = 250  # letters of a caption that stand under a figure; the rest is unfolded
 _SCRIPTS = ("base.js", "stage.js", "figure.js", "planes.js", "charts.js", "runs.js", "report.js")
 
 
@@ -85,6 +88,14 @@ class PageFigure:
         own = {key: value for key, value in self.content.items() if key != "caption"}
         text = json.dumps(own, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
         return Markup(text.replace("<", "\\u003c"))
+
+    @property
+    def caption(self) -> tuple[str, str]:
+        """The first sentences of the caption, and those that lie behind a fold."""
+        sentences = sentences_of(str(self.content["caption"]))
+        lengths = itertools.accumulate(len(sentence) + 1 for sentence in sentences)
+        first = max(1, sum(length <= BRIEF for length in lengths))
+        return " ".join(sentences[:first]), " ".join(sentences[first:])
 
     @property
     def image(self) -> Markup | None:

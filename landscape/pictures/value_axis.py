@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,8 +18,12 @@ from landscape.pictures.scale import Scale, tick_labels
 from landscape.pictures.style import points
 from landscape.pictures.words import text_width
 
+APART = 1.3  # heights of a number, from one to the next
 HEADROOM = 0.05  # of the axis, free above and below the values
 RATIO = 0.62  # height over width of a panel
+_GIVEN: WeakKeyDictionary[Axes, tuple[Sequence[float], Sequence[str]]] = (
+    WeakKeyDictionary()
+)  # ticks of an axis of values
 
 
 def set_value_axis(axes: Axes, scale: Scale | None) -> float:
@@ -29,9 +35,23 @@ def set_value_axis(axes: Axes, scale: Scale | None) -> float:
     axes.set_yscale("log" if scale.log else "linear")
     axes.set_ylim(low, high)
     ticks = replace(scale, low=low, high=high).lines()
-    axes.set_yticks(ticks, scale.labels(ticks))
+    words = scale.labels(ticks)
+    axes.set_yticks(ticks, words)
+    _GIVEN[axes] = ticks, words
     axes.yaxis.set_minor_locator(NullLocator())
     return low
+
+
+def fewer_values(axes: Axes, inches: float) -> None:
+    """Of the numbers that :func:`set_value_axis` gave, every second, third or so, where they would cover each other."""
+    ticks, words = _GIVEN.get(axes, ((), ()))
+    if not ticks:
+        return
+    low, high = (float(axes.transScale.transform((1.0, end))[1]) for end in axes.get_ylim())
+    at = [float(axes.transScale.transform((1.0, tick))[1]) for tick in ticks]
+    apart = min((b - a for a, b in itertools.pairwise(at)), default=high - low) / (high - low) * inches
+    every = max(1, -(-APART * points("tick") / 72 // max(apart, 1e-3)))
+    axes.set_yticks(ticks[:: int(every)], words[:: int(every)])
 
 
 def few_ticks(axis: Axis, inches: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from matplotlib.transforms import Bbox
 
 from landscape.pictures.style import INK, PaperFigure, points
 
+NUMBER = re.compile(r"[−+-]?\d[\d.,]*(?:[eE][−+-]?\d+)?(?:×?10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?")  # as it is printed
 LINE = 1.25  # line spacing, in font sizes
 
 
@@ -92,12 +94,13 @@ def shortened_within(figure: PaperFigure, text: str, width: float, size: float) 
 
 
 def _fitting(figure: PaperFigure, text: str, width: float, size: float) -> int:
-    """How many letters fit, at least one; found by halving."""
+    """How many letters fit, at least one; found by halving. A number is not cut, which would be another one."""
     low, high = 1, max(len(text) - 1, 1)
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if text_width(figure, text[:middle], size) <= width else (low, middle - 1)
-    return low
+    whole = next((found.start() for found in NUMBER.finditer(text) if found.start() < low < found.end()), low)
+    return whole or low
 
 
 def without_overlaps(figure: PaperFigure, texts: Sequence[Text], keep: Sequence[Artist], inside: Bbox) -> list[Text]:

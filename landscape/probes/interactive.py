@@ -48,6 +48,7 @@ def interactive(
     along: str | None = None,
     points: bool = False,
     title: str | None = None,
+    study: Sequence[xr.Dataset] = (),
 ) -> Page:
     """One HTML page, about 5 MB, that needs no network: plotly.js is inside.
 
@@ -59,7 +60,8 @@ def interactive(
 
     Args:
         datasets: as for :func:`landscape.probes.plot.plot`, all of one kind; they share one scale.
-        kind: as for :func:`landscape.probes.plot.plot`; ``contour`` and ``surface`` show the one without the other.
+        kind: as for :func:`landscape.probes.plot.plot`; ``auto`` shows the contours of a plane beside its surface, and a
+            comparison's forest plot above its measures, the others one of them alone.
         quantity: as for :func:`landscape.probes.plot.plot`.
         scale: the scale it opens with: ``auto``, ``linear`` or ``log``.
         loss_max: the loss above which values are clipped when it opens.
@@ -68,6 +70,7 @@ def interactive(
         along: the direction in which steps were probed, as for :func:`landscape.probes.plot.plot`.
         points: whether it opens with the measured points of planes marked.
         title: of the page; None: from the data sets' attribute ``title`` and the labels.
+        study: all data sets that colours are shared with, as for :func:`landscape.probes.plot.plot`.
 
     Returns:
         The page's text, to be written in UTF-8 (``page.save("page.html")``); a notebook shows it.
@@ -84,6 +87,7 @@ def interactive(
     content = page_content(
         datasets,
         kind=kind, quantity=quantity, scale=scale, loss_max=loss_max, labels=labels, seed=seed, along=along, points=points,
+        study=study,
     )  # fmt: skip
     named = content.pop("title") if title is None else title
     return Page(report_page(named, alone=[PageFigure("figure", named, content)]))
@@ -100,6 +104,7 @@ def page_content(
     seed: int | str | None = None,
     along: str | None = None,
     points: bool = False,
+    study: Sequence[xr.Dataset] = (),
 ) -> dict[str, Any]:
     """What :func:`interactive` shows, as plain values for the page's script, with ``title`` and ``caption``.
 
@@ -109,11 +114,12 @@ def page_content(
     picture_of(drawn, kind)
     named = printable_labels(labels)
     chosen = drawn.quantity if quantity is None else quantity
-    options = Options(chosen, scale, loss_max, named, seed=seed, along=along, points=points)
+    options = Options(
+        chosen, scale, loss_max, named, seed=seed, along=along, points=points, kind=kind,
+        study=tuple(dict(other.attrs) for other in study),
+    )  # fmt: skip
     fitted = fitting(options, drawn, sets)
     content = dict(found(drawn.page)(sets, fitted))
-    if content["kind"] == "planes" and kind in ("contour", "surface"):
-        content["show"] = [kind]
     names = {name_of(dataset) for dataset in sets}
     common = names.pop() if len(names) == 1 else ""
     return {

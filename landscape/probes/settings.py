@@ -28,9 +28,12 @@ SAMPLES, GRID, DIRECTIONS, MEASURED = "Samples", "Grid", "Directions", "Draws an
 class ProbeSettings(Settings):
     """What every kind of probe has: a name in its study, of which groups of runs (none: of all), and of which checkpoint."""
 
-    kind: str
+    kind: Annotated[
+        str, Option(lambda: ", ".join(probe.command for probe in asked().values()) + ".", default="plane", study=True)
+    ]
     name: Annotated[
-        str | None, Option("What it is called.", study=True, no_effect="it is what the result is called")
+        str | None,
+        Option("What it is called.", default="its kind", study=True, no_effect="it is what the result is called"),
     ] = None
     runs: Annotated[
         tuple[str, ...],
@@ -40,7 +43,11 @@ class ProbeSettings(Settings):
     ] = ()
     checkpoint: Annotated[
         Literal["last", "best"],
-        Option("Which checkpoint of a run.", study=True, no_effect="a result is told by its checkpoint's hash"),
+        Option(
+            "Which checkpoint of a run: last or best.",
+            study=True,
+            no_effect="a result is told by its checkpoint's hash",
+        ),
     ] = "last"
 
     @field_validator("*", mode="before")

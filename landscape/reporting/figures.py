@@ -7,18 +7,20 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import xarray as xr
 
 from landscape.errors import LandscapeError
 from landscape.pictures.arrays import grid_dims
+from landscape.pictures.colours import setting_of
 from landscape.pictures.report_page import PageFigure, Plotly
+from landscape.probes.drawn import drawn_as
 from landscape.probes.interactive import page_content
 from landscape.probes.plot import plot
 from landscape.registry import of_file
-from landscape.reporting.gathering import Piece
+from landscape.reporting.gathering import Gathered, Piece
 
 PNG_DPI = 110  # of what stands for a figure on a page without plotly
 # what tells the subject of a measurement, and not how it was made
@@ -35,6 +37,7 @@ class Wanted:
         options: those of :func:`landscape.probes.plot.plot` that are not left as they are.
         datasets: what is drawn in place of the results, where it is made of them.
         note: what is to be said of it first.
+        study: results whose colours it shares, where its own do not have them all.
     """
 
     title: str
@@ -42,6 +45,7 @@ class Wanted:
     options: Mapping[str, Any]
     datasets: tuple[xr.Dataset, ...] = ()
     note: str = ""
+    study: tuple[Piece, ...] = ()
 
     @property
     def drawn(self) -> list[xr.Dataset]:
@@ -59,12 +63,19 @@ class Wanted:
         if any(piece.path is None for piece in self.pieces):
             return ""
         words = ["landscape", "plot", *(str(piece.path) for piece in self.pieces)]
-        for name, value in self.options.items():
-            if name == "labels":
+        for option, value in self.options.items():
+            if option == "labels":
                 words += [word for label in value for word in ("--label", label)]
             elif value not in (None, "auto", False):
-                words += [f"--{name.replace('_', '-')}", str(value)]
+                words += [f"--{option.replace('_', '-')}", str(value)]
+        words += [word for piece in self.study if piece.path for word in ("--study", str(piece.path))]
         return shlex.join([*words, "--out", f"{name}.png"])
+
+    def sharing(self, palette: Sequence[Piece]) -> Wanted:
+        """The same figure in a study's colours, of which the palette has one result for each."""
+        own = list(dict.fromkeys(setting_of(dataset.attrs) for dataset in self.drawn))
+        told = [setting_of(piece.dataset.attrs) for piece in palette]
+        return self if own == told or drawn_as(self.drawn[0]).grid == 2 else replace(self, study=tuple(palette))
 
 
 def usual_figures(pieces: Sequence[Piece], labels: Mapping[str, str]) -> list[Wanted]:
@@ -87,14 +98,20 @@ def usual_figures(pieces: Sequence[Piece], labels: Mapping[str, str]) -> list[Wa
     return found
 
 
-def page_figures(wanted: Iterable[Wanted], plotly: Plotly) -> tuple[list[PageFigure], list[str]]:
-    """The figures, and a sentence for each that could not be drawn. What cannot share a figure has one each."""
+def page_figures(
+    wanted: Iterable[Wanted], plotly: Plotly, palette: Sequence[Piece] = ()
+) -> tuple[list[PageFigure], list[str]]:
+    """The figures, and a sentence for each that could not be drawn. What cannot share a figure has one each.
+
+    Args:
+        palette: a result for each setting of the study that has a colour.
+    """
     made: list[PageFigure] = []
     failed: list[str] = []
     taken: set[str] = set()
     for one in wanted:
         try:
-            made.append(_figure(one, plotly, taken))
+            made.append(_figure(one.sharing(palette), plotly, taken))
         except LandscapeError as error:
             if len(one.pieces) < 2 or one.datasets:
                 failed.append(f"{one.title}: {error}")
@@ -104,10 +121,19 @@ def page_figures(wanted: Iterable[Wanted], plotly: Plotly) -> tuple[list[PageFig
                     one.title, (piece,), {k: v for k, v in one.options.items() if k != "labels"}, (), one.note
                 )
                 try:
-                    made.append(_figure(alone, plotly, taken))
+                    made.append(_figure(alone.sharing(palette), plotly, taken))
                 except LandscapeError as why:
                     failed.append(f"{one.title}, {piece.path}: {why}")
     return made, failed
+
+
+def palette_of(gathered: Gathered) -> list[Piece]:
+    """The first history of each setting that has a colour, in the order of the trainings."""
+    histories = (piece for training in gathered.trainings for piece in training.pieces if piece.kind == "history")
+    found: dict[tuple[Any, ...], Piece] = {}
+    for piece in histories:
+        found.setdefault(setting_of(piece.dataset.attrs), piece)
+    return list(found.values())
 
 
 def slug(text: str) -> str:
@@ -117,7 +143,8 @@ def slug(text: str) -> str:
 
 def _figure(wanted: Wanted, plotly: Plotly, taken: set[str]) -> PageFigure:
     options = {k: v for k, v in wanted.options.items() if not (wanted.datasets and k in ("labels", "loss_max"))}
-    content = page_content(wanted.drawn, **_both_sides(options))
+    study = [piece.dataset for piece in wanted.study]
+    content = page_content(wanted.drawn, **_both_sides(options), study=study)
     content.pop("title")
     runs = [] if wanted.datasets else [piece.run for piece in wanted.pieces]
     content["members"] = [
@@ -131,7 +158,7 @@ def _figure(wanted: Wanted, plotly: Plotly, taken: set[str]) -> PageFigure:
     png = None
     if plotly == "none":
         stream = io.BytesIO()
-        plot(wanted.drawn, **options).savefig(stream, format="png", dpi=PNG_DPI)
+        plot(wanted.drawn, **options, study=study).savefig(stream, format="png", dpi=PNG_DPI)
         png = stream.getvalue()
     return PageFigure(slug(title), title, content, wanted.command(slug(title)), png)
 

@@ -73,8 +73,9 @@ def _compared(gathered: Gathered, by: str) -> xr.Dataset | None:
         made = compare(sources, by=by).dataset()
     except LandscapeError:
         return None
-    # Of a dead network and a living one, say, no difference is tested at all.
-    return made if any(one.rank < _RANK[NOT_TESTED] for one in _sentences(made)) else None
+    # Of a dead network and a living one no difference is tested, and of one run each nothing can be told.
+    least = CANNOT_TELL if (made["n"] > 1).any() else THESE_RUNS
+    return made if any(one.rank <= _RANK[least] for one in _sentences(made)) else None
 
 
 def _dead(training: Training) -> str:

@@ -13,7 +13,7 @@ from landscape.comparison.made_with import differing, shown
 from landscape.errors import unknown_choice
 from landscape.pictures.report_page import PLOTLY, Code, Grid, Items, Plotly, Section, Stamp, Text, report_page
 from landscape.registry import of_file
-from landscape.reporting.figures import Wanted, page_figures, usual_figures
+from landscape.reporting.figures import Wanted, page_figures, palette_of, usual_figures
 from landscape.reporting.gathering import Gathered, Piece, Source, Training, gather
 from landscape.reporting.story import comparisons_of, every_sentence, notes_of, what_came_out
 from landscape.results.attributes import a_dataset
@@ -177,7 +177,7 @@ def _figures(
     others = [piece for piece in gathered.pieces if id(piece) not in shown_pieces and piece.kind != "comparison"]
     labels = {training.name: training.label for training in gathered.trainings}
     wanted = [*distinct.values(), *(_noted(one, asked.note) for one in usual_figures(others, labels))]
-    made, failed = page_figures(wanted, plotly)
+    made, failed = page_figures(wanted, plotly, palette_of(gathered))
     by_name = {figure.title: figure for figure in made}
     around = {one.title for one in wanted if any("checkpoint" in piece.dataset.attrs for piece in one.pieces)}
     sections = [

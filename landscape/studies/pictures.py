@@ -195,7 +195,7 @@ def drawn_of_runs() -> dict[str, tuple[str, str]]:
 
 def _shared(drawing: Drawing) -> dict[str, Any]:
     """The options that an interactive page has a use for."""
-    kept = ("kind", "quantity", "scale", "loss_max", "seed", "labels", "along", "points", "title")
+    kept = ("kind", "quantity", "scale", "loss_max", "seed", "labels", "along", "points", "title", "study")
     return {k: v for k, v in drawing.options().items() if k in kept}
 
 

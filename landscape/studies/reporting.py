@@ -16,9 +16,10 @@ from landscape.reporting.figures import Wanted
 from landscape.reporting.gathering import Gathered, Piece, Training, gather
 from landscape.reporting.writing import Asked, written
 from landscape.results.names import REPORT, part_names
+from landscape.studies.parts import PictureSettings
 from landscape.studies.pictures import Drawing, drawn_of_runs, joined
 from landscape.studies.runs import run_folder
-from landscape.studies.settings import PictureSettings, StudySettings
+from landscape.studies.settings import StudySettings
 from landscape.studies.sweep import labels_of
 
 

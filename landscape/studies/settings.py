@@ -7,86 +7,29 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import model_validator
 
-from landscape.checking import Settings, checked, known_keys
+from landscape.checking import Option, Settings, checked, known_keys
 from landscape.errors import InputError, unknown_choice
 from landscape.probes.path.config import PathSettings
 from landscape.probes.settings import ProbeSettings, kinds, probe_settings
-from landscape.registry import picture_kinds
 from landscape.results.names import check_distinct, check_file_name, part_names
+from landscape.studies.parts import PARTS, ComparisonSettings, PictureSettings, TableSettings
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.sweep import distinct, expand, sweep_settings
 
 BUNDLED_STUDIES = ("quick", "coursework")
 
 
-class PictureSettings(Settings):
-    """One picture of runs side by side: what was watched in training, one kind of drawing of a probe, or a comparison.
-
-    ``runs`` names groups of runs, none of them all; ``probe`` and ``comparison`` are names of those of the study. All else is
-    as for :func:`landscape.probes.plot.plot`.
-    """
-
-    kind: str
-    runs: tuple[str, ...] = ()
-    probe: str | None = None
-    quantity: str | None = None
-    along: Literal["gradient", "update", "relative"] | None = None
-    scale: Literal["auto", "linear", "log"] = "auto"
-    loss_max: float | None = None
-    formats: tuple[Literal["png", "svg", "pdf", "html"], ...] = ("png",)
-    name: str | None = None
-    seed: int | Literal["mean"] | None = None
-    points: bool = False
-    width: Literal["column", "page"] | float | None = None
-    height: float | None = None
-    title: str | None = None
-    caption: Literal["none", "short", "full"] = "short"
-    view: tuple[float, float] | None = None
-    cmap: str | None = None
-    style: str | None = None
-    dpi: float | None = None
-    comparison: str | None = None
-
-    @field_validator("kind")
-    @classmethod
-    def _kind(cls, value: str) -> str:
-        known = [kind for kind in (*picture_kinds(), "interactive") if kind != "auto"]
-        if value not in known:
-            raise unknown_choice("kind", value, known)
-        return value
-
-
-class TableSettings(Settings):
-    """A table of means over the final epochs, a row for each value of the setting ``over``, with published numbers beside."""
-
-    name: str
-    title: str = ""
-    runs: tuple[str, ...] = ()
-    over: str
-    quantities: tuple[str, ...]
-    published: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-
-
-class ComparisonSettings(Settings):
-    """A comparison of runs, and of what was probed of them, by one setting; see ``landscape compare``."""
-
-    name: str
-    by: str
-    runs: tuple[str, ...] = ()
-    measures: tuple[str, ...] = ()
-    reference: str | int | float | None = None
-    equivalence: dict[str, float] = Field(default_factory=dict)
-
-
 class StudySettings(Settings):
     """A study: its runs and probes with every list of settings expanded. ``note`` is said in every table and picture."""
 
-    name: str
-    description: str = ""
+    name: Annotated[
+        str, Option("What its folder below outputs/ is called.", default="what the file is called", study=True)
+    ]
+    description: Annotated[str, Option("A text that stands over its table of runs.", study=True)] = ""
     note: str = ""
     runs: tuple[RunSettings, ...]
     probes: tuple[ProbeSettings, ...] = ()
@@ -119,14 +62,6 @@ def picture_names(study: StudySettings) -> list[str]:
     )
 
 
-# Tables of a study file whose entries are written as they are, without lists to expand.
-_PLAIN: dict[str, type[Settings]] = {
-    "pictures": PictureSettings,
-    "tables": TableSettings,
-    "comparisons": ComparisonSettings,
-}
-
-
 def load_study(reference: str) -> StudySettings:
     """A bundled study by its name, or a TOML file by its path.
 
@@ -145,7 +80,7 @@ def load_study(reference: str) -> StudySettings:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{reference}: not a TOML file: {error}.") from None
-    known = {"name", "description", "defaults", "runs", "probes", *_PLAIN}
+    known = {"name", "description", "defaults", "runs", "probes", *PARTS}
     for key in table:
         if key not in known:
             raise unknown_choice(f"{reference}: key", key, known)
@@ -165,7 +100,7 @@ def load_study(reference: str) -> StudySettings:
     if not runs:
         raise InputError(f"{reference}: runs: expected at least one [[runs]] table, got none.")
     parts: dict[str, Any] = {}
-    for key, model in _PLAIN.items():
+    for key, model in PARTS.items():
         parts[key] = _plain(model, _tables(table, key, reference), f"{reference}: {key}")
     study = checked(
         lambda: StudySettings(
@@ -202,7 +137,7 @@ def _plain(model: type[Settings], tables: Sequence[Mapping[str, Any]], where: st
     made = []
     for i, raw in enumerate(tables):
         known_keys(model, raw, f"{where}[{i}]: ")
-        made.append(checked(partial(model, **raw), f"{where}[{i}]: "))
+        made.append(checked(partial(model, **raw), f"{where}[{i}]: ", model.model_fields))
     return tuple(made)
 
 

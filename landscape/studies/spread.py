@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,8 @@ from landscape.errors import LandscapeError
 from landscape.execution.team import Flight, Team
 from landscape.execution.worker import WorkerError
 from landscape.places import Places, Silent
+
+TRIES = 3  # of a job without progress
 
 
 @dataclass(frozen=True)
@@ -36,43 +38,77 @@ class Job:
 def spread(team: Team, jobs: Sequence[Job], places: Places, failures: dict[str, str]) -> list[Any | None]:
     """What each job made, in their order; None, and why under its name in ``failures``, for one that failed.
 
-    What a worker had done when it died lies in its files, where the next one goes on. A job whose workers died three times
-    without any progress is given up.
+    What a worker had done when it died lies in its files, where the next one goes on. A job that was begun three times without
+    any progress is given up; one that only waited for workers that died is not.
     """
     made: list[Any | None] = [None] * len(jobs)
     why: dict[int, str] = {}
-    before = {number: _age(job) for number, job in enumerate(jobs)}
     there = replace(places, reporter=Silent(), executor=None)
+    with _common_folder(places.checkpoints) as common:
+        tries = [_Tries(job, common / str(number)) for number, job in enumerate(jobs)]
 
-    def again(number: int, arguments: tuple[Any, ...]) -> list[tuple[int, tuple[Any, ...]]]:
-        now = _age(jobs[number])
-        grown, before[number] = now != before[number], now
-        return [(number, arguments)] if grown else []
+        def again(number: int, arguments: tuple[Any, ...]) -> list[tuple[int, tuple[Any, ...]]]:
+            return [(number, arguments)] if tries[number].another() else []
 
-    flight: Flight[int] = Flight(team, _done_there, (), again)
-    with _mark(places.checkpoints) as mark, flight:
-        parts = ((k, (str(Path.cwd()), mark, job.function, (*job.arguments, there))) for k, job in enumerate(jobs))
-        for done, arrived in enumerate(flight.all(parts), 1):
-            job = jobs[arrived.key]
-            if arrived.lost:
-                why[arrived.key] = arrived.lost
-            else:
-                made[arrived.key], why[arrived.key] = arrived.value
-            at_work = f"{team.workers} worker{'s' * (team.workers != 1)} at work"
-            failed = f", which failed: {why[arrived.key]}" if why[arrived.key] else ""
-            places.reporter.message(f"{done} of {len(jobs)} done, {at_work}: {job.task}{failed}")
+        parts = [
+            (k, (str(Path.cwd()), str(tries[k].begun), job.function, (*job.arguments, there)))
+            for k, job in enumerate(jobs)
+        ]
+        flight: Flight[int] = Flight(team, _done_there, (), again)
+        with flight:
+            _collect(flight, parts, jobs, places, made, why)
     failures.update({jobs[number].name: why[number] for number in sorted(why) if why[number]})
     return made
 
 
-def _done_there(folder: str, mark: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, str]:
-    """What a job made, and why it failed, in a worker."""
-    if not (Path(folder) / mark).exists():
-        raise WorkerError(
-            f"does not see {folder}, or not the same as this process. A study's runs are files: give the workers the file system "
-            "that it works on, at the same place"
+def _collect(
+    flight: Flight[int],
+    parts: Sequence[tuple[int, tuple[Any, ...]]],
+    jobs: Sequence[Job],
+    places: Places,
+    made: list[Any | None],
+    why: dict[int, str],
+) -> None:
+    for done, arrived in enumerate(flight.all(parts), 1):
+        job = jobs[arrived.key]
+        if arrived.lost:
+            why[arrived.key] = arrived.lost
+        else:
+            made[arrived.key], why[arrived.key] = arrived.value
+        count = flight.team.workers
+        failed = f", which failed: {why[arrived.key]}" if why[arrived.key] else ""
+        places.reporter.message(
+            f"{done} of {len(jobs)} done, {count} worker{'s' * (count != 1)} at work: {job.task}{failed}"
         )
-    with contextlib.chdir(folder):
+
+
+class _Tries:
+    """How often a job was begun since there was more of it: every worker that begins it adds a byte to a file."""
+
+    def __init__(self, job: Job, begun: Path) -> None:
+        self._job, self.begun = job, begun
+        self._age, self._before, self._asked = _age(job), 0, 0
+
+    def another(self) -> bool:
+        """Whether a job whose workers died should be tried once more."""
+        begun, age = self.begun.stat().st_size if self.begun.exists() else 0, _age(self._job)
+        if age != self._age:
+            self._age, self._before, self._asked = age, begun, 0
+        self._asked += 1
+        return begun - self._before < TRIES and self._asked <= TRIES
+
+
+def _done_there(folder: str, begun: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, str]:
+    """What a job made, and why it failed, in a worker."""
+    with contextlib.chdir(folder) if Path(folder).exists() else contextlib.nullcontext():
+        try:
+            with Path(begun).open("ab") as file:
+                file.write(b".")
+        except OSError as error:
+            raise WorkerError(
+                f"does not see {folder}, or not the same as this process. A study's runs are files: give the workers the file "
+                "system that it works on, at the same place"
+            ) from error
         try:
             return function(*arguments), ""
         except LandscapeError as error:
@@ -82,15 +118,11 @@ def _done_there(folder: str, mark: str, function: Callable[..., Any], arguments:
 
 
 @contextlib.contextmanager
-def _mark(folder: Path) -> Iterator[str]:
-    """A file by which workers know that they see the same folders."""
-    folder.mkdir(parents=True, exist_ok=True)
-    mark = folder / f".{secrets.token_hex(8)}.mark"
-    mark.touch()
-    try:
-        yield str(mark)
-    finally:
-        mark.unlink(missing_ok=True)
+def _common_folder(checkpoints: Path) -> Iterator[Path]:
+    """Of a name that nobody can guess: workers that see it see the same folders."""
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", suffix=".mark", dir=checkpoints) as folder:
+        yield Path(folder)
 
 
 def _age(job: Job) -> int:

@@ -23,12 +23,13 @@ from landscape.probes.subjects import Subject
 from landscape.reporting.keeping import write_page
 from landscape.results import atomic_write, check_writable, load_result
 from landscape.results.names import REPORT, RUNS_TABLE, part_names
+from landscape.studies.parts import ComparisonSettings, PictureSettings, TableSettings
 from landscape.studies.path_ends import far_end
 from landscape.studies.pictures import Drawing, draw, drawn_of_runs
 from landscape.studies.reporting import StudyReport
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.runs import RunOutcome
-from landscape.studies.settings import ComparisonSettings, PictureSettings, StudySettings, TableSettings, picture_names
+from landscape.studies.settings import StudySettings, picture_names
 from landscape.studies.spread import Job, spread
 from landscape.studies.sweep import Trained, attempt, labels_of, train_all
 from landscape.studies.tables import Probed, Row, final_rows, run_rows, study_markdown, table_markdown

@@ -16,9 +16,10 @@ from landscape.errors import InputError
 from landscape.numerics.notation import value_with_uncertainty
 from landscape.printable import markdown as marked_down
 from landscape.printable import printable
+from landscape.studies.parts import TableSettings
 from landscape.studies.run_settings import RunSettings
 from landscape.studies.runs import RunOutcome
-from landscape.studies.settings import StudySettings, TableSettings
+from landscape.studies.settings import StudySettings
 from landscape.studies.sweep import Trained, labels_of
 
 FINAL_EPOCHS = 5

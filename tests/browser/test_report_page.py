@@ -24,9 +24,11 @@ COMMAND = [sys.executable, "-c", "from landscape_cli.main import main; main()"]
 
 
 def surfaces(page: Any) -> Any:
-    """The figure with the surfaces, on the screen and drawn."""
-    page.evaluate("document.querySelector('.picture.solid').scrollIntoView({behavior: 'instant'})")
-    until(page, "[...document.querySelectorAll('.picture.solid')].every((n) => n.plot.live)")
+    """All surfaces, drawn; a small screen shows one after the other. The first one is on the screen."""
+    solids = "[...document.querySelectorAll('.picture.solid')].filter((n) => n.clientWidth)"
+    for number in [*range(page.evaluate(f"{solids}.length")), 0]:
+        page.evaluate(f"{solids}[{number}].scrollIntoView({{behavior: 'instant'}})")
+        until(page, f"{solids}[{number}].plot.live")
     return page.locator(".picture.solid")
 
 
@@ -113,6 +115,24 @@ def test_arrow_keys_read_the_points_of_a_curve(opened: Any, report: Path) -> Non
     page.locator("#training-history .picture").first.focus()
     page.keyboard.press("ArrowRight")
     assert "epoch 1: " in page.locator("#training-history .readout").first.text_content()
+
+
+def test_a_dead_network_is_a_strip_beside_living_ones_and_its_surface_lies_behind_a_fold(
+    opened: Any, tmp_path: Path
+) -> None:
+    import render_samples as samples
+
+    path = tmp_path / "dead.html"
+    path.write_text(ls.interactive([samples.dead_plane(5, 5), samples.plane(5, 5)]), encoding="utf-8")
+    shown = opened(path)
+    page = shown.page
+    until(page, "document.querySelector('.panel:not(.strip) .solid').plot.live")
+    strip = page.locator(".strip")
+    assert strip.count() == 1 and "dead network, not a smooth one" in strip.text_content()
+    assert page.locator(".picture:visible").count() == 2
+    strip.locator("summary").click()
+    until(page, "document.querySelector('.strip .solid').plot.live")
+    assert shown.faults == []
 
 
 def test_a_run_that_is_hidden_leaves_every_figure(opened: Any, report: Path) -> None:

@@ -9,6 +9,19 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+// As many columns of at least so many pixels as the grid has room for, but not so many that its last row is nearly empty.
+// What it gives is to be called where panels were hidden or shown.
+function balanced(grid, least) {
+  const set = () => {
+    const count = [...grid.children].filter((node) => !node.hidden && !node.matches(".strip, .wide")).length;
+    const most = Math.max(1, Math.floor((grid.clientWidth + 16) / (least + 16)));
+    const columns = Math.max(1, Math.ceil(count / Math.ceil(count / most)));
+    grid.style.gridTemplateColumns = `repeat(${columns || 1}, minmax(0, 1fr))`;
+  };
+  new ResizeObserver(set).observe(grid);
+  return set;
+}
+
 function button(words, act, more = "") {
   const made = element("button", { type: "button", textContent: words });
   if (more) made.append(element("span", { className: "unseen", textContent: ` ${more}` }));

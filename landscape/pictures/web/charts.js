@@ -1,5 +1,7 @@
 // Lines: losses along a direction, training curves, spectra. The scale and the clip act on charts of the scaled quantity.
 const MOST_NOTES = 3;
+const LETTER = 6.4; // pixels of a letter, about
+const NARROW = 640; // pixels of a chart in which names of rows stand over them
 
 class Charts {
   constructor(figure) {
@@ -9,6 +11,7 @@ class Charts {
     figure.host.append(grid);
     const overview = (figure.page.overview || []).map((chart) => this.chart(chart, -1, grid));
     this.charts = [...overview, ...figure.page.charts.map((chart, place) => this.chart(chart, place, grid))];
+    this.arrange = balanced(grid, 360);
     this.most = figure.page.most || Infinity;
     if (figure.page.charts.length > this.most) figure.host.append(this.more());
     figure.host.append(this.key());
@@ -23,7 +26,7 @@ class Charts {
     const notes = element("div", {}, ...noteElements(chart.notes));
     const readout = element("output", { className: "unseen" });
     notes.append(readout);
-    if (chart.height) plot.node.style.height = `${chart.height}px`;
+    if (chart.height) plot.node.style.height = `${chart.height}px`
     const section = element("div", { className: `panel${chart.wide ? " wide" : ""}` }, element("h4", { textContent: chart.title }), plot.node, notes);
     grid.append(section);
     plot.node.addEventListener("keydown", (event) => this.step(event, chart, plot, readout));
@@ -43,10 +46,11 @@ class Charts {
   }
 
   redraw() {
-    for (const { place, plot, section } of this.charts) {
+    for (const { place, section } of this.charts) {
       section.hidden = place >= this.most || ["charts", "panels"].includes(this.figure.page.memberOf) && this.figure.away(place);
-      plot.redraw();
     }
+    this.arrange();
+    this.plots.forEach((plot) => plot.redraw());
     stage.wake();
   }
 
@@ -70,15 +74,15 @@ class Charts {
   // One key for all charts: a button for each group of lines, which hides and shows it, and what the kinds of lines are.
   key() {
     const key = element("p", { className: "key" });
-    for (const { group, name, colour } of this.figure.page.groups) {
-      const one = button(name, () => {
+    for (const { group, name, colour, dash } of this.figure.page.groups) {
+      const one = button("", () => {
         if (!this.hidden.delete(group)) this.hidden.add(group);
         one.setAttribute("aria-pressed", String(!this.hidden.has(group)));
         this.redraw();
       });
       one.className = "group";
       one.title = "hide or show";
-      one.style.setProperty("--colour", colour);
+      one.append(swatch(colour, dash), name);
       one.setAttribute("aria-pressed", "true");
       key.append(one);
     }
@@ -133,14 +137,30 @@ class Charts {
     const scaled = () => ({ type: figure.state.log ? "log" : "linear", range: room(...figure.ends().map((v) => figure.height(v))), ...figure.ticks((v) => v) });
     const axis = { zeroline: false, gridcolor: look.grid, linecolor: look.ink, tickcolor: look.ink, ticks: "outside", ticklen: 4, automargin: true };
     const named = chart.ticks ? { tickmode: "array", tickvals: chart.ticks.values, ticktext: chart.ticks.words.map((word) => plain(word).replace("\n", "<br>")) } : {};
+    const rows = chart.named ? namedRows(chart.axis, width) : { axis: {}, annotations: [] };
     return {
+      annotations: rows.annotations,
       margin: { l: 55, r: 12, t: 12, b: 45 }, font: { family: FONT_FAMILY, size: 12, color: look.ink }, hovermode: "closest",
       plot_bgcolor: look.paper, showlegend: false,
       xaxis: { ...axis, range: chart.range, title: { text: folded(chart.xLabel, width - 110), standoff: 6 }, ...(chart.whole ? { tickformat: "d", tick0: 0, dtick: wholeStep(chart.range) } : {}), ...named },
-      yaxis: { ...axis, title: { text: plain(chart.yLabel), standoff: 6 }, ...(chart.scaled ? scaled() : ownScale(chart.axis)) },
+      yaxis: { ...axis, title: { text: plain(chart.yLabel), standoff: 6 }, ...(chart.scaled ? scaled() : ownScale(chart.axis)), ...rows.axis },
       yaxis2: { overlaying: "y", range: [0, 1], visible: false, fixedrange: true },
     };
   }
+}
+
+// A piece of a line as it is drawn.
+function swatch(colour, dash) {
+  const svg = (tag, attributes) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    Object.entries(attributes).forEach(([name, value]) => made.setAttribute(name, value));
+    return made;
+  };
+  const pieces = { solid: "none", dot: "2,3" }[dash] || dash.replaceAll("px", "");
+  const line = svg("line", { x1: 0, x2: 30, y1: 5, y2: 5, stroke: colour, "stroke-width": 4, "stroke-dasharray": pieces });
+  const made = svg("svg", { width: 30, height: 10, "aria-hidden": "true", class: "swatch" });
+  made.append(line);
+  return made;
 }
 
 // Notes; of many, all but the first lie behind a fold.
@@ -165,10 +185,18 @@ function recordKey({ name, values, colours }) {
   return [`${name} ${values[0]} `, bar, ` ${values[values.length - 1]} `];
 }
 
+// Long names of rows: beside them, cut where they would take more than some of the width; on a narrow page over them.
+function namedRows({ ticks, words }, width) {
+  const cut = (word, pixels) => (word.length * LETTER > pixels ? `${word.slice(0, Math.floor(pixels / LETTER) - 1)}…` : word);
+  if (width >= NARROW) return { axis: { ticktext: words.map((word) => plain(cut(word, 0.4 * width))) }, annotations: [] };
+  const look = { xref: "paper", x: 0, xanchor: "left", yanchor: "bottom", yshift: 3, showarrow: false, font: { size: 11 } };
+  return { axis: { showticklabels: false, ticks: "" }, annotations: ticks.map((y, i) => ({ ...look, y, text: plain(cut(words[i], width - 40)) })) };
+}
+
 function ownScale(axis) {
   if (!axis) return {};
   const range = axis.log ? axis.range.map(Math.log10) : axis.range;
-  return { type: axis.log ? "log" : "linear", range, tickmode: "array", tickvals: axis.ticks, ticktext: axis.words };
+  return { type: axis.log ? "log" : "linear", range, tickmode: "array", tickvals: axis.ticks, ticktext: axis.words.map(plain) };
 }
 
 // Every point of every line, with the ends of its first band or of its interval.

@@ -1,6 +1,7 @@
 // Planes side by side: surfaces that turn together, and their contours. A point under the pointer is marked in all, and read out.
 const FLOOR = 0.15; // of the height, free under the surface for marks
 const PIN = 0.14; // of the height, the length of the pin that marks a point
+const TALL = 2; // times the height of the scale, how far a wall goes on above it, where nothing of it is drawn
 const TURN = 0.12; // radians a key turns the camera by
 
 class Planes {
@@ -12,13 +13,17 @@ class Planes {
     const grid = element("div", { className: `planes ${panels.length === 1 ? "one" : "several"}` });
     figure.host.append(grid);
     this.panels = panels.map((panel) => new Plane(this, panel, grid));
+    this.arrange = balanced(grid, 300);
+    this.arrange();
     this.charts = figure.page.charts && figure.page.charts.length ? new Charts(figure) : null;
   }
 
   get plots() { return [...this.panels.flatMap((panel) => panel.plots), ...(this.charts ? this.charts.plots : [])]; }
 
   redraw() {
-    this.panels.forEach((panel, place) => { panel.section.hidden = this.figure.away(place); panel.redraw(); });
+    this.panels.forEach((panel, place) => { panel.section.hidden = this.figure.away(place); });
+    this.arrange();
+    this.panels.forEach((panel) => panel.redraw());
     if (this.charts) this.charts.redraw();
     stage.wake();
   }
@@ -62,15 +67,18 @@ class Plane {
     this.page = planes.figure.page;
     this.panel = panel;
     this.at = null;
-    const show = this.page.show || ["surface", "contour"];
+    const { show } = this.page;
     this.surface = show.includes("surface") ? this.solid() : null;
     this.contour = show.includes("contour") ? this.flat() : null;
     this.readout = element("output", { className: "readout", textContent: "Point at a picture, or use the arrow keys, to read a value." });
     this.key = element("p", { className: "key" });
-    this.section = element("div", { className: "panel" }, element("h4", { textContent: panel.label }));
+    // Beside living networks, a dead one is a strip that says so; its pictures lie behind a fold.
+    const strip = panel.state === "dead" && this.page.panels.some(({ state }) => state !== "dead");
+    this.section = element("div", { className: strip ? "panel strip" : "panel" }, element("h4", { textContent: panel.label }));
     this.section.append(element("div", {}, ...[panel.note].filter(Boolean).map((note) => element("p", { className: "note", textContent: note }))));
     this.section.style.setProperty("--rows", 4 + this.plots.length);
-    this.section.append(element("div", { className: "pair" }, ...this.plots.map((plot) => plot.node)), this.readout, this.key);
+    const drawn = [element("div", { className: "pair" }, ...this.plots.map((plot) => plot.node)), this.readout, this.key];
+    this.section.append(...(strip ? [behind("Its surface, which says nothing about smoothness", drawn)] : drawn));
     grid.append(this.section);
     this.redraw();
   }
@@ -104,7 +112,7 @@ class Plane {
     const counts = layer.gaps.reduce((all, gap) => ({ ...all, [gap.word]: (all[gap.word] || 0) + 1 }), {});
     const gaps = Object.entries(counts).map(([word, count]) => `${word} at ${count} point${count > 1 ? "s" : ""}`);
     const at = figure.clippedAt();
-    const clipped = at === null ? "" : `values above ${number(at, 3)} are drawn clipped to it`;
+    const clipped = at === null ? "" : `pale, or cut off: above ${number(at, 3)}`;
     const parts = [this.panel.key, layer.key, gaps.length ? `× ${gaps.join(", ")}` : "", clipped, ...this.pointWords()];
     this.key.textContent = parts.filter(Boolean).join(" · ");
     if (this.at) this.point(...this.at);
@@ -188,8 +196,10 @@ class Plane {
   surfaceTraces(look) {
     const { x, y } = this.panel;
     const { heights, low, high, floor } = this.heights();
-    const cut = heights.map((row) => row.map((v) => (v === null ? null : Math.max(Math.min(v, high), low))));
-    const colours = { colorscale: this.page.colours, cmin: low, cmax: high, showscale: false };
+    // What is higher than the axis is not drawn: walls are cut where they leave it.
+    const top = high + TALL * (high - low);
+    const cut = heights.map((row) => row.map((v) => (v === null ? null : Math.max(Math.min(v, top), low))));
+    const colours = { colorscale: this.page.colours, cmin: low, cmax: high, showscale: !this.contour, colorbar: this.bar(look) };
     const hover = { hovertext: this.texts(), hoverinfo: "text" };
     const flat = (grid) => grid.flat();
     const body = x.length > 1 && y.length > 1
@@ -206,9 +216,7 @@ class Plane {
   contourTraces(look) {
     const { x, y } = this.panel;
     const { heights, low, high } = this.heights();
-    const { unit } = this.page;
-    const bar = { thickness: 12, outlinewidth: 0.5, tickfont: { color: look.ink }, title: { text: plain(unit), side: unit.length > 14 ? "right" : "top" }, ...this.ticks() };
-    const grid = { x, y, z: heights, zmin: low, zmax: high, colorscale: this.page.colours, colorbar: bar, hoverongaps: true };
+    const grid = { x, y, z: heights, zmin: low, zmax: high, colorscale: this.page.colours, colorbar: this.bar(look), hoverongaps: true };
     const body = x.length > 1 && y.length > 1
       ? { type: "contour", ...grid, autocontour: false, connectgaps: false, line: { smoothing: 0, width: 0.5, color: "rgba(255,255,255,.55)" },
           contours: { start: low, end: high, size: (high - low) / 20 } }
@@ -219,7 +227,16 @@ class Plane {
       marker: { symbol: "cross", size: 10, color: "#fff", line: { color: "#222", width: 1.2 } } };
     const star = { type: "scatter", mode: "markers", ...this.best(), hoverinfo: "skip", showlegend: false, cliponaxis: false,
       marker: { symbol: "star", size: 10, color: "#d55e00", line: { color: "#fff", width: 0.8 } } };
-    return [{ ...body, text: this.texts(), hoverinfo: "text" }, this.marker("scatter"), ...this.pointTraces(), ...this.pathTraces(), ...this.overTraces(), cross, origin, star];
+    // plotly fills what does not satisfy a constraint
+    const above = { type: "contour", x, y, z: heights, connectgaps: false, showscale: false, hoverinfo: "skip", fillcolor: this.page.over,
+      contours: { type: "constraint", operation: "<", value: high }, line: { width: 0.8, color: "#222", smoothing: 0 } };
+    const pale = body.type === "contour" && heights.some((row) => row.some((v) => v !== null && v > high)) ? [above] : [];
+    return [{ ...body, text: this.texts(), hoverinfo: "text" }, this.marker("scatter"), ...pale, ...this.pointTraces(), ...this.pathTraces(), ...this.overTraces(), cross, origin, star];
+  }
+
+  bar(look) {
+    const { unit } = this.page;
+    return { thickness: 12, outlinewidth: 0.5, tickfont: { color: look.ink }, title: { text: plain(unit), side: unit.length > 14 ? "right" : "top" }, ...this.ticks() };
   }
 
   ticks() { return this.figure.ticks((value) => this.figure.height(value)); }
@@ -282,19 +299,19 @@ class Plane {
     const { high, floor } = this.heights();
     const grey = look.dark ? "#4a5057" : "#ddd";
     const axis = (title) => ({ title: { text: title }, showbackground: false, gridcolor: grey, zerolinecolor: grey, linecolor: grey, nticks: 6 });
-    const z = { ...axis(plain(this.page.unit)), ...this.ticks(), range: [floor, high] };
+    const z = { ...axis(""), ...this.ticks(), range: [floor, high] };
     return { margin: { l: 0, r: 0, t: 0, b: 0 }, font: { family: FONT_FAMILY, size: 12, color: look.ink }, hovermode: "closest", showlegend: false,
-      scene: { xaxis: axis("x"), yaxis: axis("y"), zaxis: z, aspectmode: "manual", aspectratio: { x: 1, y: this.panel.ratio, z: 0.75 },
+      scene: { xaxis: { ...axis("x"), range: this.panel.window[0] }, yaxis: { ...axis("y"), range: this.panel.window[1] }, zaxis: z, aspectmode: "manual", aspectratio: { x: 1, y: this.panel.ratio, z: 0.75 },
         camera: this.planes.camera || firstCamera(width), dragmode: "turntable" } };
   }
 
   contourLayout(look, width) {
     const room = Math.min(width - 150, 320);
-    const label = (text, values) => ({ range: limits(values), title: { text: folded(text, room), font: { size: 11 }, standoff: 6 }, zeroline: false, constrain: "domain", automargin: true });
-    const y = { ...label(this.panel.yLabel, this.panel.y), ...(this.panel.equal ? { scaleanchor: "x" } : {}) };
-    if (this.contour) this.contour.range = { x: limits(this.panel.x), y: limits(this.panel.y) };
+    const label = (text, range) => ({ range, title: { text: folded(text, room), standoff: 6 }, zeroline: false, constrain: "domain", automargin: true });
+    const y = { ...label(this.panel.yLabel, this.panel.window[1]), ...(this.panel.equal ? { scaleanchor: "x" } : {}) };
+    if (this.contour) this.contour.range = { x: this.panel.window[0], y: this.panel.window[1] };
     return { margin: { l: 50, r: 10, t: 30, b: 44 }, font: { family: FONT_FAMILY, size: 12, color: look.ink }, uirevision: "view", hovermode: "closest",
-      showlegend: false, plot_bgcolor: look.missing, xaxis: label(this.panel.xLabel, this.panel.x), yaxis: y };
+      showlegend: false, plot_bgcolor: look.missing, xaxis: label(this.panel.xLabel, this.panel.window[0]), yaxis: y };
   }
 
   listen(plot) {
@@ -332,15 +349,17 @@ class Plane {
   }
 }
 
-// The narrower a picture, the farther away: the words beside the axes need room.
-function firstCamera(width) {
-  const away = width < 360 ? 1.45 : width < 480 ? 1.25 : 1;
-  return { eye: { x: 1.15 * away, y: -1.36 * away, z: 0.8 * away }, center: { x: 0, y: 0, z: -0.14 }, up: { x: 0, y: 0, z: 1 } };
+// What is drawn only where a reader asks for it.
+function behind(words, nodes) {
+  const fold = element("details", {}, element("summary", { textContent: words }), ...nodes);
+  fold.addEventListener("toggle", () => stage.wake());
+  return fold;
 }
 
-// Ends of an axis; around a single coordinate, half a unit on either side.
-function limits(axis) {
-  return axis.length > 1 ? [axis[0], axis[axis.length - 1]] : [axis[0] - 0.5, axis[0] + 0.5];
+// The narrower a picture, the farther away: the words beside the axes need room.
+function firstCamera(width) {
+  const away = width < 360 ? 1.15 : width < 480 ? 1.08 : 1;
+  return { eye: { x: 1.15 * away, y: -1.36 * away, z: 0.8 * away }, center: { x: 0, y: 0, z: -0.1 }, up: { x: 0, y: 0, z: 1 } };
 }
 
 // Index of the coordinate nearest to a value; −1 where it lies more than half a step outside.

@@ -14,7 +14,6 @@ class Plot {
     this.node.setAttribute("aria-roledescription", solid ? "surface" : "chart");
     this.node.setAttribute("aria-label", label);
     this.node.tabIndex = 0;
-    this.box.style.height = "100%";
     stage.add(this);
   }
 

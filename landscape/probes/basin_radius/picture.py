@@ -16,10 +16,11 @@ from landscape.errors import InputError, unknown_choice
 from landscape.pictures import layout, markers
 from landscape.pictures.arrays import Floats
 from landscape.pictures.caption import data_words, joined, once, policy_words
+from landscape.pictures.colours import looks
 from landscape.pictures.labels import labels_of, marked
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
-from landscape.pictures.style import COLUMN, PaperFigure, line_colours, number, width_of
+from landscape.pictures.style import COLUMN, PaperFigure, number, width_of
 from landscape.pictures.value_axis import few_ticks, set_value_axis
 from landscape.probes.searches import Status
 
@@ -83,7 +84,8 @@ def read_basin(datasets: Sequence[xr.Dataset], options: Options) -> BasinPanel:
         raise InputError(f"datasets: these are of {' and '.join(metrics)}, and share no axis. Draw each by itself.")
     if options.quantity not in ("all", *metrics):
         raise unknown_choice("quantity", options.quantity, ["all", *metrics])
-    labels, colours = labels_of(datasets, options.labels), line_colours(len(datasets))
+    labels = labels_of(datasets, options.labels)
+    colours = [look.colour for look in looks(datasets, options, dashed=False)]
     curves = [
         _curve(dataset, int(place), colours[group], group)
         for group, dataset in enumerate(datasets)
@@ -141,9 +143,9 @@ def _cell(axes: Axes, panel: BasinPanel, options: Options) -> layout.Cell:
     for curve in panel.curves:
         values = np.where(np.isfinite(curve.values), curve.values, np.nan)
         axes.plot(curve.places, values, **look(curve), zorder=2 if curve.random else 3)
-    for (_, edge), colour in zip(panel.ends, panel.colours, strict=True):
+    for group, ((_, edge), colour) in enumerate(zip(panel.ends, panel.colours, strict=True)):
         axes.axhline(edge, color=colour, linewidth=0.7, linestyle=":", zorder=1)
-        known = [curve for curve in panel.curves if curve.colour == colour and np.isfinite(curve.radius)]
+        known = [curve for curve in panel.curves if curve.group == group and np.isfinite(curve.radius)]
         dots = {"marker": "o", "color": colour, "markersize": 2.8, "linestyle": "none", "zorder": 4}
         axes.plot([curve.radius for curve in known], [edge] * len(known), **dots)  # type: ignore[arg-type]
     entries: list[markers.Entry] = [

@@ -1,101 +1,180 @@
-"""All differences of a comparison beside each other: ratios on one axis, all others in standard deviations on another."""
+"""The differences of comparisons as rows of a forest plot, which its figure and its page are both made of."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import xarray as xr
 
-MOST_PAIRS = 3  # of settings, whose differences have a row each; of more, the trends have
-WIDEST_RATIO, WIDEST_DIFFERENCE = 1000.0, 10.0  # what lies beyond is an arrow at the end of the axis
-_OPEN = ("cannot tell", "no difference tested")
+from landscape.errors import InputError
+from landscape.pictures.options import Options
+from landscape.pictures.scale import Scale
+from landscape.pictures.style import cycle
+from landscape.probes.comparison.picture import Measure, comparison_notes, read_measures
+
+OPEN = "#9a9a9a"  # cannot tell, or not tested
+TOLD = ("higher", "lower", "equivalent", "rises", "falls")
+MOST_PAIRS = 3  # that share a row
+MOST_TRENDS = 6  # measures, whose trends are drawn
+REACH = 4.0  # times the farthest estimate from the line of no difference: an axis's end
+AXES = {"log": "ratio", "linear": "difference / standard deviation"}
 
 
 @dataclass(frozen=True)
-class Effect:
-    """One difference or trend of one measure.
-
-    Attributes:
-        family: the measures that are corrected together.
-        what: the measure in words, with the pair where there are several.
-        form: ``ratio``; or ``difference`` in standard deviations (Hedges' g), with the interval of the difference on that scale.
-        value, low, high: with its 95 % interval.
-        claimed: whether the comparison claims it; what it cannot tell is grey.
-        here_only: a difference of these runs, one of each setting, which says nothing about the setting.
-    """
+class Row:
+    """A measure's difference between two settings: an estimate with its interval, whose ends may be NaN."""
 
     family: str
-    what: str
-    form: Literal["ratio", "difference"]
+    measure: str
+    name: str
+    pair: str
+    log: bool
     value: float
     low: float
     high: float
-    claimed: bool
-    here_only: bool
-    sentence: str
+    told: bool
+    sentence: str = ""
 
     @property
-    def none(self) -> float:
-        """Where there is no difference."""
-        return 1.0 if self.form == "ratio" else 0.0
+    def distance(self) -> float:
+        """From no difference, on the axis."""
+        return abs(float(np.log(self.value))) if self.log else abs(self.value)
 
 
-def read_forest(dataset: xr.Dataset) -> list[Effect]:
-    """Every difference that has an interval, the families together, the largest first in each."""
-    trends = dataset.sizes.get("pair", 0) > MOST_PAIRS and "trend_slope" in dataset
-    found = [one for row in range(dataset.sizes["measure"]) for one in _of_measure(dataset.isel(measure=row), trends)]
-    families = list(dict.fromkeys(one.family for one in found))
-    return sorted(found, key=lambda one: (families.index(one.family), -_size(one)))
+@dataclass(frozen=True)
+class Forest:
+    """What a forest plot shows.
+
+    Attributes:
+        rows: of the pairs that are shown.
+        pairs: those, in the order of the file.
+        sentences: its caption.
+    """
+
+    rows: list[Row]
+    pairs: list[str]
+    sentences: list[str]
+
+    @property
+    def blocks(self) -> list[list[Row]]:
+        """Ratios, then standardised differences, each on an axis of its own, as far as there are any."""
+        return [block for log in (True, False) if (block := [row for row in self.rows if row.log == log])]
+
+    def colour(self, row: Row) -> str:
+        """That of the row's pair; grey where nothing is told."""
+        return self.pair_colour(row.pair) if row.told else OPEN
+
+    def pair_colour(self, pair: str) -> str:
+        colours = cycle()
+        return str(colours[self.pairs.index(pair) % len(colours)])
 
 
-def beyond(effects: Sequence[Effect]) -> tuple[float, float]:
-    """Ends of the axis of effects of one form: around all intervals, as far as they are worth showing; the same on both sides."""
-    ratio = bool(effects) and effects[0].form == "ratio"
-    ends = np.array([end for one in effects for end in (one.low, one.high, one.value)])
-    sizes = np.abs(np.log(ends[ends > 0])) if ratio else np.abs(ends)
-    reach = float(min(max(sizes.max(initial=0.0) * 1.05, 0.1), math.log(WIDEST_RATIO) if ratio else WIDEST_DIFFERENCE))
-    return (math.exp(-reach), math.exp(reach)) if ratio else (-reach, reach)
+def read_forest(datasets: Sequence[xr.Dataset], options: Options) -> Forest:
+    """The differences of the wanted measures, between the first pairs of settings.
+
+    Ratios are those of measures that are compared on a logarithmic scale. All others are differences divided by the standard
+    deviation s of the replicates, s² being the mean of both settings' variances (N − 1).
+
+    Raises:
+        InputError: as :func:`landscape.probes.comparison.picture.read_measures` does.
+    """
+    wanted = {measure.name for measure in read_measures(datasets, options)}
+    rows = [row for dataset in datasets for row in read_rows(dataset) if row.measure in wanted]
+    pairs = list(dict.fromkeys(row.pair for row in rows))
+    shown, left = pairs[:MOST_PAIRS], len(pairs[MOST_PAIRS:])
+    rows = [row for row in rows if row.pair in shown]
+    lost = sorted(wanted - {row.measure for row in rows})
+    sentences = [
+        "Dot and bar: how the first setting differs from the second, with the interval of the difference",
+        "Ratios where a measure is compared by them; else differences over the standard deviation of the replicates",
+        "Grey: cannot tell, or not tested; arrow: the interval goes on beyond the axis",
+        f"{left} further pairs are in the table" if left else "",
+        f"Without a difference to draw: {', '.join(lost)}" if lost else "",
+        *comparison_notes(datasets),
+    ]
+    return Forest(rows, shown, sentences)
 
 
-def _of_measure(one: xr.Dataset, trends: bool) -> Iterator[Effect]:
-    ratio = str(one["scale"].item()) == "log"
-    names = ("trend_slope", "trend_low", "trend_high", "trend_verdict", "trend_sentence", "trend")
-    if not trends:
-        names = ("difference", "difference_low", "difference_high", "verdict", "sentence", "pair")
-    if trends and not ratio:  # of a slope nothing says how large it is beside the spread
-        return
-    if not {*names[:3]} <= {*one.data_vars}:  # of a version that did not say them
-        return
-    several = one.sizes["trend" if trends else "pair"] > 1
-    sizes = one["effect_size"].values if "effect_size" in one and not trends else np.full(one[names[0]].shape, math.nan)
-    columns = [one[name].values for name in names]
-    for value, low, high, verdict, sentence, label, size in zip(*columns, sizes, strict=True):
-        unit = 1.0 if ratio else _in_deviations(float(value), float(size))
-        ends = np.array([value, low, high], dtype=float) * unit
-        if not np.isfinite(ends).all() or (ratio and ends.min() <= 0):
-            continue
-        words = str(one["long_name"].item()) if "long_name" in one else str(one["measure"].item())
-        yield Effect(
-            family=str(one["family"].item()) if "family" in one else "",
-            what=f"{words}, {label}" if several else words,
-            form="ratio" if ratio else "difference",
-            value=float(ends[0]),
-            low=float(ends[1]),
-            high=float(ends[2]),
-            claimed=str(verdict) not in _OPEN,
-            here_only=str(verdict) == "in these runs only",
-            sentence=str(sentence),
+def read_rows(dataset: xr.Dataset) -> list[Row]:
+    """Every difference that can stand on one of the two axes, the largest of each family first, families in the file's order."""
+    if not {"difference", "difference_low", "difference_high", "verdict"} <= set(dataset):
+        return []
+    families = dataset["family"].values if "family" in dataset else [""] * dataset.sizes["measure"]
+    rows = []
+    for m, measure in enumerate(map(str, dataset["measure"].values)):
+        one = dataset.isel(measure=m)
+        log = str(one["scale"].item()) == "log"
+        name = str(one["long_name"].item()) if "long_name" in one else measure
+        sentences = one["sentence"].values if "sentence" in one else [""] * one.sizes["pair"]
+        for p, pair in enumerate(map(str, dataset["pair"].values)):
+            cells = [float(one[key][p]) for key in ("difference", "difference_low", "difference_high")]
+            unit = 1.0 if log else _deviation(one, pair)
+            if not np.isfinite(cells[0]) or not unit > 0 or (log and cells[0] <= 0):
+                continue
+            told = str(one["verdict"].values[p]) in TOLD
+            value, low, high = (cell / unit for cell in cells)
+            rows.append(Row(str(families[m]), measure, name, pair, log, value, low, high, told, str(sentences[p])))
+    order = {family: place for place, family in enumerate(dict.fromkeys(map(str, families)))}
+    far = {row.measure: 0.0 for row in rows}
+    for row in rows:
+        far[row.measure] = max(far[row.measure], row.distance)
+    return sorted(rows, key=lambda row: (order[row.family], -far[row.measure], row.measure))
+
+
+def _deviation(one: xr.Dataset, pair: str) -> float:
+    """The standard deviation s of the replicates of both settings; NaN where one has fewer than two."""
+    settings = [str(setting) for setting in one["setting"].values]
+    both = next(((a, b) for a in settings for b in settings if f"{a} vs {b}" == pair), None)
+    if both is None:
+        return float("nan")
+    values = [one["value"].values[settings.index(setting)] for setting in both]
+    known = [v[np.isfinite(v)] for v in values]
+    return float(np.sqrt(np.mean([v.var(ddof=1) for v in known]))) if min(map(len, known)) > 1 else float("nan")
+
+
+def axis_of(rows: Sequence[Row]) -> Scale:
+    """From no difference to both sides: all estimates, and intervals up to :data:`REACH` times the farthest estimate."""
+    log = rows[0].log
+    zero = 0.0
+
+    def on(value: float) -> float:
+        return float(np.log(value)) if log and value > 0 else -np.inf if log else value
+
+    far = max(row.distance for row in rows) or 1.0
+    ends = [on(end) for row in rows for end in (row.low, row.high) if not np.isnan(end)]
+    inside = [end for end in ends if abs(end) <= REACH * far]
+    low, high = (min([zero, *(on(r.value) for r in rows), *inside]), max([zero, *(on(r.value) for r in rows), *inside]))
+    room = 0.06 * (high - low) or 0.1
+    low, high = low - room, high + room
+    return Scale(log, *((float(np.exp(low)), float(np.exp(high))) if log else (low, high)))
+
+
+def names_of(rows: Sequence[Row]) -> dict[str, str]:
+    """Each measure in words, with its own name where others have the same words."""
+    words = {row.measure: row.name for row in rows}
+    return {
+        measure: name if list(words.values()).count(name) == 1 else f"{name} ({measure})"
+        for measure, name in words.items()
+    }
+
+
+def surest_trends(datasets: Sequence[xr.Dataset], options: Options) -> tuple[list[Measure], str]:
+    """The measures whose trends are surest, in the file's order, and a note where others are left out.
+
+    Raises:
+        InputError: for comparisons without a trend: of settings that have no order, or of fewer than three.
+    """
+    if not all("trend_p" in dataset and dataset.sizes["trend"] for dataset in datasets):
+        raise InputError(
+            "kind: 'trend' needs settings in order, at least three of them, and this has none. Try 'forest'."
         )
-
-
-def _in_deviations(difference: float, effect_size: float) -> float:
-    """What a difference is multiplied with to be one in standard deviations; NaN where that is not known."""
-    return effect_size / difference if difference and math.isfinite(effect_size) else math.nan
-
-
-def _size(one: Effect) -> float:
-    return math.log(one.value) if one.form == "ratio" else one.value
+    found = read_measures(datasets, options)
+    sure: dict[str, float] = {}
+    for dataset in datasets:
+        least = np.nanmin(np.where(np.isnan(dataset["trend_p"]), np.inf, dataset["trend_p"]), axis=1)
+        sure |= dict(zip(map(str, dataset["measure"].values), least.tolist(), strict=True))
+    chosen = sorted(found, key=lambda measure: sure[measure.name])[:MOST_TRENDS]
+    kept = [measure for measure in found if measure in chosen]
+    return kept, f"The {len(kept)} of {len(found)} measures with the surest trends" if len(kept) < len(found) else ""

@@ -5,16 +5,18 @@ from __future__ import annotations
 import html
 import math
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from landscape.pictures.caption import joined
 from landscape.pictures.options import Options
-from landscape.pictures.page_parts import CHART, LINE, PAGE, gap, grid, own_axis
-from landscape.pictures.style import number
-from landscape.probes.comparison.forest import MOST_PAIRS, Effect, beyond, read_forest
+from landscape.pictures.page_parts import CHART, LINE, PAGE, gap, grid, groups, own_axis
+from landscape.pictures.scale import Scale
+from landscape.pictures.style import INK, number
+from landscape.probes.comparison.forest import AXES, OPEN, Forest, Row, axis_of, names_of, read_forest, surest_trends
 from landscape.probes.comparison.picture import (
     ALIVE,
     ASIDE,
@@ -28,28 +30,34 @@ from landscape.probes.comparison.picture import (
 )
 
 MOST_SHOWN = 6  # measures, those that something is claimed of first; the others lie behind a button
-OPEN = ("cannot tell", "no difference tested")
-HERE = "#D55E00"  # what differs in these runs alone
+UNTOLD = ("cannot tell", "no difference tested")
+SPREAD = 0.5  # of a row, between its first and its last pair
+ROW, PAIR, AXIS = 24, 10, 90  # pixels of a row, of each further pair in it, and of the axis under them
 
 
 def comparison_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str, Any]:
-    """All differences beside each other, and a chart for each measure: intervals, replicates, and what the tests said in words."""
-    measures = read_measures(datasets, options)
+    """The forest plot, a chart for each measure, or both: intervals, replicates, and what the tests said in words."""
+    kind = options.kind
+    forest = read_forest(datasets, options) if kind in ("auto", "forest") else Forest([], [], [])
+    if forest.rows and kind == "forest":
+        measures, note = [], ""
+    else:
+        measures, note = surest_trends(datasets, options) if kind == "trend" else (read_measures(datasets, options), "")
     verdicts = {text: verdict for dataset in datasets for text, verdict in _verdicts(dataset)}
-    ordered = sorted(measures, key=lambda one: all(verdicts.get(text) in OPEN for text in one.sentences))
-    overview = [chart for dataset in datasets for chart in _forest(dataset)] if options.quantity == "all" else []
+    ordered = sorted(measures, key=lambda one: all(verdicts.get(text) in UNTOLD for text in one.sentences))
+    told = [*forest.sentences, note] if forest.rows else [note]
+    styles = ["dot and bar: mean and interval", "pale dots: replicates", "grey: dead, without a rank"]
+    colours = [*(forest.pair_colour(pair) for pair in forest.pairs), OPEN]
     return {
         **PAGE,
-        "caption": comparison_caption(datasets, measures),
-        "styles": [
-            "dot and bar: mean and interval",
-            "pale dots: replicates",
-            "grey: dead, without a rank",
-            *(["overview: the differences with their intervals, grey: cannot tell"] if overview else []),
-        ],
-        "overview": overview,
+        "caption": f"{joined(told)} {comparison_caption(datasets, measures) if measures else ''}".strip(),
+        "groups": groups([*forest.pairs, "cannot tell"], colours) if forest.rows else [],
+        "styles": styles if measures else [],
+        "overview": [_forest_chart(block, forest) for block in forest.blocks],
         "charts": [_chart(measure, options.scale, verdicts) for measure in ordered],
         "most": MOST_SHOWN,
+        "memberOf": None,
+        "members": [],
     }
 
 
@@ -61,74 +69,68 @@ def _verdicts(dataset: xr.Dataset) -> Iterator[tuple[str, str]]:
             yield from zip(map(str, texts), map(str, verdicts), strict=True)
 
 
-def _forest(dataset: xr.Dataset) -> list[dict[str, Any]]:
-    """A chart of the ratios and one of the standardised differences, as far as there are any."""
-    effects = read_forest(dataset)
-    by = str(dataset.attrs.get("by", "setting")).replace("_", " ")
-    pairs = (
-        ", ".join(map(str, dataset["pair"].values)) if dataset.sizes["pair"] <= MOST_PAIRS else "with every doubling"
-    )
-    made = []
-    for form, words in (("ratio", "ratio"), ("difference", "difference in standard deviations")):
-        own = [one for one in effects if one.form == form]
-        if own:
-            made.append(_forest_chart(own, f"{by} {pairs}", words))
-    return made
-
-
-def _forest_chart(effects: Sequence[Effect], title: str, words: str) -> dict[str, Any]:
-    ratio = effects[0].form == "ratio"
-    low, high = beyond(effects)
-    at = math.log10 if ratio else float
-    places = np.arange(len(effects), dtype=float)[::-1]
-    families = [one.family for one in effects]
-    names = [f"{one.what} · {one.family}" if len(set(families)) > 1 else one.what for one in effects]
-    rounded = _round_ratios(low, high) if ratio else np.linspace(-1, 1, 5) * float(f"{high:.1g}")
-    lines = [_effect_line(one, float(place), (low, high), at) for one, place in zip(effects, places, strict=True)]
-    none = {"x": [at(effects[0].none)] * 2, "y": [-0.6, len(effects) - 0.4], "colour": DEAD, "width": 1, "dash": "dot"}
+def _forest_chart(rows: Sequence[Row], forest: Forest) -> dict[str, Any]:
+    scale = axis_of(rows)
+    at = math.log10 if scale.log else float
+    names, places, y = names_of(rows), dict[str, float](), 0.0
+    several, family = len({row.family for row in rows}) > 1, None
+    ticks: list[tuple[float, str]] = []
+    for row in rows:
+        if row.measure in places:
+            continue
+        if several and row.family != family:
+            family, y = row.family, y - 1
+            ticks.append((y, family.replace("_", " ").upper()))
+        y -= 1
+        places[row.measure] = y
+        ticks.append((y, names[row.measure]))
+    ends = [y - 0.6, -0.4]
+    none = {"x": [at(1.0 if scale.log else 0.0)] * 2, "y": ends, "colour": INK, "width": 1, "dash": "dot"}
+    lines = [part for row in rows for part in _row_lines(row, places[row.measure] + _aside(row, forest), scale, forest)]
+    rounded = scale.lines()
     return {
         **CHART,
-        "title": f"{title}: {words}s",
-        "xLabel": f"{words}, with its 95 % interval",
+        "title": "Ratios" if scale.log else "Standardised differences",
+        "xLabel": f"{AXES['log' if scale.log else 'linear']}, with its interval",
         "yLabel": "",
-        "range": [at(low), at(high)],
-        "axis": {"log": False, "range": [-0.6, len(effects) - 0.4], "ticks": places.tolist(), "words": names},
-        "ticks": {"values": [at(value) for value in rounded], "words": [number(float(value)) for value in rounded]},
+        "range": [at(scale.low), at(scale.high)],
+        "axis": {"log": False, "range": ends, "ticks": [at for at, _ in ticks], "words": [word for _, word in ticks]},
+        "ticks": {"values": [at(value) for value in rounded], "words": scale.labels(rounded)},
         "lines": [{**LINE, **none, "group": ""}, *lines],
         "wide": True,
-        "height": 110 + 26 * len(effects),
+        "named": True,
+        "height": AXIS + (ROW + PAIR * (len(forest.pairs) - 1)) * len(ticks),
     }
 
 
-def _effect_line(one: Effect, place: float, ends: tuple[float, float], at: Callable[[float], float]) -> dict[str, Any]:
-    """The dot with its interval; an arrow at the end of the axis where it lies beyond."""
-    inside = min(max(one.value, ends[0]), ends[1])
-    low, high = (at(min(max(end, ends[0]), ends[1])) for end in (one.low, one.high))
-    symbol = "triangle-left" if one.value < ends[0] else "triangle-right" if one.value > ends[1] else "circle"
-    colour = DEAD if not one.claimed else HERE if one.here_only else ALIVE
-    interval = f"{number(one.value)} [{number(one.low)}, {number(one.high)}]"
-    return {
+def _aside(row: Row, forest: Forest) -> float:
+    """From the middle of its measure's row, the first pair on top."""
+    count = len(forest.pairs)
+    return 0.0 if count == 1 else SPREAD * (0.5 - forest.pairs.index(row.pair) / (count - 1))
+
+
+def _row_lines(row: Row, place: float, scale: Scale, forest: Forest) -> Iterator[dict[str, Any]]:
+    """The dot with its interval, and an arrow at an end of the axis beyond which it goes on."""
+    at = math.log10 if scale.log else float
+    low, high = (row.value if math.isnan(end) else end for end in (row.low, row.high))
+    start, stop = (at(min(max(end, scale.low), scale.high)) for end in (low, high))
+    group = f"g{forest.pairs.index(row.pair) if row.told else len(forest.pairs)}"
+    look = {
         **LINE,
-        "name": one.what,
-        "x": [at(inside)],
+        "name": f"{row.name}, {row.pair}",
         "y": [place],
         "mode": "markers",
-        "symbol": symbol,
         "size": 8,
-        "colour": colour,
-        "group": "",
-        "texts": [f"{_plain(one.what)}<br>{interval}<br>{_wrapped(_plain(one.sentence))}"],
-        "xErrors": {"plus": [high - at(inside)], "minus": [at(inside) - low]},
+        "colour": forest.colour(row),
+        "group": group,
     }
-
-
-def _round_ratios(low: float, high: float) -> list[float]:
-    """A few ratios that people think in."""
-    fine = [1 / 2, 1 / 1.5, 1 / 1.2, 1 / 1.1, 1.0, 1.1, 1.2, 1.5, 2.0]
-    coarse = [sign for power in (1, 2, 3) for sign in (10.0**-power, 10.0**power)]
-    middle = [0.2, 0.5, 2.0, 5.0]
-    chosen = fine if high <= 2.5 else [*middle, 1.0, 0.1, 10.0] if high <= 12 else [*coarse, 1.0]
-    return sorted(value for value in dict.fromkeys(chosen) if low <= value <= high)
+    interval = f"{number(row.value)} [{number(low)}, {number(high)}]"
+    text = f"{_plain(row.name)}, {_plain(row.pair)}<br>{interval}<br>{_wrapped(_plain(row.sentence))}"
+    errors = {"plus": [stop - at(row.value)], "minus": [at(row.value) - start]}
+    yield {**look, "x": [at(row.value)], "texts": [text], "xErrors": errors}
+    for beyond, end, symbol in ((low < scale.low, scale.low, "left"), (high > scale.high, scale.high, "right")):
+        if beyond:
+            yield {**look, "x": [at(end)], "symbol": f"triangle-{symbol}"}
 
 
 def _wrapped(text: str) -> str:
@@ -175,6 +177,8 @@ def _lines(measure: Measure, words: Sequence[str], *, dead: bool) -> list[dict[s
     dots = {"x": (places[own] + ASIDE).tolist(), "y": grid(values[own]), "texts": spoken, "opacity": 0.45}
     settings = np.flatnonzero((measure.dead == dead) & np.isfinite(measure.mean))
     mean, low, high = (array[settings] for array in (measure.mean, measure.low, measure.high))
+    if measure.bounds is not None:
+        low, high = np.clip(low, *measure.bounds), np.clip(high, *measure.bounds)
     means = {
         "x": settings.tolist(),
         "y": grid(mean),

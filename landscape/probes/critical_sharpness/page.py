@@ -10,7 +10,18 @@ import numpy as np
 import xarray as xr
 
 from landscape.pictures.options import Options
-from landscape.pictures.page_parts import CHART, LINE, PAGE, axis_range, dots_with_errors, gap, grid, groups, own_axis
+from landscape.pictures.page_parts import (
+    CHART,
+    LINE,
+    PAGE,
+    axis_range,
+    dash,
+    dots_with_errors,
+    gap,
+    grid,
+    groups,
+    own_axis,
+)
 from landscape.pictures.style import INK, number
 from landscape.probes.critical_sharpness.picture import Curve, StepPanel, critical_caption, read_steps
 
@@ -57,7 +68,7 @@ def _chart(panel: StepPanel, order: dict[int, str], scale: str) -> dict[str, Any
             mark
             for curve in panel.curves
             for mark in gap(
-                np.log10(curve.step), curve.nonfinite, f"{curve.label}: not finite", curve.colour, order[curve.group]
+                np.log10(curve.at), curve.nonfinite, f"{curve.label}: not finite", curve.colour, order[curve.group]
             )
         ],
     }
@@ -79,14 +90,12 @@ def _upright(curve: Curve, panel: StepPanel, group: str, scale: str) -> dict[str
 
 
 def _line(curve: Curve, group: str) -> dict[str, Any]:
-    texts = [_spoken(curve, place) for place in range(curve.step.size)]
-    look = {"colour": curve.colour, "group": group, "dash": "dot" if curve.dead else "solid"}
-    return {**dots_with_errors(np.log10(curve.step), curve.rise, curve.errors, texts), **look}
+    texts = [_spoken(curve, place) for place in range(curve.at.size)]
+    look = {"colour": curve.colour, "group": group, "dash": dash(curve.look["linestyle"])}
+    return {**dots_with_errors(np.log10(curve.at), curve.rise, curve.errors, texts), **look}
 
 
 def _spoken(curve: Curve, place: int) -> str:
     rise, error = float(curve.rise[place]), float(curve.errors[place])
     bar = f" ± {number(error, 2)}" if np.isfinite(error) else ""
-    return (
-        f"{html.escape(curve.label, quote=False)}<br>η = {number(float(curve.step[place]), 5)}: {number(rise, 4)}{bar}"
-    )
+    return f"{html.escape(curve.label, quote=False)}<br>η = {number(float(curve.at[place]), 5)}: {number(rise, 4)}{bar}"

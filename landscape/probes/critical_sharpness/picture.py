@@ -10,51 +10,34 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
 
 from landscape.errors import InputError, unknown_choice
 from landscape.pictures import layout, markers
-from landscape.pictures.arrays import Floats, Mask, error_band
+from landscape.pictures.arrays import Floats
 from landscape.pictures.caption import data_words, joined, once, policy_words
-from landscape.pictures.labels import labels_of, marked
+from landscape.pictures.labels import labels_of
 from landscape.pictures.options import Options
+from landscape.pictures.rises import Rise, draw_rises, nonfinite_entry, rise_looks, rise_names, sizes_of
 from landscape.pictures.scale import Scale, choose_scale
-from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, line_colours, number, setting_number, width_of
-from landscape.pictures.value_axis import given_ticks, mark_at_edge, padded, set_value_axis
+from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, number, setting_number, width_of
+from landscape.pictures.value_axis import given_ticks, padded, set_value_axis
 from landscape.probes.searches import Status
 
 RATIO = 0.8
 TICKS = 4  # at most, since the words of a small step are long
-DASHES: Any = (0, (2, 1.2))  # of a dead network
 _X = {
     "gradient": "η along −∇L (a learning rate)",
     "update": "η along the update (a learning rate)",
 }
 
 
-@dataclass(frozen=True)
-class Curve:
-    """One direction of one checkpoint, the one of number ``group``, by ascending step: arrays ``(trial,)``."""
+@dataclass(frozen=True, kw_only=True)
+class Curve(Rise):
+    """One direction of one checkpoint, by ascending step; ``said`` is its critical sharpness in words."""
 
-    label: str
-    colour: str
-    group: int
-    dead: bool
-    step: Floats
-    rise: Floats
-    errors: Floats
     critical: float
     critical_error: float
     said: str
-
-    @property
-    def nonfinite(self) -> Mask:
-        return np.asarray(~np.isfinite(self.rise))
-
-    @property
-    def spread(self) -> tuple[Floats, Floats]:
-        """One standard error below and above; the value itself where no error is known."""
-        return error_band(self.rise, self.errors)
 
 
 @dataclass(frozen=True)
@@ -80,7 +63,7 @@ class StepPanel:
     @property
     def steps(self) -> Floats:
         """Every step that some curve has, ascending."""
-        return np.unique(np.concatenate([curve.step for curve in self.curves]))
+        return sizes_of(self.curves)
 
     def scale(self, kind: str) -> Scale | None:
         """As far above zero as the loss falls below it: beyond the critical step it may rise to any height."""
@@ -106,17 +89,16 @@ def read_steps(datasets: Sequence[xr.Dataset], options: Options) -> list[StepPan
 
 
 def _panel(name: str, datasets: Sequence[xr.Dataset], options: Options) -> StepPanel:
-    labels, colours = labels_of(datasets, options.labels), line_colours(len(datasets))
     curves, unit = [], "1"
-    for place, dataset in enumerate(datasets):
+    for dataset, look in zip(datasets, rise_looks(datasets, options), strict=True):
         one = dataset.sel(direction=name) if name in dataset["direction"].values else None
         if one is not None and int(one["status"]) != Status.MISSING:
-            curves.append(_curve(marked(labels[place], dataset), colours[place], place, one))
+            curves.append(_curve(look, one))
             unit = str(dataset["rise"].attrs.get("units", "1"))
     return StepPanel(name, "" if unit == "1" else f" ({unit})", tuple(curves))
 
 
-def _curve(label: str, colour: str, group: int, one: xr.Dataset) -> Curve:
+def _curve(look: dict[str, Any], one: xr.Dataset) -> Curve:
     tried = np.isfinite(one["trial_step"].values)
     step, rise, errors = (
         np.asarray(one[name].values, dtype=float)[tried] for name in ("trial_step", "rise", "rise_standard_error")
@@ -127,39 +109,34 @@ def _curve(label: str, colour: str, group: int, one: xr.Dataset) -> Curve:
         Status.BEYOND_REACH: f"no rise up to η = {number(float(step.max()))}" if step.size else "",
         Status.AT_ONCE: "rises at once",
     }.get(Status(int(one["status"])), f"critical sharpness {number(sharpness, 4)}{bar}")
-    dead = bool(one.attrs.get("dead", 0))
-    critical = float(one["critical_step"]), float(one["critical_step_standard_error"])
-    return Curve(label, colour, group, dead, step, rise, errors, *critical, said)
+    critical = {"critical": float(one["critical_step"]), "critical_error": float(one["critical_step_standard_error"])}
+    return Curve(**look, at=step, rise=rise, errors=errors, **critical, said=said)
 
 
 def critical_sharpness_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
     """A panel for each direction; see :func:`landscape.probes.plot.plot`."""
     panels = read_steps(datasets, options)
     figure = layout.new_figure(width_of(options.width, COLUMN if len(panels) == 1 else PAGE))
-    several = len(datasets) > 1
-    cells = [_cell(figure.add_subplot(), panel, options, several) for panel in panels]
-    return layout.finish(figure, cells, critical_caption(datasets, options), options)
+    cells = [_cell(figure.add_subplot(), panel, options) for panel in panels]
+    curves = [curve for panel in panels for curve in panel.curves]
+    heading = curves[0].label if len(datasets) == 1 else ""
+    caption = critical_caption(datasets, options, panels if len(datasets) > 1 else ())
+    return layout.finish(figure, cells, caption, options, heading=heading, names=rise_names(curves))
 
 
-def _cell(axes: Axes, panel: StepPanel, options: Options, several: bool) -> layout.Cell:
+def _cell(axes: Axes, panel: StepPanel, options: Options) -> layout.Cell:
     set_value_axis(axes, panel.scale(options.scale))
     axes.axhline(0, color=INK, linewidth=0.6, zorder=1)
+    draw_rises(axes, panel.curves)
     for curve in panel.curves:
-        _draw(axes, curve)
+        _draw_critical(axes, curve)
     low, high = padded(Scale(True, panel.steps[0], panel.steps[-1]))
     ticks = few(Scale(True, low, high).lines())
-    axes.set_xscale("log")
     axes.set_xlim(low, high)
     words = [setting_number(tick) if tick < 1e-3 else number(tick) for tick in ticks]
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.spines[["top", "right"]].set_visible(False)
-    entries: list[markers.Entry] = []
-    for curve in panel.curves:
-        named = f"{curve.label}: {curve.said}" if several else curve.said
-        entries.append((Line2D([], [], **_look(curve)), named))
-        if curve.nonfinite.any():
-            handle = markers.handle({**markers.NONFINITE, "color": curve.colour}, 4)
-            entries.append((handle, "not finite" + (f" [{curve.label}]" if several else "")))
+    several = len({curve.group for curve in panel.curves}) > 1
+    entries: list[markers.Entry] = [] if several else [(Line2D([], [], **c.look), c.said) for c in panel.curves]
+    entries += [nonfinite_entry(curve, "", several=several) for curve in panel.curves if curve.nonfinite.any()]
 
     def fit(width: float) -> None:
         given_ticks(axes, np.array(ticks), words, width)
@@ -172,35 +149,25 @@ def few(ticks: Sequence[float]) -> list[float]:
     return list(ticks[:: -(-len(ticks) // TICKS)])
 
 
-def _draw(axes: Axes, curve: Curve) -> None:
-    """What was looked at with bars of one standard error, and the critical step with a band of its own."""
-    rise = np.where(curve.nonfinite, np.nan, curve.rise)
-    axes.plot(curve.step, rise, **_look(curve), zorder=3)
-    below, above = (np.where(curve.nonfinite, np.nan, end) for end in curve.spread)
-    axes.vlines(curve.step, below, above, color=curve.colour, linewidth=0.9, zorder=2.5)
+def _draw_critical(axes: Axes, curve: Curve) -> None:
+    """The critical step, with a band of one standard error to either side."""
     if np.isfinite(curve.critical):
         axes.axvline(curve.critical, color=curve.colour, linewidth=0.8, linestyle=":", zorder=2)
         low = curve.critical - curve.critical_error
         if np.isfinite(low) and curve.critical_error > 0:
             ends = max(low, 0.0), curve.critical + curve.critical_error
             axes.axvspan(*ends, color=curve.colour, alpha=0.15, linewidth=0, zorder=1)
-    look = {**markers.NONFINITE, "color": curve.colour, "markersize": 3.5}
-    mark_at_edge(axes, curve.step, curve.nonfinite, look, top=True)
 
 
-def _look(curve: Curve) -> dict[str, Any]:
-    line = {"color": curve.colour, "linestyle": DASHES if curve.dead else "-", "linewidth": 1.0}
-    return {**line, "marker": "o", "markersize": 3}
-
-
-def critical_caption(datasets: Sequence[xr.Dataset], options: Options) -> str:
-    """What the curves and bars are, and on which data."""
+def critical_caption(datasets: Sequence[xr.Dataset], options: Options, panels: Sequence[StepPanel] = ()) -> str:
+    """What the curves and bars are, on which data, and what came out of ``panels``, where no legend says it."""
     labels = labels_of(datasets, options.labels)
     attrs = [dict(dataset.attrs) for dataset in datasets]
     sentences = [
         "Rise of the mean loss L over steps η along d",
         "Dotted: the critical step, from which on it is above zero; the critical sharpness is 2 over it",
         "Bars and bands: ± one standard error over samples",
+        *(once([c.label for c in p.curves], [c.said for c in p.curves], f"{p.title}: ") for p in panels),
         "Each axis ends as far above zero as the loss falls below it",
         once(labels, [policy_words(a) for a in attrs], "BN policy: "),
         once(labels, [data_words(a) for a in attrs], "Data: "),

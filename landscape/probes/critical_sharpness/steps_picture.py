@@ -13,8 +13,8 @@ from landscape.pictures.caption import joined, once, run_sentences
 from landscape.pictures.labels import labels_of
 from landscape.pictures.options import Options
 from landscape.pictures.range_page import ranges_content
-from landscape.pictures.ranges import Spec, Track, clip_sentence, ranges_figure
-from landscape.pictures.style import PaperFigure, line_colours
+from landscape.pictures.ranges import Spec, Track, clip_sentence, ranges_figure, tracks_of
+from landscape.pictures.style import PaperFigure
 from landscape.probes.searches import Status
 
 SPECS = {
@@ -58,16 +58,16 @@ def _read(datasets: Sequence[xr.Dataset], options: Options) -> tuple[list[Track]
     if options.quantity not in QUANTITIES:
         raise unknown_choice("quantity", options.quantity, QUANTITIES)
     names = labels_of(datasets, options.labels)
-    tracks = []
-    for dataset, name, colour in zip(datasets, names, line_colours(len(datasets)), strict=True):
+    drawn = []
+    for dataset, name in zip(datasets, names, strict=True):
         if dataset.sizes["step"] == 0:
             raise InputError(f"datasets: {name!r} has no measured step yet.")
         have = dataset["along"].values.tolist()
         along = options.along or ("update" if "update" in have else have[0])
         if along not in have:
             raise unknown_choice("along", along, have)
-        tracks.append(Track(name, _drawable(dataset.sel(along=along)), colour))
-    return tracks, [SPECS[name] for name in QUANTITIES[options.quantity]]
+        drawn.append(_drawable(dataset.sel(along=along)))
+    return tracks_of(drawn, names, options), [SPECS[name] for name in QUANTITIES[options.quantity]]
 
 
 def _drawable(one: xr.Dataset) -> xr.Dataset:

@@ -69,7 +69,9 @@ def _cell(axes: Axes, panel: CurvaturePanel, options: Options) -> layout.Cell:
     fit = (lambda width: few_ticks(axes.xaxis, width)) if panel.quantity == "density" else None
     if panel.layers:
         fit = lambda width: _name_layers(axes, layer_names(panel), width)  # noqa: E731
-    return layout.Cell(axes, RATIO, panel.title, x, y, _entries(panel), fit=fit)
+    reach = (x, axes.get_xlim()) if panel.quantity == "density" else None
+    height = (y, axes.get_yscale(), axes.get_ylim()) if panel.quantity == "density" else None
+    return layout.Cell(axes, RATIO, panel.title, x, y, _entries(panel), x_axis=reach, y_axis=height, fit=fit)
 
 
 def _style(one: Spectrum | Layers) -> dict[str, Any]:

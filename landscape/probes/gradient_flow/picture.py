@@ -19,11 +19,12 @@ from matplotlib.lines import Line2D
 from landscape.errors import InputError, unknown_choice
 from landscape.pictures import layout, markers
 from landscape.pictures.arrays import Floats, Mask
+from landscape.pictures.bars import Bar, bar_of
 from landscape.pictures.caption import joined, once, run_sentences
 from landscape.pictures.labels import labels_of, marked
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
-from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, points, sequence, width_of
+from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, sequence, width_of
 from landscape.pictures.value_axis import mark_at_edge, set_value_axis
 from landscape.pictures.words import state
 
@@ -131,17 +132,13 @@ def record_colours(flows: Sequence[Flow]) -> ScalarMappable:
     return ScalarMappable(norm=Normalize(low, high if high > low else low + 1), cmap=sequence())
 
 
-def _record_bar(figure: PaperFigure, flows: Sequence[Flow]) -> Axes | None:
+def _record_bar(figure: PaperFigure, flows: Sequence[Flow]) -> Bar | None:
     colours = record_colours(flows)
     low, high = colours.get_clim()
     if np.unique(np.concatenate([flow.when for flow in flows])).size == 1:
         return None
-    place = figure.add_axes((0.9, 0.3, 0.02, 0.4))
-    bar = figure.colorbar(colours, cax=place, ticks=round_places(float(low or 0), float(high or 0)))
-    place.minorticks_off()
-    bar.outline.set_linewidth(0.5)
-    bar.set_label(flows[0].clock, fontsize=points("text"))
-    return place
+    ticks = round_places(float(low or 0), float(high or 0))
+    return bar_of(figure, colours, flows[0].clock, ticks, [f"{tick:g}" for tick in ticks])
 
 
 def _cell(axes: Axes, flow: Flow, scale: Scale | None, colours: ScalarMappable, quantity: str) -> layout.Cell:

@@ -17,6 +17,7 @@ from landscape.pictures.page_parts import (
     PAGE,
     axis_range,
     band,
+    dash,
     gap,
     grid,
     groups,
@@ -25,14 +26,14 @@ from landscape.pictures.page_parts import (
     texts,
 )
 from landscape.pictures.style import number
-from landscape.probes.history.picture import BAND_ALPHA, Run, has, names_in, panel_values, panels_of, runs_of
+from landscape.probes.history.picture import BAND_ALPHA, SPLITS, Run, has, names_in, panel_values, panels_of, runs_of
 from landscape.probes.history.sweeps import sweep_of
 
 
 def curves_content(histories: Sequence[xr.Dataset], options: Options) -> dict[str, Any]:
     """A chart for each panel of :func:`landscape.probes.history.picture.curves_figure`."""
     sweep = sweep_of(histories, options.labels)
-    runs = runs_of(sweep)
+    runs = runs_of(sweep, options)
     panels = panels_of(runs, options.quantity)
     scaled = panels[0]  # what the controls act on: the loss, or the one quantity that is shown
     styles = ["solid: train", "dashed: validation", "◇\u00a0test, after the last epoch", "×\u00a0not finite"]
@@ -79,7 +80,7 @@ def _run_lines(run: Run, panel: str, group: str) -> list[dict[str, Any]]:
         own = {"y": grid(values), "texts": texts(title, "epoch", run.epochs, values), "mode": mode(values.size)}
         if run.pooled:
             own["bands"] = [band(every.min(axis=0), every.max(axis=0), run.colour, BAND_ALPHA)]
-        lines.append({**base, **own, "dash": "dash" if split == "validation" else "solid"})
+        lines.append({**base, **own, "dash": dash(SPLITS[split])})
     test = f"test_{panel}"
     if has(run, test) and np.isfinite(run.values(test)).all():
         value = float(run.values(test))

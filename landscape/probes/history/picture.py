@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -19,10 +17,10 @@ from landscape.pictures import layout, markers
 from landscape.pictures.arrays import Floats
 from landscape.pictures.caption import history_caption, scale_note
 from landscape.pictures.colours import looks
-from landscape.pictures.labels import plain, state_words
+from landscape.pictures.labels import state_words
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
-from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, ordered_colours, points, width_of
+from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, ordered_colours, width_of
 from landscape.pictures.value_axis import RATIO, count_ticks, mark_at_edge, set_value_axis
 from landscape.probes.history.sweeps import Sweep, sweep_of
 
@@ -38,7 +36,6 @@ SPLITS: dict[str, Any] = {"train": "-", "validation": (0, (4, 1.6))}
 TEST: dict[str, Any] = {"marker": "D", "markersize": 3.5, "linestyle": "none", "markerfacecolor": "white"}
 BAND_ALPHA = 0.18
 SEED: dict[str, Any] = {"linewidth": 0.35, "alpha": 0.7}
-MANY = 8  # values of a swept setting that a legend names; more have a colour bar
 FEW_EPOCHS = 12  # up to so many, the epochs themselves are shown as dots
 
 
@@ -141,11 +138,9 @@ def curves_figure(histories: Sequence[xr.Dataset], options: Options) -> PaperFig
     note = scale_note(scales.get("loss"), "loss axis") if options.share else ""
     caption = history_caption(sweep.labels, sweep.groups, note, sweep.setting)
     names: list[markers.Entry] = []
-    heading, bar = sweep.common if options.share else "", None
+    heading = sweep.common if options.share else ""
     if options.share and len(runs) > 1:
         names = [(Line2D([], [], color=run.colour), run.title()) for run in runs]
-        if sweep.setting is not None and len(runs) > MANY:
-            names, bar = [], _setting_bar(figure, sweep, runs)
     elif len(runs) == 1:
         heading = runs[0].title()
     abreast = (
@@ -153,21 +148,7 @@ def curves_figure(histories: Sequence[xr.Dataset], options: Options) -> PaperFig
         if options.share or len(panels) == 1
         else min(len(panels), layout.across(len(panels), float(figure.get_size_inches()[0]), RATIO))
     )
-    return layout.finish(figure, cells, caption, options, abreast=abreast, heading=heading, names=names, bar=bar)
-
-
-def _setting_bar(figure: PaperFigure, sweep: Sweep, runs: Sequence[Run]) -> Axes:
-    """The colours of a swept setting that has too many values for a legend, with a number at each that has room."""
-    place = figure.add_axes((0.9, 0.3, 0.02, 0.4))
-    colours = ListedColormap([run.colour for run in runs])
-    bar = figure.colorbar(ScalarMappable(Normalize(-0.5, len(runs) - 0.5), colours), cax=place)
-    every = -(-len(runs) // MANY)
-    values = [group[0].attrs[str(sweep.setting)] for group in sweep.groups]
-    bar.set_ticks(range(0, len(runs), every), labels=[plain(value) for value in values[::every]])
-    place.minorticks_off()
-    bar.outline.set_linewidth(0.5)
-    bar.set_label(str(sweep.setting).replace("_", " "), fontsize=points("text"))
-    return place
+    return layout.finish(figure, cells, caption, options, abreast=abreast, heading=heading, names=names)
 
 
 def _scales(runs: Sequence[Run], panels: Sequence[str], options: Options) -> dict[str, Scale | None]:

@@ -11,7 +11,19 @@ import xarray as xr
 
 from landscape.pictures.arrays import Floats
 from landscape.pictures.options import Options
-from landscape.pictures.page_parts import CHART, LINE, PAGE, band, gap, grid, groups, mode, own_axis, scale_content
+from landscape.pictures.page_parts import (
+    CHART,
+    LINE,
+    PAGE,
+    band,
+    dash,
+    gap,
+    grid,
+    groups,
+    mode,
+    own_axis,
+    scale_content,
+)
 from landscape.pictures.style import number
 from landscape.probes.path.picture import (
     ERROR_ALPHA,
@@ -24,8 +36,6 @@ from landscape.probes.path.picture import (
 )
 
 STROKES_APART = 0.007  # of the path
-# plotly's names for how the figure draws the kinds of path of several data sets
-_DASHES = {"linear": "solid", "aligned": "dash", "bezier": "dashdot", "chain": "dot"}
 
 
 def path_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str, Any]:
@@ -36,7 +46,11 @@ def path_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str, 
         **PAGE,
         "caption": path_caption(datasets, ways, options),
         "scale": scale_content(drawn, panels[0], options.scale, options.loss_max if panels[0] == "loss" else None),
-        "groups": groups([f"{name_of_way(way, ways)}: {way.barrier_words}" for way in ways], [w.colour for w in ways]),
+        "groups": groups(
+            [f"{name_of_way(way, ways)}: {way.barrier_words}" for way in ways],
+            [way.colour for way in ways],
+            [way.dashes for way in ways],
+        ),
         "styles": ["band: ± standard error over samples", "upright stroke: barrier", "×\u00a0not finite"],
         "charts": [_chart(ways, panel, options, scaled=panel == panels[0]) for panel in panels],
     }
@@ -82,7 +96,6 @@ def _beside(way: Way, ways: Sequence[Way]) -> int:
 
 def _lines(way: Way, ways: Sequence[Way], panel: str, group: str, beside: int) -> list[dict[str, Any]]:
     """The path with its band, and of the loss the stroke of its barrier."""
-    several = len({other.group for other in ways}) > 1
     name = html.escape(name_of_way(way, ways), quote=False)
     values, errors = way.values(panel), way.errors(panel)
     base = {**LINE, "colour": way.colour, "group": group}
@@ -94,7 +107,7 @@ def _lines(way: Way, ways: Sequence[Way], panel: str, group: str, beside: int) -
             for t, v, e in zip(way.t, values, errors, strict=True)
         ],
         "bands": [band(values - errors, values + errors, way.colour, ERROR_ALPHA)],
-        "dash": _DASHES.get(way.kind, "solid") if several else "solid",
+        "dash": dash(way.dashes),
         "mode": mode(int(np.isfinite(values).sum())),
     }
     if panel != "loss" or way.foot is None:

@@ -37,13 +37,13 @@ from landscape.probes.plane.panels import (
     best_of,
     cell_edges,
     colour_bar,
+    flat_note,
     flat_tag,
     inside,
-    limits,
     panels_of,
-    ratio_of,
     scales_of,
     value_words,
+    window_note,
     within_clip,
 )
 from landscape.probes.plane.reading import PlaneData, read_planes
@@ -73,7 +73,7 @@ def planes_figure(
     """
     if options.view is not None:
         raise InputError(f"view: a contour is drawn flat, got {options.view!r}. Draw kind 'surface', or leave it out.")
-    values, spreads = panels_of(planes, options.seed)
+    values, spreads = panels_of(planes, options)
     scales = scales_of(values, spreads, options)
     notes = [note]
     panels = values
@@ -88,12 +88,8 @@ def planes_figure(
     figure = layout.new_figure(width_of(options.width, COLUMN if len(panels) == 1 else PAGE))
     cells = [_cell(figure, panel, scales[id(panel)], options, overlay) for panel in panels]
     shared = scales[id(panels[0])] if options.share else None
-    bar = (
-        None
-        if shared is None
-        else colour_bar(figure, cells[-1].axes, shared, panels[0].quantity, value_words(panels[0]))
-    )
-    notes.insert(0, scale_note(shared))
+    bar = None if shared is None else colour_bar(figure, shared, panels[0].quantity, value_words(panels[0]))
+    notes = [scale_note(shared), flat_note(values), window_note(panels), *notes]
     caption = plane_caption([p.plane for p in panels], [p.field for p in values], ". ".join(filter(None, notes)))
     layout.finish(figure, cells, caption, options, bar=bar)
     for panel, cell in zip(panels, cells, strict=True):
@@ -108,7 +104,7 @@ def _cell(
     more = [] if overlay is None else overlay(axes, panel)
     cell = panel_cell(axes, panel, scale, points=options.points, more=more, lines=overlay is None)
     if scale is not None and not options.share:
-        cell.bar = colour_bar(figure, axes, scale, panel.quantity, value_words(panel))
+        cell.bar = colour_bar(figure, scale, panel.quantity, value_words(panel))
     return cell
 
 
@@ -131,20 +127,19 @@ def panel_cell(
     if scale is not None:
         _fill(axes, panel, scale, lines=lines)
     entries = [*more, *_mark(axes, panel, scale, points=points)]
-    axes.set_xlim(*limits(plane.x))
-    axes.set_ylim(*limits(plane.y))
+    axes.set_xlim(*panel.limits[0])
+    axes.set_ylim(*panel.limits[1])
     tag = flat_tag(plane, panel.field) if panel.quantity != "spread" else ""
     if tag:
         state(axes, tag)
 
     def fit(width: float) -> None:
         few_ticks(axes.xaxis, width)
-        few_ticks(axes.yaxis, width * ratio_of(plane))
+        few_ticks(axes.yaxis, width * panel.ratio)
 
     x, y = axis_words(plane.x), axis_words(plane.y)
-    keys = ((x, limits(plane.x)), (y, limits(plane.y)))
-    ratio = ratio_of(plane)
-    return layout.Cell(axes, ratio, panel.title, x, y, entries, None, True, *keys, fit)
+    keys = ((x, panel.limits[0]), (y, panel.limits[1]))
+    return layout.Cell(axes, panel.ratio, panel.title, x, y, entries, None, panel.equal, *keys, fit)
 
 
 def _fill(axes: Axes, panel: Panel, scale: Scale, *, lines: bool) -> None:
@@ -204,8 +199,8 @@ def _mark(axes: Axes, panel: Panel, scale: Scale | None, *, points: bool) -> lis
             entries.append((markers.handle(markers.OTHER), "the other checkpoints"))
     best = best_of(panel)
     if best is not None:
-        at, entry = best
-        axes.plot(*at, **markers.LOWEST, zorder=6, clip_on=False)
+        at, entry, look = best
+        axes.plot(*at, **look, zorder=6, clip_on=False)
         entries.append(entry)
     if points:
         entries += marks.point_entries(field)

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from landscape.errors import InputError
 from landscape.pictures import layout
 from landscape.pictures.arrays import Floats, error_band
+from landscape.pictures.bars import Bar, bar_of
 from landscape.pictures.caption import data_words, joined, once, policy_words
 from landscape.pictures.labels import labels_of
 from landscape.pictures.options import Options
@@ -28,11 +29,10 @@ from landscape.pictures.style import (
     PaperFigure,
     number,
     paper_style,
-    points,
     width_of,
 )
 from landscape.pictures.value_axis import set_value_axis
-from landscape.probes.plane.panels import cell_edges, limits, ratio_of
+from landscape.probes.plane.panels import Panel, cell_edges, limits
 from landscape.probes.plane.reading import Field, PlaneData, read_planes
 from landscape.probes.plot import opened
 
@@ -130,15 +130,16 @@ def _drawn(
     bar, entries = draw(figure, axes, planes[0], values, error, words)
     y_label = words if planes[0].y is None else planes[0].y.label
     flat = planes[0].y is not None
-    ratio = ratio_of(planes[0]) if flat else 0.62
+    ratio = Panel(planes[0], fields[0], planes[0].quantity, "").ratio if flat else 0.62
     title = f"{labels[0]} − {labels[1]}"
-    cell = layout.Cell(axes, ratio, title, planes[0].x.label, y_label, entries, bar, fixed=flat)
-    return layout.finish(figure, [cell], _caption(labels, sets, values, error, paired, flat), Options("difference"))
+    cell = layout.Cell(axes, ratio, title, planes[0].x.label, y_label, entries, fixed=flat)
+    caption = _caption(labels, sets, values, error, paired, flat)
+    return layout.finish(figure, [cell], caption, Options("difference"), bar=bar)
 
 
 def _draw_plane(
     figure: PaperFigure, axes: Axes, plane: PlaneData, values: Floats, error: Floats, words: str
-) -> tuple[Axes | None, list[tuple[Any, str]]]:
+) -> tuple[Bar | None, list[tuple[Any, str]]]:
     assert plane.y is not None
     axes.set_facecolor(MISSING_GREY)
     finite = np.abs(values[np.isfinite(values)])
@@ -165,19 +166,14 @@ def _draw_plane(
     axes.set_ylim(*limits(plane.y))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(4, steps=[1, 2.5, 5, 10]))
-    place = figure.add_axes((0.9, 0.3, 0.02, 0.4))
     scale = Scale(False, -most, most)
     ticks = scale.lines()
-    bar = figure.colorbar(mesh, cax=place, ticks=ticks)
-    place.set_yticklabels(scale.labels(ticks))
-    bar.outline.set_linewidth(0.5)
-    bar.set_label(words, fontsize=points("text"))
-    return place, entries
+    return bar_of(figure, mesh, words, ticks, scale.labels(ticks)), entries
 
 
 def _draw_line(
     figure: PaperFigure, axes: Axes, plane: PlaneData, values: Floats, error: Floats, words: str
-) -> tuple[Axes | None, list[tuple[Any, str]]]:
+) -> tuple[Bar | None, list[tuple[Any, str]]]:
     x = plane.x.values
     ends = error_band(values, WITHIN * error)
     set_value_axis(axes, choose_scale([*ends, np.zeros(1)], scale="linear"))

@@ -99,7 +99,10 @@ def _cell(axes: Axes, members: Sequence[Member], scale: Scale | None) -> layout.
     unit = f" ({first.unit})" if first.unit else ""
     heading = first.label if len(members) == 1 else ""
     x, y = axis_words(first.x), first.words + unit
-    return layout.Cell(axes, RATIO, heading, x, y, entries, fit=lambda width: few_ticks(axes.xaxis, width))
+    reach = (x, axes.get_xlim())
+    return layout.Cell(
+        axes, RATIO, heading, x, y, entries, x_axis=reach, fit=lambda width: few_ticks(axes.xaxis, width)
+    )
 
 
 def _draw(axes: Axes, member: Member, low: float) -> None:

@@ -17,6 +17,7 @@ from landscape.pictures.page_parts import (
     PAGE,
     axis_range,
     band,
+    dash,
     gap,
     grid,
     groups,
@@ -42,7 +43,7 @@ def lines_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str,
         **PAGE,
         "caption": plane_caption(lines, [member.field for member in members]),
         "scale": scale_content(drawn, options.quantity, scale_asked(options), options.loss_max, still=still),
-        "groups": groups([line.label for line in lines], [member.colour for member in members]),
+        "groups": groups([line.label for line in lines], [m.colour for m in members], [m.dashes for m in members]),
         "styles": _line_styles(members),
         "charts": charts,
     }
@@ -80,6 +81,7 @@ def _member_lines(member: Member, group: str) -> list[dict[str, Any]]:
     base = {**LINE, "x": line.x.values.tolist(), "colour": member.colour, "group": group}
     name = f"{line.label}: {what_is_drawn(member)}"
     main = {**base, "y": grid(field.values), "texts": _member_texts(name, member), "mode": mode(field.values.size)}
+    main["dash"] = dash(member.dashes)
     halves = ((field.spread, 0.16), (field.standard_error, 0.38))
     main["bands"] = [_around(member, half, alpha) for half, alpha in halves if half is not None]
     seeds = [] if field.spread is None else [{**base, "y": grid(v), "width": 0.8, "opacity": 0.6} for v in line.values]

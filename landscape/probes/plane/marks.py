@@ -10,6 +10,7 @@ from landscape.pictures.arrays import counts
 from landscape.pictures.markers import (
     ABOVE_CLIP,
     LOWEST,
+    LOWEST_DRAWN,
     MEASURED,
     MISSING,
     NONFINITE,
@@ -53,10 +54,11 @@ def highest(field: Field) -> tuple[int, ...] | None:
     return lowest(replace(field, values=-field.values))
 
 
-def extreme_entry(value: float, at: tuple[float, ...], what: str) -> Named:
-    """The best measured value, and where it is."""
+def extreme_entry(value: float, at: tuple[float, ...], what: str, *, measured: bool) -> Named:
+    """The best value, and where it is; an open star where it is drawn there and was not measured."""
     where = ",\u00a0".join(number(c, 2) for c in at)
-    return Named(handle(LOWEST), what, f"{number(value, 4)} at\u00a0({where})")
+    words = what if measured else f"{what} drawn"
+    return Named(handle(LOWEST if measured else LOWEST_DRAWN), words, f"{number(value, 4)} at\u00a0({where})")
 
 
 def nonfinite_entries(field: Field, colour: str | None = None) -> list[Entry]:

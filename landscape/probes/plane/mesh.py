@@ -13,6 +13,7 @@ from scipy.ndimage import distance_transform_edt
 from landscape.pictures.arrays import Floats
 
 FINE = 90  # points an axis that make a sheet look smooth
+STEEP = 60  # points that a rise over the whole height has
 LIGHT = np.array([-0.45, -0.35, 0.82])  # where it comes from
 AMBIENT = 0.72  # of a colour, that no shade takes
 
@@ -30,16 +31,18 @@ class Mesh:
         return float(self.z[int(np.abs(self.y - y).argmin()), int(np.abs(self.x - x).argmin())])
 
 
-def mesh_of(x: Floats, y: Floats, heights: Floats) -> Mesh:
+def mesh_of(x: Floats, y: Floats, heights: Floats, top: float = np.inf) -> Mesh:
     """Heights ``(y, x)`` between the grid's points, by monotone cubics along each axis in turn (Fritsch and Carlson 1980).
 
     The sheet goes through every value and never beyond its neighbours', so that it has no minimum that was not measured. Cells
-    with a corner that has no number stay empty.
+    with a corner that has no number stay empty. Its points are closer together where it rises steeply below ``top``.
     """
     known = np.isfinite(heights)
     nearest = distance_transform_edt(~known, return_distances=False, return_indices=True)
     filled = heights[tuple(nearest)]
-    fine_x, fine_y = _finer(x), _finer(y)
+    seen = np.minimum(filled, top)
+    span = float(np.ptp(seen)) or 1.0
+    fine_x, fine_y = _finer(x, np.diff(seen, axis=1) / span), _finer(y, np.diff(seen, axis=0).T / span)
     across = PchipInterpolator(x, filled, axis=1)(fine_x)
     z = PchipInterpolator(y, across, axis=0)(fine_y)
     column = np.clip(np.searchsorted(x, fine_x, side="right") - 1, 0, len(x) - 2)
@@ -59,12 +62,15 @@ def _on_grid(x: Floats, y: Floats, fine_x: Floats, fine_y: Floats, known: NDArra
     return found
 
 
-def _finer(values: Floats) -> Floats:
-    """The same coordinates with so many between each two that there are at least :data:`FINE`."""
-    parts = max(1, -(-FINE // (values.size - 1)))
-    steps = np.linspace(0, 1, parts, endpoint=False)
-    between = values[:-1, None] + steps * np.diff(values)[:, None]
-    return np.append(between.ravel(), values[-1])
+def _finer(values: Floats, rises: Floats) -> Floats:
+    """The same coordinates with so many between each two that there are at least :data:`FINE`, and more where it is steep.
+
+    ``rises`` are those of the heights from each to the next, as parts of all heights, ``(other axis, values − 1)``.
+    """
+    least = max(1, -(-FINE // (values.size - 1)))
+    parts = np.maximum(least, np.ceil(STEEP * np.abs(rises).max(axis=0))).astype(int)
+    between = [a + (b - a) * np.arange(n) / n for a, b, n in zip(values[:-1], values[1:], parts, strict=True)]
+    return np.append(np.concatenate(between), values[-1])
 
 
 def sheet(mesh: Mesh, top: float) -> tuple[list[Floats], Floats]:

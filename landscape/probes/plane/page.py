@@ -15,7 +15,16 @@ from landscape.pictures.page_parts import grid, scale_content
 from landscape.pictures.style import colour_map
 from landscape.probes.plane import marks
 from landscape.probes.plane.caption import plane_caption
-from landscape.probes.plane.panels import Panel, best_of, equal_scale, flat_words, ratio_of, value_words
+from landscape.probes.plane.panels import (
+    Panel,
+    axis_words,
+    best_of,
+    flat_tag,
+    flat_words,
+    panels_of,
+    value_words,
+    window_note,
+)
 from landscape.probes.plane.reading import Field, PlaneData, read_planes, scale_asked
 
 MARKS = "-mia"  # a point's status as a letter: missing, measured, interpolated, above the clip by part of the samples
@@ -30,22 +39,24 @@ def planes_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str
     fields = [plane.field(choices[opened]) for plane in planes]
     every = [plane.field(choice) for plane in planes for choice in choices]
     still = all(plane.dead or field.flat for plane, field in zip(planes, fields, strict=True))
-    panels = [_panel(plane, choices) for plane in planes]
+    panels, _ = panels_of(planes, options)
     return {
         "kind": "planes",
-        "caption": plane_caption(planes, fields, drawn="their mean is shown first"),
+        "caption": plane_caption(planes, fields, window_note(panels), drawn="their mean is shown first"),
         "quantity": planes[0].words,
-        "unit": value_words(Panel(planes[0], fields[0], planes[0].quantity, "")),
+        "unit": value_words(panels[0]),
         "scale": scale_content(
             [field.values for field in every], options.quantity, scale_asked(options),
             options.loss_max, still=still,
             known=known_up_to(datasets, options.quantity),
         ),
         "colours": [[k / (STOPS - 1), to_hex(colour_map(planes[0].quantity)(k / (STOPS - 1)))] for k in range(STOPS)],
+        "over": to_hex(colour_map(planes[0].quantity).get_over()),
         "seeds": ["mean over seeds" if choice == "mean" else str(choice) for choice in choices],
         "seed": opened,
         "points": options.points,
-        "panels": panels,
+        "panels": [_panel(panel, choices) for panel in panels],
+        "show": [options.kind] if options.kind in ("surface", "contour") else ["surface", "contour"],
     }  # fmt: skip
 
 
@@ -67,21 +78,24 @@ def _opened_at(planes: Sequence[PlaneData], choices: Sequence[int | str], seed: 
     return next((index for index, choice in enumerate(choices) if choice == seed), 0)
 
 
-def _panel(plane: PlaneData, choices: Sequence[int | str]) -> dict[str, Any]:
+def _panel(panel: Panel, choices: Sequence[int | str]) -> dict[str, Any]:
+    plane = panel.plane
     assert plane.y is not None
     first = plane.field(choices[0])
     return {
         "label": plane.label,
         "note": flat_words(plane, first),
+        "state": flat_tag(plane, first),
         "key": "+ "
         + ("first checkpoint" if plane.between_checkpoints else "checkpoint")
         + marks.checkpoint_words(plane),
         "x": plane.x.values.tolist(),
         "y": plane.y.values.tolist(),
-        "xLabel": f"x: {plane.x.label}",
-        "yLabel": f"y: {plane.y.label}",
-        "ratio": ratio_of(plane),
-        "equal": equal_scale(plane),
+        "xLabel": f"x: {axis_words(plane.x)}",
+        "yLabel": f"y: {axis_words(plane.y)}",
+        "window": [list(ends) for ends in panel.limits],
+        "ratio": panel.ratio,
+        "equal": panel.equal,
         "path": None,
         "layers": [_layer(plane, plane.field(choice)) for choice in choices],
     }

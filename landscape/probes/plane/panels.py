@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 
 from landscape.pictures import markers
 from landscape.pictures.arrays import Floats
+from landscape.pictures.bars import Bar, bar_of
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale, symmetric_scale
-from landscape.pictures.style import SIGNED, PaperFigure, colour_map, number, points
+from landscape.pictures.style import SIGNED, PaperFigure, colour_map, number
 from landscape.probes.plane import marks
 from landscape.probes.plane.reading import AxisData, Field, PlaneData, is_linear
 
@@ -25,8 +26,12 @@ _SHORT = (
     (r"^next update of (\S+) \(norms of the weights(.*)\)$", r"update of \1, weight norms\2"),
     (r"^(eigenvector \d*) of the Hessian \(norms of the weights(.*)\)$", r"\1, weight norms\2"),
     (r"^(.*) \(norms of the weights(.*)\)$", r"\1, weight norms\2"),
+    (r"^principal (component \d+) \((.*) explained\)$", r"\1, \2"),
 )
+Window = tuple[tuple[float, float], tuple[float, float]]
+WIDEST = 4.0  # times the range of a panel, up to which it is drawn in that of all
 LONGEST = 3.0  # a ratio of sides up to which both axes are drawn to the same scale
+NAMES = {"curvature_ratio": "λ_min/λ_max"}  # of quantities, where a colour bar has little room
 SPREAD_DECADES = 4.0  # the spread is 0 at the checkpoint, where all seeds meet: its log scale has to end somewhere
 
 
@@ -38,20 +43,71 @@ class Panel:
     field: Field
     quantity: str
     title: str
+    window: Window | None = None
+
+    @property
+    def limits(self) -> Window:
+        """From where to where x and y go: those of the plane, or of all planes of the figure."""
+        assert self.plane.y is not None
+        return self.window or (limits(self.plane.x), limits(self.plane.y))
+
+    @property
+    def equal(self) -> bool:
+        """Whether both axes are drawn to one scale: they have the same unit, and neither is many times longer, or a point."""
+        plane, (width, height) = self.plane, (end - start for start, end in self.limits)
+        spans = plane.y is not None and min(plane.x.values.size, plane.y.values.size) > 1
+        return spans and not plane.between_checkpoints and width <= LONGEST * height <= LONGEST**2 * width
+
+    @property
+    def ratio(self) -> float:
+        """Height over width: that of the data where both axes are drawn to one scale, else 1."""
+        width, height = (end - start for start, end in self.limits)
+        return height / width if self.equal else 1.0
 
 
-def panels_of(planes: Sequence[PlaneData], seed: int | str | None) -> tuple[list[Panel], list[Panel]]:
+def panels_of(planes: Sequence[PlaneData], options: Options) -> tuple[list[Panel], list[Panel]]:
     """A panel of values for each plane, and a panel of spread for each if any of them is a mean over seeds."""
-    fields = [plane.field(seed) for plane in planes]
-    values = [Panel(p, f, p.quantity, p.label) for p, f in zip(planes, fields, strict=True)]
+    fields = [plane.field(options.seed) for plane in planes]
+    windows = _windows(planes) if options.share else [None for _ in planes]
+    values = [Panel(p, f, p.quantity, p.label, w) for p, f, w in zip(planes, fields, windows, strict=True)]
     spreads = [
-        Panel(
-            p, replace(f, values=f.spread, standard_error=None, spread=None), "spread", f"{p.label}: spread over seeds"
+        replace(
+            panel,
+            field=replace(panel.field, values=panel.field.spread, standard_error=None, spread=None),
+            quantity="spread",
+            title=f"{panel.title}: spread over seeds",
         )
-        for p, f in zip(planes, fields, strict=True)
-        if f.spread is not None
+        for panel in values
+        if panel.field.spread is not None
     ]
     return values, spreads
+
+
+def _windows(planes: Sequence[PlaneData]) -> list[Window | None]:
+    """One window for all living planes of the same directions, the widest; each its own where one would be small in it."""
+    living = [plane for plane in planes if not plane.dead and plane.y is not None and not plane.between_checkpoints]
+    if len(living) < 2 or len({(axis_words(p.x), axis_words(p.y)) for p in living if p.y is not None}) > 1:
+        return [None for _ in planes]
+    ends = np.array([(limits(plane.x), limits(plane.y)) for plane in living if plane.y is not None])
+    low, high = ends[..., 0].min(axis=0), ends[..., 1].max(axis=0)
+    if (np.ptp(ends, axis=-1) * WIDEST < high - low).any():
+        return [None for _ in planes]
+    window = ((float(low[0]), float(high[0])), (float(low[1]), float(high[1])))
+    return [window if any(plane is one for one in living) else None for plane in planes]
+
+
+def flat_note(panels: Sequence[Panel]) -> str:
+    """What the scale spans where no panel has a range of its own."""
+    flat = bool(panels) and all(panel.plane.dead or panel.field.flat for panel in panels)
+    return "The scale spans 10 % of the value to either side, as a flat surface has no range of its own" if flat else ""
+
+
+def window_note(panels: Sequence[Panel]) -> str:
+    """Whether panels have one range though they were measured over several, or ranges of their own."""
+    if any(panel.window not in (None, replace(panel, window=None).limits) for panel in panels):
+        return "All panels have the widest range, and nothing is drawn where one was not measured"
+    words = {(axis_words(p.plane.x), axis_words(p.plane.y)) for p in panels if p.plane.y is not None}
+    return "Each panel has a range of its own" if len(words) == 1 and len({p.limits for p in panels}) > 1 else ""
 
 
 def scales_of(values: list[Panel], spreads: list[Panel], options: Options) -> dict[int, Scale | None]:
@@ -105,20 +161,6 @@ def _largest_spread(spreads: Sequence[Panel], means: Mapping[int, Floats], clip:
     return most if most > lowest else None
 
 
-def equal_scale(plane: PlaneData) -> bool:
-    """Whether both axes are drawn to one scale: they have the same unit, and neither is many times longer."""
-    height = float(np.ptp(plane.y.values)) if plane.y is not None else 0.0
-    width = float(np.ptp(plane.x.values))
-    return not plane.between_checkpoints and 0 < width <= LONGEST * height <= LONGEST**2 * width
-
-
-def ratio_of(plane: PlaneData) -> float:
-    """Height over width of a panel: that of the data where both axes are drawn to one scale, else 1."""
-    if plane.y is None or not equal_scale(plane):
-        return 1.0
-    return float(np.ptp(plane.y.values) / np.ptp(plane.x.values))
-
-
 def limits(axis: AxisData) -> tuple[float, float]:
     edges = cell_edges(axis.values)
     return (edges[0], edges[-1]) if axis.values.size == 1 else (float(axis.values[0]), float(axis.values[-1]))
@@ -137,15 +179,16 @@ def inside(axis: AxisData, value: float) -> bool:
     return low <= value <= high
 
 
-def best_of(panel: Panel) -> tuple[tuple[float, float], markers.Named] | None:
-    """Where the lowest loss, or the highest accuracy, was measured, and the legend's words for it."""
+def best_of(panel: Panel) -> tuple[tuple[float, float], markers.Named, dict[str, Any]] | None:
+    """Where the lowest loss, or the highest accuracy, was measured, the legend's words for it, and its mark."""
     words = {"loss": "lowest", "accuracy": "highest"}.get(panel.quantity)
     index = None if words is None else (marks.highest if words == "highest" else marks.lowest)(panel.field)
     if index is None or words is None or panel.plane.y is None:
         return None
     at = (float(panel.plane.x.values[index[1]]), float(panel.plane.y.values[index[0]]))
-    measured = panel.field.measured[index] and not panel.plane.mesh_note
-    return at, marks.extreme_entry(float(panel.field.values[index]), at, words if measured else f"{words} drawn")
+    measured = bool(panel.field.measured[index]) and not panel.plane.mesh_note
+    entry = marks.extreme_entry(float(panel.field.values[index]), at, words, measured=measured)
+    return at, entry, markers.LOWEST if measured else markers.LOWEST_DRAWN
 
 
 def flat_tag(plane: PlaneData, field: Field) -> str:
@@ -191,18 +234,12 @@ def axes_sentence(planes: Sequence[PlaneData], *, every: bool = False) -> str:
 def value_words(panel: Panel) -> str:
     unit = f" ({panel.plane.unit})" if panel.plane.unit else ""
     if panel.quantity == "spread":
-        return f"standard deviation over {len(panel.field.seeds)} seeds{unit}"
-    return f"{panel.plane.words}{unit}"
+        return f"SD over {len(panel.field.seeds)} seeds{unit}"
+    return f"{NAMES.get(panel.quantity, panel.plane.words)}{unit}"
 
 
-def colour_bar(figure: PaperFigure, axes: Axes, scale: Scale, quantity: str, label: str) -> Axes:
+def colour_bar(figure: PaperFigure, scale: Scale, quantity: str, label: str) -> Bar:
     """A colour bar whose ticks are the round levels of the scale, and whose arrows say that values lie beyond."""
     mappable = ScalarMappable(norm=scale.norm(), cmap=colour_map(quantity))
     ticks = scale.lines()
-    place = figure.add_axes((0.9, 0.3, 0.02, 0.4))
-    bar = figure.colorbar(mappable, cax=place, extend=scale.extend, ticks=ticks, extendfrac=0.04)
-    place.minorticks_off()
-    place.set_yticklabels(scale.labels(ticks))
-    bar.outline.set_linewidth(0.5)
-    bar.set_label(label, fontsize=points("text"), labelpad=1.5)
-    return place
+    return bar_of(figure, mappable, label, ticks, scale.labels(ticks), scale.extend)

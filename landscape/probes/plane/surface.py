@@ -8,16 +8,18 @@ from typing import Any, cast
 import numpy as np
 import xarray as xr
 from matplotlib.ticker import NullLocator
-from mpl_toolkits.mplot3d import Axes3D  # type: ignore[import-untyped]
+from matplotlib.transforms import Bbox
+from mpl_toolkits.mplot3d import Axes3D, proj3d  # type: ignore[import-untyped]
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection  # type: ignore[import-untyped]
 
 from landscape.pictures import layout, markers
 from landscape.pictures.arrays import Floats
 from landscape.pictures.caption import scale_note
+from landscape.pictures.grid import box_of
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, tick_labels
 from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, colour_map, points, width_of
-from landscape.pictures.words import state
+from landscape.pictures.words import canvas, state
 from landscape.probes.plane import marks
 from landscape.probes.plane.caption import plane_caption
 from landscape.probes.plane.mesh import Mesh, mesh_of, shade, sheet
@@ -25,39 +27,37 @@ from landscape.probes.plane.panels import (
     Panel,
     best_of,
     colour_bar,
+    flat_note,
     flat_tag,
     inside,
-    limits,
     panels_of,
-    ratio_of,
     scales_of,
     value_words,
+    window_note,
 )
 from landscape.probes.plane.reading import read_planes
 
 AZIMUTH, ELEVATION = -58.0, 28.0
-RATIO = 0.8
+RATIO, TALL = 0.8, 0.72  # height over width on paper, and of the box in space
 NUMBERED = 1.3  # inches of a panel from which there is room for its numbers
 MOST_TICKS = 5  # upright, in perspective
 FLOOR = 0.22  # of the height, left free under the surface for its contours and marks
+THREADS = 9  # lines each way along a flat surface
 DROP: dict[str, Any] = {"color": INK, "linewidth": 0.7, "linestyle": (0, (2, 1.2)), "zorder": 5}
 
 
 def surface_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
     """Surfaces; see :func:`landscape.probes.plot.plot`."""
     planes = read_planes(datasets, options.quantity, options.labels)
-    panels, _ = panels_of(planes, options.seed)
+    panels, _ = panels_of(planes, options)
     scales = scales_of(panels, [], options)
     figure = layout.new_figure(width_of(options.width, COLUMN if len(panels) == 1 else PAGE))
     cells = [_cell(figure, panel, scales[id(panel)], options) for panel in panels]
     shared = scales[id(panels[0])] if options.share else None
-    bar = (
-        None
-        if shared is None
-        else colour_bar(figure, cells[-1].axes, shared, panels[0].quantity, value_words(panels[0]))
-    )
+    bar = None if shared is None else colour_bar(figure, shared, panels[0].quantity, value_words(panels[0]))
     between = "Between the grid's points: monotone cubic interpolation" if any(map(_spanned, panels)) else ""
-    note = ". ".join(filter(None, [scale_note(shared, "height and colours"), between]))
+    notes = [scale_note(shared, "height and colours"), flat_note(panels), window_note(panels), between]
+    note = ". ".join(filter(None, notes))
     caption = plane_caption([p.plane for p in panels], [p.field for p in panels], note, axes=True)
     return layout.finish(figure, cells, caption, options, bar=bar)
 
@@ -79,11 +79,15 @@ def _cell(figure: PaperFigure, panel: Panel, scale: Scale | None, options: Optio
         state(axes, tag)
     bar = None
     if scale is not None and not options.share:
-        bar = colour_bar(figure, axes, scale, panel.quantity, value_words(panel))
+        bar = colour_bar(figure, scale, panel.quantity, value_words(panel))
+
+    zoom = 1.0
 
     def fit(width: float) -> None:
         if width < NUMBERED:
             axes.tick_params(labelbottom=False, labelleft=False, labelright=False, labeltop=False)
+        nonlocal zoom
+        zoom = _filling(axes, panel.ratio, zoom)
 
     return layout.Cell(axes, RATIO, panel.title, entries=entries, bar=bar, fixed=True, fit=fit)
 
@@ -113,8 +117,10 @@ def _draw_surface(axes: Axes3D, panel: Panel, scale: Scale) -> Mesh | None:
         colours = cmap(norm(panel.field.values)).reshape(-1, 4)
         axes.scatter(x, y, np.minimum(heights, high), c=colours, s=14, depthshade=False, zorder=3)
     elif np.isfinite(heights).any():
-        mesh = mesh_of(plane.x.values, plane.y.values, heights)
+        mesh = mesh_of(plane.x.values, plane.y.values, heights, high)
         _draw_sheet(axes, mesh, scale, panel.quantity, high)
+        if panel.plane.dead or panel.field.flat:
+            _draw_threads(axes, mesh)
         _floor_contours(axes, mesh, scale, floor, panel.quantity)
     axes.set_zlim(floor, high)
     ticks = scale.lines()
@@ -141,6 +147,16 @@ def _draw_sheet(axes: Axes3D, mesh: Mesh, scale: Scale, quantity: str, top: floa
     axes.add_collection3d(skin, autolim=False)
     if len(rim):
         axes.add_collection3d(Line3DCollection(rim, colors=INK, linewidths=0.5, alpha=0.7, zorder=3.5), autolim=False)
+
+
+def _draw_threads(axes: Axes3D, mesh: Mesh) -> None:
+    """Lines along a flat surface, which without them looks like the top of a block."""
+    rows, columns = (np.linspace(0, size - 1, THREADS).round().astype(int) for size in mesh.z.shape)
+    x, y = np.meshgrid(mesh.x, mesh.y)
+    points = np.stack([x, y, mesh.z], axis=-1)
+    lines = [*points[rows], *points[:, columns].transpose(1, 0, 2)]
+    threads = Line3DCollection(lines, colors="white", linewidths=0.4, alpha=0.8, zorder=3.2)
+    axes.add_collection3d(threads, autolim=False)
 
 
 def _floor_contours(axes: Axes3D, mesh: Mesh, scale: Scale, floor: float, quantity: str) -> None:
@@ -170,8 +186,8 @@ def _mark(axes: Axes3D, panel: Panel, scale: Scale, mesh: Mesh | None, *, points
             _stand(axes, (0.0, 0.0), mesh, (floor, high), look)
     best = best_of(panel)
     if best is not None:
-        at, entry = best
-        _stand(axes, at, mesh, (floor, high), markers.LOWEST)
+        at, entry, mark = best
+        _stand(axes, at, mesh, (floor, high), mark)
         entries.append(entry)
     if points:
         for mask, look in ((field.measured, markers.MEASURED), (field.above, markers.ABOVE_CLIP)):
@@ -199,10 +215,10 @@ def _dress_axes(axes: Axes3D, panel: Panel, view: tuple[float, float] | None) ->
     assert plane.y is not None
     azimuth, elevation = (AZIMUTH, ELEVATION) if view is None else view
     axes.view_init(azim=azimuth, elev=elevation)
-    axes.set_box_aspect((1, ratio_of(plane), 0.72), zoom=1.2)
-    axes.set_xlim(*limits(plane.x))
-    axes.set_ylim(*limits(plane.y))
-    for axis, ends in ((axes.xaxis, limits(plane.x)), (axes.yaxis, limits(plane.y))):
+    axes.set_box_aspect((1, panel.ratio, TALL))
+    axes.set_xlim(*panel.limits[0])
+    axes.set_ylim(*panel.limits[1])
+    for axis, ends in zip((axes.xaxis, axes.yaxis), panel.limits, strict=True):
         ticks = _inner_ticks(*ends)  # the ends of both axes meet in one corner, where their numbers would collide
         axis.set_ticks(ticks, tick_labels(ticks))
     axes.tick_params(labelsize=points("tick") - 0.5, pad=-2)
@@ -213,6 +229,30 @@ def _dress_axes(axes: Axes3D, panel: Panel, view: tuple[float, float] | None) ->
         axis.pane.set_facecolor("white")
         axis.pane.set_edgecolor("#bbbbbb")
         axis._axinfo["grid"].update(color="#dddddd", linewidth=0.4)
+
+
+def _filling(axes: Axes3D, ratio: float, zoom: float) -> float:
+    """Zoom so far that all of it, with its numbers and words, just fits into its place; from the zoom that it has."""
+    figure = cast(PaperFigure, axes.figure)
+    renderer, box = canvas(figure), box_of(axes)
+    heavy = [artist for artist in axes.collections if artist.get_visible()]
+    for artist in heavy:
+        artist.set_visible(False)
+    with renderer._draw_disabled():  # puts the axes' words where they are measured next
+        axes.draw(renderer)
+    for artist in heavy:
+        artist.set_visible(True)
+    corners = [(x, y, z) for x in axes.get_xlim() for y in axes.get_ylim() for z in axes.get_zlim()]
+    projected = [proj3d.proj_transform(*corner, axes.get_proj())[:2] for corner in corners]
+    drawn = Bbox.null()
+    drawn.update_from_data_xy(axes.transData.transform(np.array(projected)))
+    words = [axis.get_tightbbox(renderer) for axis in (axes.xaxis, axes.yaxis, axes.zaxis)]
+    whole = Bbox.union([drawn, *(one for one in words if one is not None)])
+    middle = (box.x0 + box.width / 2, box.y0 + box.height / 2)
+    reach = (max(whole.x1 - middle[0], middle[0] - whole.x0), max(whole.y1 - middle[1], middle[1] - whole.y0))
+    zoom *= min(box.width / 2 / reach[0], box.height / 2 / reach[1])
+    axes.set_box_aspect((1, ratio, TALL), zoom=zoom)
+    return zoom
 
 
 def _inner_ticks(low: float, high: float) -> list[float]:

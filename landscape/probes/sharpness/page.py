@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from landscape.pictures.options import Options
-from landscape.pictures.page_parts import CHART, LINE, PAGE, axis_range, gap, grid, groups, own_axis
+from landscape.pictures.page_parts import CHART, LINE, PAGE, axis_range, dash, gap, grid, groups, own_axis
 from landscape.pictures.style import number
 from landscape.probes.sharpness.picture import Curve, SharpnessPanel, nonfinite_words, read_sharpness, sharpness_caption
 
@@ -22,7 +22,9 @@ def sharpness_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[
     return {
         **PAGE,
         "caption": sharpness_caption(datasets, panels, options),
-        "groups": groups([curve.label for curve in curves], [curve.colour for curve in curves]),
+        "groups": groups(
+            [curve.label for curve in curves], [curve.colour for curve in curves], [curve.style for curve in curves]
+        ),
         "styles": ["bar: one standard error", "open: the ascent had not ended", "×\u00a0not finite, or no ascent"],
         "charts": [_chart(panel, options.scale) for panel in panels],
     }
@@ -55,7 +57,7 @@ def _lines(curve: Curve) -> list[dict[str, Any]]:
     base = {**LINE, "colour": curve.colour, "group": _group(curve)}
     x, known = np.log10(curve.rho), np.isfinite(curve.values)
     words = [_spoken(curve, index) for index in range(curve.rho.size)]
-    line = {"x": x.tolist(), "y": grid(curve.values), "texts": words, "dash": "dot" if curve.dead else "solid"}
+    line = {"x": x.tolist(), "y": grid(curve.values), "texts": words, "dash": dash(curve.style)}
     lines = [{**base, **line, "width": 1.2}]
     for mask, is_open in ((known & ~curve.unfinished, False), (curve.unfinished, True)):
         low, high = (np.abs(end - curve.values)[mask] for end in curve.spread)

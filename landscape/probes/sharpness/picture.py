@@ -179,7 +179,8 @@ def _cell(axes: Axes, panel: SharpnessPanel, options: Options) -> layout.Cell:
     def fit(width: float) -> None:
         given_ticks(axes, panel.rho, panel.rho_words, width)
 
-    return layout.Cell(axes, RATIO, panel.heading, f"ρ: {panel.rho_name}", words, _entries(panel), fit=fit)
+    x = f"ρ: {panel.rho_name.replace('standard deviation', 'SD')}"
+    return layout.Cell(axes, RATIO, panel.heading, x, words, _entries(panel), fit=fit)
 
 
 def _draw(axes: Axes, curve: Curve, low: float) -> None:

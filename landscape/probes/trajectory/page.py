@@ -10,15 +10,13 @@ import numpy as np
 import xarray as xr
 
 from landscape.pictures.options import Options
-from landscape.pictures.page_parts import CHART, LINE, PAGE, axis_range, band, gap, grid, groups, own_axis
+from landscape.pictures.page_parts import CHART, LINE, PAGE, axis_range, band, dash, gap, grid, groups, own_axis
 from landscape.pictures.scale import choose_scale
 from landscape.pictures.style import number
 from landscape.probes.plane.page import planes_content
 from landscape.probes.trajectory.picture import Route, route_words
 
-# plotly's names of the figure's marks and lines
-_SYMBOLS = {"o": "circle", "s": "square", "D": "diamond"}
-_DASHES = {"-": "solid", "(0, (4, 1.6))": "dash"}
+_SYMBOLS = {"o": "circle", "s": "square", "D": "diamond"}  # plotly's names of the figure's marks
 
 
 def trajectory_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str, Any]:
@@ -29,14 +27,18 @@ def trajectory_content(datasets: Sequence[xr.Dataset], options: Options) -> dict
         {**panel, "path": _path(route), "note": panel["note"] or route_words(route)}
         for panel, route in zip(content["panels"], routes, strict=True)
     ]
-    shown = {name: (words, look["color"]) for route in routes for name, words, look in route.shown_losses()}
+    shown = {name: (words, look) for route in routes for name, words, look in route.shown_losses()}
     names = list(shown)
     charts = [_losses(route, panel["label"], names) for route, panel in zip(routes, panels, strict=True)]
     return {
         **PAGE,
         **content,
         "panels": panels,
-        "groups": groups([words for words, _ in shown.values()], [colour for _, colour in shown.values()]),
+        "groups": groups(
+            [words for words, _ in shown.values()],
+            [look["color"] for _, look in shown.values()],
+            [look["linestyle"] for _, look in shown.values()],
+        ),
         "styles": ["band or bar: ± standard error over the samples", "×\u00a0not finite"],
         "charts": charts,
     }
@@ -64,7 +66,7 @@ def _losses(route: Route, label: str, names: Sequence[str]) -> dict[str, Any]:
             own["bands"] = [band(values - error, values + error, look["color"], 0.18)]
         elif known:
             own["errors"] = {"plus": grid(error), "minus": grid(error)}
-        lines.append({**LINE, **base, **own, "dash": _DASHES.get(str(look["linestyle"]), "dot")})
+        lines.append({**LINE, **base, **own, "dash": dash(look["linestyle"])})
         marks += gap(x, ~np.isfinite(values), f"{words}: not finite", look["color"], group)
     return {
         **CHART,

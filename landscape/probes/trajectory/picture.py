@@ -88,6 +88,12 @@ class Route:
         part = residuals / residuals.max() if residuals.max() > 0 else residuals
         return SMALLEST + (LARGEST - SMALLEST) * np.sqrt(part)
 
+    def spans(self) -> list[Floats]:
+        """All losses that are drawn, and the ends of the first one's error."""
+        drawn = [self.values(name) for name, _, _ in self.shown_losses()]
+        error = self.values("path_loss_standard_error")
+        return [*drawn, drawn[0] - error, drawn[0] + error]
+
     def shown_losses(self) -> list[tuple[str, str, dict[str, Any]]]:
         """Those that are there; the weights' own only where they differ from the checkpoint's."""
         own, weights = self.values("path_loss"), self.values("path_weights_loss")
@@ -103,7 +109,7 @@ class Route:
 def trajectory_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:
     """A row for each trajectory: contours with the path, losses by checkpoint; see :func:`landscape.probes.plot.plot`."""
     planes = read_planes(datasets, options.quantity, options.labels)
-    values, _ = panels_of(planes, options.seed)
+    values, _ = panels_of(planes, options)
     drawn = [float(np.nanmax(np.where(np.isfinite(plane.values), plane.values, np.nan))) for plane in planes]
     if (
         options.loss_max is not None and max(drawn) <= options.loss_max
@@ -112,15 +118,20 @@ def trajectory_figure(datasets: Sequence[xr.Dataset], options: Options) -> Paper
     figure = layout.new_figure(width_of(options.width, PAGE))
     scales = scales_of(values, [], options)
     routes = [Route(dataset) for dataset in datasets]
+    shared = scales[id(values[0])] if options.share else None
     rows = [
-        (_plane_cell(figure, panel, route, scales[id(panel)], options), _loss_cell(figure, route))
+        (
+            _plane_cell(figure, panel, route, scales[id(panel)], options),
+            _loss_cell(figure, route, routes if options.share else [route]),
+        )
         for panel, route in zip(values, routes, strict=True)
     ]
+    bar = None if shared is None else colour_bar(figure, shared, values[0].quantity, value_words(values[0]))
     abreast = 2 if len(rows) > 2 else layout.across(2, float(figure.get_size_inches()[0]), 1.0)
     labels = [panel.title for panel in values]
     note = joined(
         [
-            scale_note(scales[id(values[0])]) if options.share else "",
+            scale_note(shared),
             once(labels, [route_words(route) for route in routes], ""),
         ]
     ).removesuffix(".")
@@ -128,7 +139,8 @@ def trajectory_figure(datasets: Sequence[xr.Dataset], options: Options) -> Paper
     heading = values[0].title if len(values) == 1 else ""
     for row in rows if heading else []:
         row[0].title = ""
-    layout.finish(figure, [cell for row in rows for cell in row], caption, options, abreast=abreast, heading=heading)
+    cells = [cell for row in rows for cell in row]
+    layout.finish(figure, cells, caption, options, abreast=abreast, heading=heading, bar=bar)
     for panel, row, route in zip(values, rows, routes, strict=True):
         if not route.is_path:
             _name_models(figure, row[0].axes, route)
@@ -156,7 +168,8 @@ def _plane_cell(figure: PaperFigure, panel: Panel, route: Route, scale: Scale | 
     entries = _route_entries(route)
     cell = panel_cell(axes, panel, scale, points=options.points, more=entries)
     _draw_route(axes, route)
-    cell.bar = None if scale is None else colour_bar(figure, axes, scale, panel.quantity, value_words(panel))
+    if scale is not None and not options.share:
+        cell.bar = colour_bar(figure, scale, panel.quantity, value_words(panel))
     return cell
 
 
@@ -211,13 +224,14 @@ def _route_entries(route: Route) -> list[markers.Entry]:
     return entries
 
 
-def _loss_cell(figure: PaperFigure, route: Route) -> layout.Cell:
+def _loss_cell(figure: PaperFigure, route: Route, beside: Sequence[Route]) -> layout.Cell:
+    """The losses of one trajectory, on the axis of all that stand beside it."""
     axes = figure.add_subplot()
     what, x = route.clock
     shown = route.shown_losses()
     drawn = [route.values(name) for name, _, _ in shown]
     error = route.values("path_loss_standard_error")
-    set_value_axis(axes, choose_scale([*drawn, drawn[0] - error, drawn[0] + error]))
+    set_value_axis(axes, choose_scale([values for one in beside for values in one.spans()]))
     entries: list[markers.Entry] = []
     for (_, words, look), values in zip(shown, drawn, strict=True):
         look = look if route.is_path else {**look, "linestyle": "none"}

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from landscape.pictures.options import Options
-from landscape.pictures.page_parts import CHART, PAGE, axis_range, dots_with_errors, gap, groups, own_axis
+from landscape.pictures.page_parts import CHART, PAGE, axis_range, dash, dots_with_errors, gap, groups, own_axis
 from landscape.pictures.style import number
 from landscape.probes.weight_noise.picture import Curve, NoisePanel, noise_caption, nonfinite_words, read_noise
 
@@ -46,7 +46,7 @@ def _chart(panel: NoisePanel, order: dict[int, str], scale: str) -> dict[str, An
             mark
             for curve in panel.curves
             for mark in gap(
-                np.log10(curve.sigma),
+                np.log10(curve.at),
                 curve.nonfinite,
                 f"{curve.label}: not finite",
                 curve.colour,
@@ -57,12 +57,12 @@ def _chart(panel: NoisePanel, order: dict[int, str], scale: str) -> dict[str, An
 
 
 def _line(curve: Curve, group: str) -> dict[str, Any]:
-    texts = [_spoken(curve, place) for place in range(curve.sigma.size)]
-    look = {"colour": curve.colour, "group": group, "dash": "dot" if curve.dead else "solid"}
-    return {**dots_with_errors(np.log10(curve.sigma), curve.rise, curve.errors, texts), **look}
+    texts = [_spoken(curve, place) for place in range(curve.at.size)]
+    look = {"colour": curve.colour, "group": group, "dash": dash(curve.look["linestyle"])}
+    return {**dots_with_errors(np.log10(curve.at), curve.rise, curve.errors, texts), **look}
 
 
 def _spoken(curve: Curve, place: int) -> str:
     rise, error = float(curve.rise[place]), float(curve.errors[place])
     bar = f" ± {number(error, 2)}" if np.isfinite(error) else ""
-    return f"{html.escape(curve.label, quote=False)}<br>σ = {number(float(curve.sigma[place]))}: {number(rise, 4)}{bar}"
+    return f"{html.escape(curve.label, quote=False)}<br>σ = {number(float(curve.at[place]))}: {number(rise, 4)}{bar}"

@@ -4,56 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
 
 from landscape.errors import InputError, unknown_choice
 from landscape.pictures import layout, markers
-from landscape.pictures.arrays import Floats, Mask, error_band
+from landscape.pictures.arrays import Floats, Mask
 from landscape.pictures.caption import data_words, joined, once, policy_words
-from landscape.pictures.colours import looks
-from landscape.pictures.labels import labels_of, marked
+from landscape.pictures.labels import labels_of
 from landscape.pictures.options import Options
+from landscape.pictures.rises import Rise, draw_rises, nonfinite_entry, rise_looks, rise_names, sizes_of
 from landscape.pictures.scale import Scale, choose_scale
 from landscape.pictures.style import COLUMN, PAGE, PaperFigure, number, setting_number, width_of
-from landscape.pictures.value_axis import given_ticks, mark_at_edge, set_value_axis
+from landscape.pictures.value_axis import given_ticks, set_value_axis
 from landscape.pictures.words import state
 from landscape.probes.weight_noise.result import Status
 
 RATIO = 0.62
-DASHES: Any = (0, (2, 1.2))  # of a dead network
-ARRAYS = {"sigma": "sigma", "rise": "rise", "errors": "standard_error", "status": "status"}
+ARRAYS = {"at": "sigma", "rise": "rise", "errors": "standard_error", "status": "status"}
 X_LABELS = {"relative": "σ / root mean square of its tensor", "absolute": "σ"}
 
 
-@dataclass(frozen=True)
-class Curve:
-    """One noise of one checkpoint, the one of number ``group``, by ascending σ: arrays ``(level,)``."""
+@dataclass(frozen=True, kw_only=True)
+class Curve(Rise):
+    """One noise of one checkpoint, by ascending σ."""
 
-    label: str
-    colour: str
-    group: int
-    dead: bool
-    sigma: Floats
-    rise: Floats
-    errors: Floats
     status: Floats
-    dashes: Any = "-"
 
     @property
     def nonfinite(self) -> Mask:
-        """Measured, and no number."""
         return np.asarray(self.status == Status.NOT_FINITE)
-
-    @property
-    def spread(self) -> tuple[Floats, Floats]:
-        """One standard error below and above; the value itself where no error is known."""
-        return error_band(self.rise, self.errors)
 
 
 @dataclass(frozen=True)
@@ -76,7 +58,7 @@ class NoisePanel:
     @property
     def sigma(self) -> Floats:
         """Every σ that some curve has, ascending."""
-        return np.unique(np.concatenate([curve.sigma for curve in self.curves]))
+        return sizes_of(self.curves)
 
     @property
     def sigma_words(self) -> list[str]:
@@ -111,18 +93,11 @@ def read_noise(datasets: Sequence[xr.Dataset], options: Options) -> list[NoisePa
 
 
 def _panel(name: str, datasets: Sequence[xr.Dataset], options: Options) -> NoisePanel:
-    labels, shown = labels_of(datasets, options.labels), looks(datasets, options)
+    shown = rise_looks(datasets, options)
     rows = {number_: d.sel(noise=name).sortby("sigma") for number_, d in enumerate(datasets) if name in d["noise"]}
     curves = [
-        Curve(
-            marked(labels[number_], row),
-            shown[number_].colour,
-            number_,
-            bool(row.attrs.get("dead", 0)),
-            **{k: np.asarray(row[v].values, dtype=float) for k, v in ARRAYS.items()},
-            dashes=shown[number_].dashes,
-        )
-        for number_, row in rows.items()
+        Curve(**shown[k], **{field: np.asarray(row[v].values, dtype=float) for field, v in ARRAYS.items()})
+        for k, row in rows.items()
     ]
     first = next(iter(rows.values()))
     title, unit = str(first["noise_name"].item()), str(first["rise"].attrs.get("units", "1"))
@@ -134,28 +109,23 @@ def weight_noise_figure(datasets: Sequence[xr.Dataset], options: Options) -> Pap
     panels = read_noise(datasets, options)
     figure = layout.new_figure(width_of(options.width, COLUMN if len(panels) == 1 else PAGE))
     cells = [_cell(figure.add_subplot(), panel, options) for panel in panels]
-    shown = {curve.group: curve for panel in panels for curve in panel.curves}
-    heading = next(iter(shown.values())).label if len(datasets) == 1 else ""
-    names = [(Line2D([], [], **_look(shown[k])), shown[k].label) for k in sorted(shown)] if len(datasets) > 1 else []
-    return layout.finish(figure, cells, noise_caption(datasets, options), options, heading=heading, names=names)
+    curves = [curve for panel in panels for curve in panel.curves]
+    heading = curves[0].label if len(datasets) == 1 else ""
+    return layout.finish(
+        figure, cells, noise_caption(datasets, options), options, heading=heading, names=rise_names(curves)
+    )
 
 
 def _cell(axes: Axes, panel: NoisePanel, options: Options) -> layout.Cell:
     low = set_value_axis(axes, panel.scale(options.scale))
-    for curve in panel.curves:
-        _draw(axes, curve, low)
-    axes.set_xscale("log")
-    axes.xaxis.set_minor_locator(NullLocator())
+    draw_rises(axes, panel.curves, low)
     room = 0.06 * np.log10(panel.sigma[-1] / panel.sigma[0]) or 0.1
     axes.set_xlim(panel.sigma[0] / 10**room, panel.sigma[-1] * 10**room)
-    axes.spines[["top", "right"]].set_visible(False)
     entries: list[markers.Entry] = []
     for curve in panel.curves:
         for words in nonfinite_words(curve):
-            of = f" [{curve.label}]" if len(panel.curves) > 1 else ""
-            look = {**markers.NONFINITE, "color": curve.colour}
-            head, said = words.split(" at ", 1)
-            entries.append(markers.Named(markers.handle(look, 4), f"{head}{of}", said))
+            said = words.split(" at ", 1)[1]
+            entries.append(nonfinite_entry(curve, said, several=len(panel.curves) > 1))
     if all(curve.dead for curve in panel.curves):
         state(axes, "dead")
 
@@ -165,24 +135,9 @@ def _cell(axes: Axes, panel: NoisePanel, options: Options) -> layout.Cell:
     return layout.Cell(axes, RATIO, panel.title, panel.x_label, panel.y_label, entries, fit=fit)
 
 
-def _draw(axes: Axes, curve: Curve, low: float) -> None:
-    """The line with a bar of one standard error to either side."""
-    rise = np.where(np.isfinite(curve.rise), curve.rise, np.nan)
-    axes.plot(curve.sigma, rise, **_look(curve), zorder=3)
-    below, above = (np.where(np.isfinite(rise), end, np.nan) for end in curve.spread)
-    axes.vlines(curve.sigma, np.maximum(below, low), above, color=curve.colour, linewidth=0.9, zorder=2.5)
-    look = {**markers.NONFINITE, "color": curve.colour, "markersize": 3.5}
-    mark_at_edge(axes, curve.sigma, curve.nonfinite, look, top=True)
-
-
-def _look(curve: Curve) -> dict[str, Any]:
-    line = {"color": curve.colour, "linestyle": DASHES if curve.dead else curve.dashes, "linewidth": 1.0}
-    return {**line, "marker": "o", "markersize": 3}
-
-
 def nonfinite_words(curve: Curve) -> list[str]:
     """Where a curve has no number."""
-    sigmas = [number(float(sigma)) for sigma in curve.sigma[curve.nonfinite]]
+    sigmas = [number(float(sigma)) for sigma in curve.at[curve.nonfinite]]
     return [f"not finite at σ = {', '.join(sigmas)}"] if sigmas else []
 
 
