@@ -146,12 +146,14 @@ def smaller(words: list[str]) -> list[str]:
     if of_study or (words[:1] == ["study"] and "--plan" not in words):
         return [*words, "--scale", "0.01"]
     if words[:1] == ["probe"] and "--list" not in words:
+        from landscape_cli.settings_options import options_of
+
         from landscape.registry import asked, found
 
         kinds = [name for name, probe in asked().items() if {name, probe.command} & set(words)]
-        fields = found(asked()[kinds[0] if kinds else "plane"].settings).model_fields
-        given = {name: value for name, value in SMALL.items() if name.replace("-", "_") in fields}
-        return [*words, *(f"--{name}={value}" for name, value in given.items())]
+        settings = found(asked()[kinds[0] if kinds else "plane"].settings)
+        known = {flag for option in options_of(settings) for flag in option.opts}
+        return [*words, *(f"--{name}={value}" for name, value in SMALL.items() if f"--{name}" in known)]
     return words
 
 

@@ -89,7 +89,7 @@ def make(folder: Path, environment: Mapping[str, str]) -> None:
     torch.save({"state_dict": linear, "state_dict_ema": linear}, folder / "model_best.pth.tar")
     resnet = torchvision.models.resnet18(num_classes=10).state_dict()
     torch.save({"state_dict": {f"model.{name}": one for name, one in resnet.items()}}, folder / "best.ckpt")
-    torch.save(ls.build_model("timm:resnet10t", num_classes=10).state_dict(), folder / "resnet.pt")
+    torch.save(ls.build_model("timm:resnet10t", classes=10).state_dict(), folder / "resnet.pt")
 
 
 def lay(taken: Path, folder: Path, text: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 import xarray as xr
+from landscape_cli.settings_options import options_of
 
 import landscape
 from extension.rst import code, escaped, table, title
@@ -18,11 +19,11 @@ from landscape.registry import asked, found, of_file, probes
 from landscape.results.schema import Schema
 
 FROZEN = Path(__file__).parents[2] / "tests" / "frozen"
-RUN = ["train", "--model", "mlp", "--model-option", "hidden=8", "--train-images", "60", "--epochs", "2", "--out", "run"]
+RUN = ["train", "--model", "mlp", "--model-option", "hidden=8", "--train-images", "60", "--epochs", "3", "--out", "run"]
 RUN += ["--checkpoint-every", "1", "--probe-every", "1", "--probe-along", "gradient+update+relative"]
 ALONE = "one value"  # of no dimension
 # Small values of options, for kinds that have them.
-SMALL = {"images": "20", "x": "-1:1:9", "y": "-1:1:9", "draws": "2", "points": "3"}
+SMALL = {"images": "100", "x": "-1:1:7", "y": "-1:1:7", "draws": "2", "points": "3", "max-products": "20"}
 # Runs command lines one after another.
 COMMANDS = """
 import json, sys
@@ -56,11 +57,19 @@ def _section(kind: str) -> str:
     schema: Schema = found(record.schema)
     files = [one for one in samples() if one.attrs["kind"] == kind]
     known = {str(name): variable for one in files for name, variable in one.variables.items()}
+    anywhere = {str(name): variable for one in samples() for name, variable in one.variables.items()}
     rows = []
     for wanted in schema.table:
         dims = ", ".join(f"*{dim}*" if dim == "grid" else code(dim) for dim in wanted.dims) or ALONE
         name = code(wanted.name) if wanted.needed else f"[{code(wanted.name)}]"
-        rows.append([name, dims, "text" if wanted.text else "numbers", _words(known.get(wanted.name))])
+        rows.append(
+            [
+                name,
+                dims,
+                "text" if wanted.text else "numbers",
+                _words(known.get(wanted.name, anywhere.get(wanted.name))),
+            ]
+        )
     named = {wanted.name for wanted in schema.table}
     for name, variable in known.items():
         if name not in named:
@@ -94,9 +103,22 @@ def _measured() -> list[xr.Dataset]:
     """What a training of seconds writes, and a result of each kind that can be asked of its checkpoint."""
     lines = [RUN]
     for probe in asked().values():
-        small = [f"--{name}={value}" for name, value in SMALL.items() if name in found(probe.settings).model_fields]
-        to = ["--to", "run/epoch-1.pt"] if probe.name in ("path", "trajectory") else []
-        lines.append(["probe", probe.command, "--checkpoint", "run/last.pt", "--out", f"{probe.name}.h5", *small, *to])
+        known = {flag for option in options_of(found(probe.settings)) for flag in option.opts}
+        small = [f"--{name}={value}" for name, value in SMALL.items() if f"--{name}" in known]
+        small += ["--adaptive"] if {"--adaptive", "--y"} <= known else []
+        to = ["run/epoch-0001.pt", "run/epoch-0002.pt"][: {"path": 1, "trajectory": 2}.get(probe.name, 0)]
+        lines.append(
+            [
+                "probe",
+                probe.command,
+                "--checkpoint",
+                "run/last.pt",
+                "--out",
+                f"{probe.name}.h5",
+                *small,
+                *(f"--to={one}" for one in to),
+            ]
+        )
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             [sys.executable, "-c", COMMANDS],
