@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -94,10 +95,15 @@ def make(folder: Path, environment: Mapping[str, str]) -> None:
 
 def lay(taken: Path, folder: Path, text: str) -> None:
     """Copy it to a page's folder; a page that trains has no other runs there than its own."""
-    trains = "landscape train" in text or "landscape study" in text
+    trains = re.search(r"^landscape (train|study)", text, re.MULTILINE)
     shutil.copytree(
         taken,
         folder,
         dirs_exist_ok=True,
         ignore=lambda _, names: {"checkpoints", "outputs"} & set(names) if trains else (),
     )
+    if re.search(
+        "^landscape study quick", text, re.MULTILINE
+    ):  # it is run at a smaller scale, whose name is in that of its folder
+        (folder / "outputs").mkdir(exist_ok=True)
+        (folder / "outputs/quick").symlink_to("quick-scaled-0.01")
