@@ -85,7 +85,8 @@ def make(folder: Path, environment: Mapping[str, str]) -> None:
     shutil.copytree(folder / "checkpoints/run", folder / "checkpoints/vgg38-batch-1a2b3c4d")
     with h5py.File(folder / "directions.h5", "w") as file:
         for place, tensor in enumerate(ls.build_model("mlp", hidden=16, classes=10).parameters()):
-            file[f"xdirection/{place}"] = torch.randn(tensor.shape)
+            for axis in ("xdirection", "ydirection"):
+                file[f"{axis}/{place}"] = torch.randn(tensor.shape)
     linear = torch.nn.Linear(2, 2).state_dict()
     torch.save({"state_dict": linear, "state_dict_ema": linear}, folder / "model_best.pth.tar")
     resnet = torchvision.models.resnet18(num_classes=10).state_dict()
