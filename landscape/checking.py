@@ -94,6 +94,17 @@ def is_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
+def check_numbers(**values: object) -> None:
+    """Refuse what is neither a number nor None.
+
+    Raises:
+        InputError: naming the argument.
+    """
+    for argument, value in values.items():
+        if value is not None and not is_number(value):
+            raise InputError(f"{argument}: expected a number, got {type(value).__name__} {value!r:.40}.")
+
+
 def check_counts(**counts: object) -> None:
     """Refuse what is no whole number of at least 1.
 

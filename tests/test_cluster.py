@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kills import BASE, STUDY
-from landscape_cli.main import main
+from kills import BASE, STUDY, Running, load
 from samefiles import differing, same_file
 
 import landscape as ls
@@ -34,10 +33,9 @@ ENVIRONMENT = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "2", "DASK_DISTR
 SOON = 120.0
 
 
-def started(*command: str, **more: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, *command], env={**os.environ, **ENVIRONMENT}, start_new_session=True, text=True, **more
-    )
+def started(*command: str) -> subprocess.Popen[str]:
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen([sys.executable, *command], start_new_session=True, text=True, **silent)
 
 
 def end(*processes: subprocess.Popen[str]) -> None:
@@ -49,21 +47,17 @@ def end(*processes: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def cluster(file: Path) -> Iterator[tuple[subprocess.Popen[str], ...]]:
-    """A scheduler and two workers of one thread, found by the scheduler's file."""
+def cluster(file: Path) -> Iterator[subprocess.Popen[str]]:
+    """A scheduler, found by its file, with a worker of one thread."""
     file.unlink(missing_ok=True)
     told = ("--scheduler-file", str(file), "--no-dashboard")
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    scheduler = started("-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", *told, **silent)
-    workers = [
-        started("-m", "distributed.cli.dask_worker", "--nthreads", "1", "--memory-limit", "0", *told, **silent)
-        for _ in range(2)
-    ]
+    scheduler = started("-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", *told)
+    worker = started("-m", "distributed.cli.dask_worker", "--nthreads", "1", "--memory-limit", "0", *told)
     try:
         until(file.exists)
-        yield scheduler, *workers
+        yield scheduler
     finally:
-        end(scheduler, *workers)
+        end(scheduler, worker)
 
 
 def until(done: Any) -> None:
@@ -78,41 +72,35 @@ def measured(file: Path) -> int:
     return int((ls.load(file)["status"] == 1).sum()) if file.exists() else 0
 
 
-def client(scheduler: Path) -> subprocess.Popen[str]:
-    command = "from landscape_cli.main import main; main()"
-    return started("-c", command, *PLANE, "--scheduler", str(scheduler), "--threads", "1", stderr=subprocess.PIPE)
-
-
-@pytest.mark.parametrize("rest", [("--full",), ()], ids=["full", "adaptive"])
+@pytest.mark.parametrize("rest", [["--full"], pytest.param([], marks=pytest.mark.slow)], ids=["full", "adaptive"])
 def test_scheduler_and_client_are_killed_and_the_same_command_goes_on(
-    rest: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rest: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys.modules[__name__], "PLANE", [*PLANE, *rest])
-    for command in ([*BASE, "--out", "base"], [*PLANE, *rest]):
-        with suppress(SystemExit):
-            main(command)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    load()
+    command, file = [*PLANE, *rest], Path("scheduler.json")
+    for words in ([*BASE, "--out", "base"], command):
+        assert Running(words, tmp_path).wait() == 0
     out, whole = Path("files/plane.h5"), Path("whole.h5")
     out.rename(whole)
-    file = Path("scheduler.json")
-    with cluster(file) as (scheduler, worker, _):
-        asked = client(file)
+    command += ["--scheduler", str(file), "--threads", "1"]
+    with cluster(file) as scheduler:
+        client = Running(command, tmp_path)
         until(lambda: measured(out))
-        end(asked)  # the client
+        client.kill(signal.SIGKILL)
+        client.wait()
         before = measured(out)
-        asked = client(file)
-        until(lambda: measured(out) > before or asked.poll() is not None)
-        end(worker)
-        os.kill(scheduler.pid, signal.SIGKILL)
-        said = asked.communicate(timeout=SOON)[1]
-        assert asked.returncode == 1 and "What was measured is kept; start it anew" in said, said
-        assert "Traceback" not in said, said
-        kept = measured(out)
-        assert before <= kept < measured(whole)
+        client = Running(command, tmp_path)
+        until(lambda: measured(out) > before)
+        scheduler.kill()
+        assert client.wait(SOON) == 1
+        said = Path("log.txt").read_text()
+        assert "What was measured is kept; start it anew" in said and "Traceback" not in said, said
+        assert before < measured(out) < measured(whole)
     with cluster(file):
-        asked = client(file)
-        said = asked.communicate(timeout=SOON)[1]
-        assert asked.returncode == 0, said
+        assert Running(command, tmp_path).wait(SOON) == 0
     assert same_file(out, whole)
 
 
@@ -131,7 +119,7 @@ class Killer(Silent):
                 self.left -= 1
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_study_whose_workers_die(kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainings and probes go on elsewhere, from what the dead have saved."""
     monkeypatch.chdir(tmp_path)

@@ -283,7 +283,7 @@ def test_a_plane_is_refined_by_and_drawn_by_any_height() -> None:
         ls.height(adaptive, "accuracy")
     with pytest.raises(InputError, match="refinement: quantity: unknown value 'f1'"):
         ls.plane(made, refinement=ls.Refinement(quantity="f1"), **axes)
-    with pytest.raises(MismatchError, match="no 'other'"):
+    with pytest.raises(MismatchError, match="heights was null"):
         ls.plane(objective(metrics={"other": right}), resume=ls.plane(objective(), **axes), **axes)
 
 

@@ -42,7 +42,7 @@ def test_every_measure_has_its_panel_with_means_intervals_and_all_replicates() -
     dataset = samples.comparison(measures=["validation_accuracy", "sharpness"])
     figure = plot(dataset)
     titles = [words(axes.get_title(loc="left")) for axes in figure.axes]
-    assert titles == ["validation accuracy, mean over the final 5 epochs", "SAM sharpness at ρ = 0.05"]
+    assert titles == ["validation accuracy, mean over the final 5 epochs", "SAM sharpness at ρ = 0.05, nat"]
     for axes, measure in zip(figure.axes, range(2), strict=True):
         own = dataset.isel(measure=measure)
         places, means = points(axes, "mean")

@@ -115,7 +115,8 @@ def test_the_caption_says_matrix_policy_samples_and_trace() -> None:
 def test_layers_are_drawn_in_order_with_their_intervals() -> None:
     dataset = spectrum(per_layer=True)
     figure = plot(dataset)
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Largest eigenvalue", "Trace", "Frobenius norm"]
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["Largest eigenvalue, λ₁ (nat)", "Trace (nat)", "Frobenius norm (nat)"]
     names = [label.get_text() for label in figure.axes[1].get_xticklabels()]
     assert names == list(dataset["block"].values)
     assert curve_of(figure.axes[1])[1] == pytest.approx(dataset["trace"].values)

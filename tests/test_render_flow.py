@@ -110,13 +110,13 @@ def test_the_colour_is_the_epochs_from_dark_to_light_and_a_bar_names_its_ends() 
     assert all(np.all(np.diff(one) > 0) for one in light)
     assert light[0][29] == pytest.approx(light[1][29])  # one colour an epoch, in both
     bar = figure.axes[-1]
-    ticks = [float(label.get_text()) for label in bar.get_yticklabels()]
-    assert (bar.get_ylabel(), ticks[0], ticks[-1]) == ("epoch", 1, 60)
+    ticks = [float(label.get_text()) for label in bar.get_xticklabels()]
+    assert (bar.get_xlabel(), ticks[0], ticks[-1]) == ("epoch", 1, 60)
 
 
 def test_several_records_an_epoch_are_coloured_by_step() -> None:
     figure = plot(samples.flow(9, 2, per_epoch=3))
-    assert figure.axes[-1].get_ylabel() == "step"
+    assert figure.axes[-1].get_xlabel() == "step"
     colours = {tuple(line.get_color()) for line in records(figure.axes[0])}
     assert len(colours) == 6
 

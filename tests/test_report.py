@@ -241,6 +241,11 @@ def test_a_setting_has_one_colour_in_every_figure_of_a_report_and_in_the_picture
     assert Page(again.read_text("utf-8")).data["groups"] == along
 
 
+def test_a_plane_of_one_axis_is_called_a_line() -> None:
+    line, plane = gather([samples.line(9), samples.plane(3, 3)]).pieces
+    assert (line.words, plane.words) == ("line", "plane") and line.title == "Loss along a direction"
+
+
 def test_a_single_result_says_its_first_words_and_nothing_is_compared() -> None:
     found = gather([samples.plane(3, 3)])
     assert comparisons_of(found) == []

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
-from landscape.checking import is_number
+from landscape.checking import check_numbers
 from landscape.errors import InputError
 from landscape.numerics.audit import QUANTILE, Known, audits_for, bound_factor, known_by
 from landscape.numerics.interpolation import grid_places
@@ -70,10 +70,7 @@ class Refinement:
     quantity: str = "loss"
 
     def __post_init__(self) -> None:
-        for name in ("tolerance", "value_max", "max_points", "minutes", "max_passes"):
-            given = getattr(self, name)
-            if given is not None and not is_number(given):
-                raise InputError(f"{name}: expected a number, got {type(given).__name__} {given!r:.40}.")
+        check_numbers(**{name: value for name, value in vars(self).items() if name != "quantity"})
         if not isinstance(self.quantity, str):
             raise InputError(f"quantity: expected a name, such as 'loss' or 'accuracy', got {self.quantity!r:.40}.")
         if not 0 < self.tolerance < 1:

@@ -303,7 +303,7 @@ def check_choices(precision: str | None, engine: str, batch_size: int | None, mo
         raise unknown_choice("mode", mode, MODES)
     if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
         raise InputError(
-            f"batch_size: expected a whole number of at least 1, or None for what fits, got {batch_size!r}."
+            f"batch_size: expected at least 1, as a whole number, or None for what fits, got {batch_size!r}."
         )
     if forward is not None and not callable(forward):
         raise InputError(f"forward: expected a function (module, inputs) that gives the outputs, got {forward!r:.60}.")

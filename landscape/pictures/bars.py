@@ -74,6 +74,8 @@ class Bar:
         width = float(self.figure.get_size_inches()[0])
         label = self.axes.xaxis.label
         low = bottom + self._numbers
+        if self.words:  # the last number may stand at the very end
+            right = min(right, width - text_width(self.figure, self.words[-1], points("tick")) / 2 - 0.02)
         if self.label_lines(width):
             place, at = (0.0, 1.0 + PAD / STRIP), "bottom"
         else:

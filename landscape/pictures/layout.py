@@ -248,6 +248,8 @@ def _write_over(frame: Frame, cell: Cell, label: str, room: float, panel: float)
     most, size = (TITLE_LINES, points("title")) if few else (1, points("small"))
     shown, cut = fitted(figure, cell.title, room, size, most) if cell.title else ([], False)
     frame.cut += [cell.title] if cut else []
+    if label and label.casefold().startswith(cell.title.casefold()):  # "Trace", "trace (nat)"
+        shown, label = [], label[:1].upper() + label[1:] if cell.title else label
     if label:
         whole = f"{shown[-1]}, {label}" if shown else label
         inline = text_width(figure, whole, size) <= panel

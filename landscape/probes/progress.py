@@ -59,8 +59,9 @@ def shown(measure: Callable[P, xr.Dataset]) -> Callable[P, xr.Dataset]:
     @functools.wraps(measure)
     def call(*given: P.args, **named: P.kwargs) -> xr.Dataset:
         an_objective(given[0] if given else named.get("objective"))
-        if isinstance(named.get("resume"), str | os.PathLike):
-            named["resume"] = load_result(named["resume"])
+        resume = named.get("resume")
+        if isinstance(resume, str | os.PathLike):
+            named["resume"] = load_result(resume)
         _check_config(measure, given, named)
         if named.get("observer") is not None or not interactive_session():
             return measure(*given, **named)

@@ -94,7 +94,7 @@ def usual_figures(pieces: Sequence[Piece], labels: Mapping[str, str]) -> list[Wa
         runs = [piece.run for piece in members]
         named = kind != "history" and all(runs) and len(set(runs)) == len(runs) > 1
         options = {"labels": tuple(labels[run] for run in runs)} if named else {}
-        found.append(Wanted(_title(kind), tuple(members), options))
+        found.append(Wanted(members[0].title, tuple(members), options))
     return found
 
 
@@ -180,9 +180,3 @@ def _made(piece: Piece) -> tuple[str, ...]:
         settings = {}
     kept = {k: v for k, v in settings.items() if not _SUBJECT.match(k)} if isinstance(settings, dict) else {}
     return (axes, json.dumps(kept, sort_keys=True))
-
-
-def _title(kind: str) -> str:
-    record = of_file(kind)
-    words = record.title if record is not None and record.title else kind.replace("_", " ")
-    return words[:1].upper() + words[1:]

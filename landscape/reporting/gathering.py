@@ -13,6 +13,7 @@ import xarray as xr
 from landscape.comparison.made_with import has_identity, identity, settings_of
 from landscape.errors import InputError, LandscapeError
 from landscape.pictures.labels import labels_of
+from landscape.registry import of_file
 from landscape.results import load_result
 from landscape.results.attributes import mapping
 
@@ -31,6 +32,19 @@ class Piece:
     @property
     def kind(self) -> str:
         return str(self.dataset.attrs.get("kind"))
+
+    @property
+    def words(self) -> str:
+        """The kind as people say it: a plane of one axis is a line."""
+        return "line" if self.kind == "plane" and "y" not in self.dataset.dims else self.kind.replace("_", " ")
+
+    @property
+    def title(self) -> str:
+        """What a figure of it alone is called."""
+        record = of_file(self.kind)
+        named = record.title if record is not None and record.title else self.words
+        said = "loss along a direction" if self.words == "line" else named
+        return said[:1].upper() + said[1:]
 
 
 @dataclass(frozen=True, eq=False)

@@ -163,7 +163,7 @@ def _run_cells(training: Training, keys: Sequence[str]) -> dict[str, str]:
 
 def _measured(piece: Piece) -> str:
     unfinished = piece.dataset.attrs.get("complete", 1) != 1
-    return piece.kind.replace("_", " ") + (f" ({completeness(piece.dataset)})" if unfinished else "")
+    return piece.words + (f" ({completeness(piece.dataset)})" if unfinished else "")
 
 
 def _figures(

@@ -168,9 +168,10 @@ def _path(dataset: xr.Dataset) -> Any:
     mesh = vista.PolyData(np.where(np.isfinite(points), points, 0.0))
     counts = [len(line[0]) for line in lines]
     starts = np.cumsum([0, *counts[:-1]])
-    mesh.lines = np.concatenate(
-        [np.concatenate([[count], start + np.arange(count)]) for start, count in zip(starts, counts, strict=True)]
-    )
+    if dataset.attrs.get("ordered", 1):  # models in no order are points
+        mesh.lines = np.concatenate(
+            [np.concatenate([[count], start + np.arange(count)]) for start, count in zip(starts, counts, strict=True)]
+        )
     mesh.point_data["loss"] = points[:, 2]
     return mesh
 

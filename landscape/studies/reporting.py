@@ -11,7 +11,7 @@ from typing import Any
 from landscape.errors import LandscapeError
 from landscape.pictures.report_page import Plotly, Stamp
 from landscape.places import Places
-from landscape.registry import of_file, run_file
+from landscape.registry import run_file
 from landscape.reporting.figures import Wanted
 from landscape.reporting.gathering import Gathered, Piece, Training, gather
 from landscape.reporting.writing import Asked, written
@@ -166,9 +166,7 @@ class StudyReport:
         options = {name: value for name, value in drawing.options().items() if value != getattr(usual, name)}
         drawn = [piece.dataset for piece in pieces]
         made, _ = joined(drawn, drawing)
-        record = of_file(pieces[0].kind)
-        title = picture.name or ("" if record is None else record.title) or picture.kind
-        words = title.replace("-", " ")
+        words = (picture.name or pieces[0].title).replace("-", " ")
         return Wanted(
             words[:1].upper() + words[1:], pieces, options, () if made is drawn else tuple(made), self.study.note
         )

@@ -36,6 +36,25 @@ class Scenario:
     step: float | None = 1e-4
 
 
+Made = Callable[..., Scenario]
+
+
+def scenarios_in(module: dict[str, Any]) -> list[Made]:
+    """The scenarios that a module holds: its functions that return one."""
+    own = [one for one in module.values() if getattr(one, "__module__", "") == module["__name__"]]
+    return [one for one in own if getattr(one, "__annotations__", {}).get("return") == "Scenario"]
+
+
+def made(scenario: Made, folder: Path) -> Scenario:
+    """What a scenario makes, in a folder where it asks for one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if "folder" not in scenario.__annotations__:
+            return scenario()
+        (folder / "folder").mkdir()
+        return scenario(folder / "folder")
+
+
 def lines_of(function: Callable[..., Any]) -> int:
     """What a user writes from what they have to a picture: a scenario without the value that checks it, and two lines more."""
     lines = inspect.getsource(function).split("\n")

@@ -2,6 +2,7 @@
 const FLOOR = 0.15; // of the height, free under the surface for marks
 const PIN = 0.14; // of the height, the length of the pin that marks a point
 const TALL = 2; // times the height of the scale, how far a wall goes on above it, where nothing of it is drawn
+const BEST = "#d55e00"; // the lowest value; open where it was not measured
 const TURN = 0.12; // radians a key turns the camera by
 
 class Planes {
@@ -210,7 +211,7 @@ class Plane {
     const mark = (point, symbol, colour, size) => ({ type: "scatter3d", mode: "markers", hoverinfo: "skip", showlegend: false,
       x: point.x, y: point.y, z: point.x.map(() => floor), marker: { symbol, color: colour, size } });
     return [body, this.marker("scatter3d"), mark(this.gapPoints(), "x", look.ink, 2), mark(this.origin(), "cross", look.ink, 4),
-      mark(this.best(), "diamond", "#d55e00", 3)];
+      mark(this.best(), this.layer.drawn ? "diamond-open" : "diamond", BEST, 3)];
   }
 
   contourTraces(look) {
@@ -226,7 +227,7 @@ class Plane {
     const origin = { type: "scatter", mode: "markers", ...this.origin(), hoverinfo: "skip", showlegend: false,
       marker: { symbol: "cross", size: 10, color: "#fff", line: { color: "#222", width: 1.2 } } };
     const star = { type: "scatter", mode: "markers", ...this.best(), hoverinfo: "skip", showlegend: false, cliponaxis: false,
-      marker: { symbol: "star", size: 10, color: "#d55e00", line: { color: "#fff", width: 0.8 } } };
+      marker: { symbol: "star", size: 10, ...(this.layer.drawn ? { color: "#fff", line: { color: BEST, width: 1.2 } } : { color: BEST, line: { color: "#fff", width: 0.8 } }) } };
     // plotly fills what does not satisfy a constraint
     const above = { type: "contour", x, y, z: heights, connectgaps: false, showscale: false, hoverinfo: "skip", fillcolor: this.page.over,
       contours: { type: "constraint", operation: "<", value: high }, line: { width: 0.8, color: "#222", smoothing: 0 } };

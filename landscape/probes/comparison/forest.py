@@ -12,7 +12,7 @@ from landscape.errors import InputError
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale
 from landscape.pictures.style import cycle
-from landscape.probes.comparison.picture import Measure, comparison_notes, read_measures
+from landscape.probes.comparison.picture import Measure, read_measures
 
 OPEN = "#9a9a9a"  # cannot tell, or not tested
 TOLD = ("higher", "lower", "equivalent", "rises", "falls")
@@ -50,7 +50,7 @@ class Forest:
     Attributes:
         rows: of the pairs that are shown.
         pairs: those, in the order of the file.
-        sentences: its caption.
+        sentences: its caption, before the comparisons' own notes.
     """
 
     rows: list[Row]
@@ -92,7 +92,6 @@ def read_forest(datasets: Sequence[xr.Dataset], options: Options) -> Forest:
         "Grey: cannot tell, or not tested; arrow: the interval goes on beyond the axis",
         f"{left} further pairs are in the table" if left else "",
         f"Without a difference to draw: {', '.join(lost)}" if lost else "",
-        *comparison_notes(datasets),
     ]
     return Forest(rows, shown, sentences)
 

@@ -20,7 +20,7 @@ from landscape.pictures.style import INK, PAGE, PaperFigure, points, width_of
 from landscape.pictures.value_axis import given_ticks
 from landscape.pictures.words import shortened_within
 from landscape.probes.comparison.forest import AXES, OPEN, Forest, Row, axis_of, names_of, read_forest, surest_trends
-from landscape.probes.comparison.picture import comparison_figure, measures_figure
+from landscape.probes.comparison.picture import comparison_figure, comparison_notes, measures_figure
 
 ROW, LABEL_OVER = 0.17, 0.12  # inches of a row, and of a label over it
 SPREAD = 0.62  # of a row, between its first and its last pair
@@ -41,11 +41,12 @@ def forest_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigu
         cell.axes.set_ylim(cell.tall, 0.0)
     looks = {pair: forest.pair_colour(pair) for pair in forest.pairs} | {"cannot tell": OPEN}
     names = [markers.Named(Line2D([], [], color=colour, **DOT), name) for name, colour in looks.items()]
+    told = [*forest.sentences, *comparison_notes(datasets)]
     heading = "; ".join(dict.fromkeys(str(dataset.attrs.get("title", "comparison")) for dataset in datasets))
     return layout.finish(
         figure,
         cells,
-        joined(forest.sentences),
+        joined(told),
         options,
         abreast=abreast,
         heading=heading.replace("_", " "),

@@ -24,6 +24,7 @@ from landscape.probes.comparison.picture import (
     Measure,
     axis_words,
     comparison_caption,
+    comparison_notes,
     measure_scale,
     outside,
     read_measures,
@@ -37,20 +38,17 @@ ROW, PAIR, AXIS = 24, 10, 90  # pixels of a row, of each further pair in it, and
 
 def comparison_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str, Any]:
     """The forest plot, a chart for each measure, or both: intervals, replicates, and what the tests said in words."""
-    kind = options.kind
-    forest = read_forest(datasets, options) if kind in ("auto", "forest") else Forest([], [], [])
-    if forest.rows and kind == "forest":
-        measures, note = [], ""
-    else:
-        measures, note = surest_trends(datasets, options) if kind == "trend" else (read_measures(datasets, options), "")
+    forest = read_forest(datasets, options) if options.kind in ("auto", "forest") else Forest([], [], [])
+    measures, note = _measures(datasets, options, forest)
     verdicts = {text: verdict for dataset in datasets for text, verdict in _verdicts(dataset)}
     ordered = sorted(measures, key=lambda one: all(verdicts.get(text) in UNTOLD for text in one.sentences))
-    told = [*forest.sentences, note] if forest.rows else [note]
+    told = joined([*(forest.sentences if forest.rows else []), note])
+    rest = comparison_caption(datasets, measures) if measures else joined(comparison_notes(datasets))
     styles = ["dot and bar: mean and interval", "pale dots: replicates", "grey: dead, without a rank"]
     colours = [*(forest.pair_colour(pair) for pair in forest.pairs), OPEN]
     return {
         **PAGE,
-        "caption": f"{joined(told)} {comparison_caption(datasets, measures) if measures else ''}".strip(),
+        "caption": f"{told} {rest}".strip(),
         "groups": groups([*forest.pairs, "cannot tell"], colours) if forest.rows else [],
         "styles": styles if measures else [],
         "overview": [_forest_chart(block, forest) for block in forest.blocks],
@@ -59,6 +57,13 @@ def comparison_content(datasets: Sequence[xr.Dataset], options: Options) -> dict
         "memberOf": None,
         "members": [],
     }
+
+
+def _measures(datasets: Sequence[xr.Dataset], options: Options, forest: Forest) -> tuple[list[Measure], str]:
+    """Those that have a chart of their own, and what is to be said of the choice."""
+    if options.kind == "trend":
+        return surest_trends(datasets, options)
+    return ([], "") if options.kind == "forest" and forest.rows else (read_measures(datasets, options), "")
 
 
 def _verdicts(dataset: xr.Dataset) -> Iterator[tuple[str, str]]:

@@ -35,7 +35,7 @@ def critical_sharpness_content(datasets: Sequence[xr.Dataset], options: Options)
     return {
         **PAGE,
         "caption": critical_caption(datasets, options),
-        "groups": groups([curve.label for curve in curves], [curve.colour for curve in curves]),
+        "groups": groups([c.label for c in curves], [c.colour for c in curves], [c.look["linestyle"] for c in curves]),
         "styles": ["bar: one standard error over samples", "×\u00a0not finite"],
         "charts": [_chart(panel, order, options.scale) for panel in panels],
     }

@@ -248,7 +248,8 @@ class _Job:
     def _held(self, number: int, k: int) -> Held:
         subspace, weights = self._points(number)
         name = f"t = {self.t[k]:g} of the {self.kinds[number]} path"
-        return Held(name, subspace, weights[k], *(float(self.arrays[of][number, k]) for of in ("loss", "accuracy")))
+        loss, accuracy = (float(self.arrays[of][number, k]) for of in ("loss", "accuracy"))
+        return Held(name, subspace, weights[k], loss, accuracy)
 
     def _stored(self, resume: xr.Dataset, name: str) -> Tensor:
         """A tensor of the result; empty for the moments of a curve that needs none any more."""

@@ -19,6 +19,7 @@ from landscape.pictures.arrays import Floats, Mask
 from landscape.pictures.caption import data_words, joined, once, policy_words, scale_note
 from landscape.pictures.colours import looks
 from landscape.pictures.labels import labels_of, marked
+from landscape.pictures.legend import MOST_NAMES
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, choose_scale
 from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, line_colours, number, width_of
@@ -171,7 +172,8 @@ def _cell(axes: Axes, ways: Sequence[Way], panel: str, scale: Scale | None, *, t
             peaks.append(way.barrier[2])
     axes.set_xlim(-0.02, 1.02)
     axes.spines[["top", "right"]].set_visible(False)
-    entries = _bands() + _gaps(drawn, panel)
+    kinds = {way.kind: Line2D([], [], color=INK, linestyle=way.dashes) for way in ways} if _many(ways) else {}
+    entries = [(look, kind) for kind, look in kinds.items()] + _bands() + _gaps(drawn, panel)
     units = {str(way.dataset[panel].attrs.get("units", "1")) for way in drawn} - {"1"}
     words = panel + (f" ({units.pop()})" if len(units) == 1 else "")
     if all(way.dataset.attrs.get("dead") for way in drawn):
@@ -216,7 +218,15 @@ def name_of_way(way: Way, ways: Sequence[Way]) -> str:
     return f"{way.label}, {way.kind}" if len({other.group for other in ways}) > 1 else way.kind
 
 
+def _many(ways: Sequence[Way]) -> bool:
+    """Whether there are so many data sets that their colours are told by a bar, and their barriers by the caption."""
+    return len({way.group for way in ways}) > MOST_NAMES
+
+
 def _names(ways: Sequence[Way]) -> list[markers.Entry]:
+    if _many(ways):
+        firsts = {way.group: way for way in reversed(ways)}
+        return [(Line2D([], [], color=firsts[k].colour), firsts[k].label) for k in sorted(firsts)]
     return [
         (
             Line2D([], [], color=way.colour, linestyle=way.dashes),
@@ -260,6 +270,7 @@ def path_caption(datasets: Sequence[xr.Dataset], ways: Sequence[Way], options: O
         "bands and ±: one standard error over the samples",
         "A path whose largest loss is at an end has no barrier" if any(ends_highest(w.dataset) for w in ways) else "",
         note,
+        "; ".join(f"{name_of_way(way, ways)}: {way.barrier_words}" for way in ways) if _many(ways) else "",
         once(labels, [_lengths(dataset) for dataset in datasets], "Length: "),
         once(labels, [_moved(dataset) for dataset in datasets], ""),
         once(labels, [_training(a) for a in attrs], "Curves: "),

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from landscape.errors import InputError, unknown_choice
 from landscape.execution.team import Work, team_of
@@ -22,6 +21,7 @@ from landscape.numerics.grids import AXIS_NAMES, Axis, Grid
 from landscape.numerics.interpolation import interpolate
 from landscape.numerics.refinement import Refined, Refinement
 from landscape.objective.again import check_points
+from landscape.objective.ends import State
 from landscape.objective.objective import Objective
 from landscape.objective.signature import signature
 from landscape.objective.subspace import Subspace
@@ -57,7 +57,7 @@ def line(
     x: AxisLike | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     normalization: str = "filter",
-    to: nn.Module | Mapping[str, Tensor] | None = None,
+    to: State | None = None,
     along: Along | None = None,
     resume: xr.Dataset | None = None,
     observer: ProgressObserver | None = None,
@@ -98,7 +98,7 @@ def plane(
     y: AxisLike | None = None,
     seeds: Sequence[int] = (0,),
     normalization: str = "filter",
-    to: Sequence[nn.Module | Mapping[str, Tensor]] = (),
+    to: Sequence[State] = (),
     along: Sequence[Along] = (),
     orthogonalize: bool = False,
     refinement: Refinement | None = None,
@@ -115,7 +115,7 @@ def plane(
             ``to`` checkpoints.
         seeds: direction seeds; each gives its own plane. Use the same ones across runs that are compared.
         normalization: ``filter``, ``layer`` or ``none``; see :func:`landscape.numerics.directions.normalize`.
-        to: two checkpoints, at (1, 0) and (0, 1); replaces the seeds.
+        to: two checkpoints, at (1, 0) and (0, 1): modules, state dicts, objectives or files; replaces the seeds.
         along: what the axes follow instead of random directions, such as ``["gradient", "random"]``, ``["quantize4", "prune50"]``,
             two :class:`~landscape.numerics.directions.Direction`, other models or other objectives; see
             :func:`landscape.probes.plane.spans.along_span`.
@@ -155,7 +155,7 @@ def plane_span(
     *,
     seeds: Sequence[int] = (0,),
     normalization: str = "filter",
-    to: Sequence[nn.Module | Mapping[str, Tensor]] = (),
+    to: Sequence[State] = (),
     along: Sequence[Along] = (),
     orthogonalize: bool = False,
 ) -> Span:

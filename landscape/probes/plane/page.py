@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.colors import to_hex
 
 from landscape.pictures.arrays import Floats
+from landscape.pictures.markers import LOWEST_DRAWN
 from landscape.pictures.options import Options, known_up_to
 from landscape.pictures.page_parts import grid, scale_content
 from landscape.pictures.style import colour_map
@@ -40,6 +41,7 @@ def planes_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str
     every = [plane.field(choice) for plane in planes for choice in choices]
     still = all(plane.dead or field.flat for plane, field in zip(planes, fields, strict=True))
     panels, _ = panels_of(planes, options)
+    over: Any = colour_map(planes[0].quantity).get_over()
     return {
         "kind": "planes",
         "caption": plane_caption(planes, fields, window_note(panels), drawn="their mean is shown first"),
@@ -51,7 +53,7 @@ def planes_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str
             known=known_up_to(datasets, options.quantity),
         ),
         "colours": [[k / (STOPS - 1), to_hex(colour_map(planes[0].quantity)(k / (STOPS - 1)))] for k in range(STOPS)],
-        "over": to_hex(colour_map(planes[0].quantity).get_over()),
+        "over": to_hex(over),
         "seeds": ["mean over seeds" if choice == "mean" else str(choice) for choice in choices],
         "seed": opened,
         "points": options.points,
@@ -104,6 +106,7 @@ def _panel(panel: Panel, choices: Sequence[int | str]) -> dict[str, Any]:
 def _layer(plane: PlaneData, field: Field) -> dict[str, Any]:
     others = {"standard deviation over seeds": field.spread, "accuracy": _accuracy(plane, field)}
     best = best_of(Panel(plane, field, plane.quantity, ""))
+    drawn = best is not None and best[2] is LOWEST_DRAWN
     return {
         "values": grid(field.values),
         "errors": None if field.standard_error is None else grid(field.standard_error),
@@ -112,8 +115,9 @@ def _layer(plane: PlaneData, field: Field) -> dict[str, Any]:
         "status": ["".join(MARKS[status] for status in row) for row in field.status.tolist()],
         "lines": None,
         "unsettled": [[], []],
-        "key": "" if best is None else f"★ {best[1].text}",
+        "key": "" if best is None else f"{'☆' if drawn else '★'} {best[1].text}",
         "best": None if best is None else list(best[0]),
+        "drawn": drawn,
     }
 
 

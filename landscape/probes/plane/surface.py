@@ -39,7 +39,7 @@ from landscape.probes.plane.reading import read_planes
 
 AZIMUTH, ELEVATION = -58.0, 28.0
 RATIO, TALL = 0.8, 0.72  # height over width on paper, and of the box in space
-NUMBERED = 1.3  # inches of a panel from which there is room for its numbers
+NUMBERED = 1.9  # inches of a panel from which there is room for its numbers
 MOST_TICKS = 5  # upright, in perspective
 FLOOR = 0.22  # of the height, left free under the surface for its contours and marks
 THREADS = 9  # lines each way along a flat surface

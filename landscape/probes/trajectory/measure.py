@@ -18,7 +18,7 @@ from landscape.numerics.grids import Axis
 from landscape.numerics.parameters import ParameterVector
 from landscape.numerics.refinement import Refinement
 from landscape.objective.again import check_points
-from landscape.objective.ends import check_finite, point_of
+from landscape.objective.ends import State, check_finite, point_of
 from landscape.objective.objective import Objective
 from landscape.objective.signature import Signature, signature, tensors_hash
 from landscape.objective.subspace import Subspace
@@ -29,7 +29,7 @@ from landscape.probes.plane.spans import Span, span_numbers
 from landscape.probes.progress import Progress, ProgressObserver, shown
 from landscape.probes.trajectory.components import Components, distances_between, principal_components, stress
 from landscape.probes.trajectory.result import statistics_words
-from landscape.probes.trajectory.states import State, earlier_states
+from landscape.probes.trajectory.states import earlier_states
 from landscape.results.attributes import LOSS, labels
 
 POINTS = 51
