@@ -159,6 +159,8 @@ def others(kind: str, name: str) -> Iterator[Any]:
     for one in _types(field.annotation):
         if get_origin(one) is Literal:
             values = list(get_args(one))
+        elif get_origin(one) is dict:
+            values = [{"top": "scores.py:top"}]
         else:
             values = several[get_args(one)[0]] if get_origin(one) is tuple else single[one]
         yield from (value for value in values if value != field.default)
@@ -204,10 +206,12 @@ def test_an_option_and_the_key_of_a_study_ask_for_the_same(kind: str, tmp_path: 
             continue
         value, settings = other
         flag = option.opts[0] if value is not False else option.secondary_opts[0]
-        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        named = [f"{key}={one}" for key, one in value.items()] if isinstance(value, dict) else []
+        text = ",".join(named or map(str, value)) if named or isinstance(value, tuple) else str(value)
         assert parsed(kind, [flag] if isinstance(value, bool) else [f"{flag}={text}"]) == settings
         file = tmp_path / "study.toml"
-        file.write_text(f"[[runs]]\nmodel = 'mlp'\n[[probes]]\nkind = '{kind}'\n{option.name} = {json.dumps(value)}\n")
+        told = "{" + ", ".join(f"{k} = '{v}'" for k, v in value.items()) + "}" if named else json.dumps(value)
+        file.write_text(f"[[runs]]\nmodel = 'mlp'\n[[probes]]\nkind = '{kind}'\n{option.name} = {told}\n")
         assert load_study(str(file)).probes == (settings,), option.name
 
 

@@ -48,7 +48,8 @@ class Refinement:
     Attributes:
         tolerance: stop when 95 % of the picture seem to be known to this fraction of the displayed range.
         value_max: values above it are displayed as equal to it; None: 10, or four times the centre's value where that is above 5.
-        max_points: stop at this many measured points; None for no limit but the grid.
+        max_points: stop at this many measured points; None for no limit but the grid. The coarse mesh of 11 × 11 points comes
+            first, whatever the limits, and a sample of what is interpolated last, so that a small grid is measured whole.
         max_passes: stop where one more point could exceed this many passes over all samples. A point that is seen to lie above the
             clip takes only part of one, so that a picture of steep walls may have more points for the same work. In a curvature map
             each point counts as one. The command's default is :func:`default_budget`; here there is none.

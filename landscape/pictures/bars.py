@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -37,8 +37,7 @@ class Bar:
 
     @property
     def figure(self) -> PaperFigure:
-        figure: Any = self.axes.figure
-        return figure
+        return cast(PaperFigure, self.axes.figure)
 
     @property
     def height(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -69,11 +70,11 @@ def measured_words(dataset: xr.Dataset, measured: xr.DataArray) -> str:
     between = int((dataset["status"] == 2).sum())
     said = f"{int(measured.sum())} of {count(measured.size, 'point')} measured"
     said += f", {between} interpolated between them" if between else ""
-    if "picture_error" not in made:
+    if "picture_error" not in made or not between:
         return said
     passes = f", in {made['image_passes']:.0f} passes over the images" if "image_passes" in made else ""
     asked = f" (asked: {100 * made['tolerance']:g} %)" if "tolerance" in made else ""
-    losses = f", for losses up to {made['loss_max']:g}" if "loss_max" in made else ""
+    losses = f", for losses up to {made['loss_max']:g}" if math.isfinite(made.get("loss_max", math.inf)) else ""
     return f"{said}{passes}{losses}: {picture_known(made)}{asked}; --full measures every point"
 
 

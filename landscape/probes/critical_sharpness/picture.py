@@ -109,8 +109,8 @@ def _curve(look: dict[str, Any], one: xr.Dataset) -> Curve:
         Status.BEYOND_REACH: f"no rise up to η = {number(float(step.max()))}" if step.size else "",
         Status.AT_ONCE: "rises at once",
     }.get(Status(int(one["status"])), f"critical sharpness {number(sharpness, 4)}{bar}")
-    critical = {"critical": float(one["critical_step"]), "critical_error": float(one["critical_step_standard_error"])}
-    return Curve(**look, at=step, rise=rise, errors=errors, **critical, said=said)
+    critical, within = float(one["critical_step"]), float(one["critical_step_standard_error"])
+    return Curve(**look, at=step, rise=rise, errors=errors, critical=critical, critical_error=within, said=said)
 
 
 def critical_sharpness_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure:

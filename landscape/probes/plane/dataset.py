@@ -30,7 +30,8 @@ ERROR, DRAW_ERROR = "_standard_error", "loss_draw_error"
 _LOST = {LOST: "lost_with_every_worker_that_took_it"}
 NAMED = 20  # points that were lost
 BOUND_WORDS = (
-    "bound of the interpolation error that 95 % of the interpolated points keep, in parts of the displayed range"
+    "bound, which 95 % of the interpolated points keep, of the interpolation error of what they were chosen by, "
+    "in parts of the displayed range"
 )
 _QUANTITIES = ("loss", "loss_standard_error", "accuracy", "predicted_loss", "interpolation_bound")
 

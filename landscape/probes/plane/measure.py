@@ -353,14 +353,14 @@ class _Job:
                 continue
             else:
                 between = interpolate(shape, array.ravel(), refined.measured)
-            array.flat[unmeasured] = (
-                np.clip(between, 0.0, 1.0)[unmeasured] if name == "accuracy" else between[unmeasured]
-            )
+            if name != "loss":
+                between = _as_shares(between, array.ravel()[refined.measured])
+            array.flat[unmeasured] = between[unmeasured]
         lost = part.status == LOST
         part.status.flat[unmeasured] = INTERPOLATED
+        part.interpolation_bound.flat[:] = refined.bounds
         if quantity == "loss":
             part.predicted_loss.flat[:] = refined.predicted
-            part.interpolation_bound.flat[:] = refined.bounds
         part.lose(lost)
 
     def _keep(self, number: int, points: NDArray[np.int64], found: PointValues) -> None:
@@ -378,6 +378,13 @@ class _Job:
             return self.points
         left = self.passes - float(self.values.passes(self.objective.n_samples).sum())
         return min(self.points, math.floor(done + left + 1e-9))
+
+
+def _as_shares(between: NDArray[np.float64], measured: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Interpolated values, within 0 to 1 where all that was measured is: accuracies and scores are shares of a whole."""
+    known = measured[np.isfinite(measured)]
+    shares = bool(known.size) and known.min() >= 0.0 and known.max() <= 1.0
+    return np.clip(between, 0.0, 1.0) if shares else between
 
 
 def _check_quantity(quantity: str, checkpoint: Evaluation) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -95,10 +96,10 @@ def read_noise(datasets: Sequence[xr.Dataset], options: Options) -> list[NoisePa
 def _panel(name: str, datasets: Sequence[xr.Dataset], options: Options) -> NoisePanel:
     shown = rise_looks(datasets, options)
     rows = {number_: d.sel(noise=name).sortby("sigma") for number_, d in enumerate(datasets) if name in d["noise"]}
-    curves = [
-        Curve(**shown[k], **{field: np.asarray(row[v].values, dtype=float) for field, v in ARRAYS.items()})
-        for k, row in rows.items()
-    ]
+    curves = []
+    for number_, row in rows.items():
+        arrays: dict[str, Any] = {field: np.asarray(row[v].values, dtype=float) for field, v in ARRAYS.items()}
+        curves.append(Curve(**shown[number_], **arrays))
     first = next(iter(rows.values()))
     title, unit = str(first["noise_name"].item()), str(first["rise"].attrs.get("units", "1"))
     return NoisePanel(name, title[:1].upper() + title[1:], "" if unit == "1" else f" ({unit})", tuple(curves))
