@@ -73,7 +73,9 @@ def team_asked(
         assert scheduler is not None
         count = _use(threads)
         team = joined_team(scheduler, folder)
-        reporter.message(f"{team.workers} worker{'s' * (team.workers != 1)} at {scheduler}, with {count} thread{'s' * (count != 1)} each")
+        reporter.message(
+            f"{team.workers} worker{'s' * (team.workers != 1)} at {scheduler}, with {count} thread{'s' * (count != 1)} each"
+        )
     with team:
         yield team
 
