@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -84,7 +85,8 @@ def make(folder: Path, environment: Mapping[str, str]) -> None:
     shutil.copytree(folder / "checkpoints/run", folder / "checkpoints/vgg38-batch-1a2b3c4d")
     with h5py.File(folder / "directions.h5", "w") as file:
         for place, tensor in enumerate(ls.build_model("mlp", hidden=16, classes=10).parameters()):
-            file[f"xdirection/{place}"] = torch.randn(tensor.shape)
+            for axis in ("xdirection", "ydirection"):
+                file[f"{axis}/{place}"] = torch.randn(tensor.shape)
     linear = torch.nn.Linear(2, 2).state_dict()
     torch.save({"state_dict": linear, "state_dict_ema": linear}, folder / "model_best.pth.tar")
     resnet = torchvision.models.resnet18(num_classes=10).state_dict()
@@ -94,10 +96,15 @@ def make(folder: Path, environment: Mapping[str, str]) -> None:
 
 def lay(taken: Path, folder: Path, text: str) -> None:
     """Copy it to a page's folder; a page that trains has no other runs there than its own."""
-    trains = "landscape train" in text or "landscape study" in text
+    trains = re.search(r"^landscape (train|study)", text, re.MULTILINE)
     shutil.copytree(
         taken,
         folder,
         dirs_exist_ok=True,
         ignore=lambda _, names: {"checkpoints", "outputs"} & set(names) if trains else (),
     )
+    if re.search(
+        "^landscape study quick", text, re.MULTILINE
+    ):  # it is run at a smaller scale, whose name is in that of its folder
+        (folder / "outputs").mkdir(exist_ok=True)
+        (folder / "outputs/quick").symlink_to("quick-scaled-0.01")

@@ -90,6 +90,11 @@ def read(words: str) -> float:
     return float(mantissa) * 10.0 ** int(raised or 0)
 
 
+def test_every_other_tick_is_written_out() -> None:
+    assert tick_labels([2.5, 7.5, 12.5, 17.5]) == ["2.5", "7.5", "12.5", "17.5"]
+    assert tick_labels([0.25, 0.75]) == ["0.25", "0.75"] and tick_labels([0.5, 1.0]) == ["0.5", "1.0"]
+
+
 @pytest.mark.parametrize("low", [2.301, 2.30258, 0.99999, 1e-12, 1e15])
 def test_ticks_near_a_value_that_rounds_are_told_apart(low: float) -> None:
     ticks = [low * (1 + k * 1e-6) for k in range(5)]

@@ -90,23 +90,28 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
     step = min((b - a for a, b in itertools.pairwise(sorted(ticks)) if b > a), default=most) or 1.0
     power = math.floor(math.log10(most)) if most > 0 else 0
     if -4 < power < 5:
-        return [_decimal(tick, step, most) for tick in ticks]
-    words = [_decimal(tick / 10.0**power, step / 10.0**power, most / 10.0**power) for tick in ticks]
+        return _decimals(ticks, step, most)
+    words = _decimals([tick / 10.0**power for tick in ticks], step / 10.0**power, most / 10.0**power)
     raised = power_of_ten(10.0**power)
     return [word if float(word.replace("−", "-")) == 0 else f"{word}×{raised}" for word in words]
 
 
-def _decimal(value: float, step: float, most: float) -> str:
-    """With the decimals that tell values, up to ``most``, apart that differ by ``step``, and write a step of few digits exactly."""
+def _decimals(ticks: Sequence[float], step: float, most: float) -> list[str]:
+    """With the decimals that tell values, up to ``most``, apart that differ by ``step``; step and ticks of few digits exactly."""
     decimals = max(0, -math.floor(math.log10(step)))
-    scaled = step * 10**decimals
-    rounding = max(
-        1e-6, 4 * sys.float_info.epsilon * most / step
-    )  # of a difference between numbers that are large beside it
-    decimals += next(
-        (n for n in range(3) if abs(scaled * 10**n - round(scaled * 10**n)) < rounding * scaled * 10**n), 0
-    )
-    text = f"{value:.{min(decimals, 16)}f}"
+    # of a difference between numbers that are large beside it
+    rounding = max(1e-6, 4 * sys.float_info.epsilon * most / step) * step
+
+    def exact(values: Sequence[float], more: int) -> bool:
+        return all(abs(round(v, decimals + more) - v) < rounding for v in values)
+
+    fits = [n for n in range(3) if exact([step], n)]
+    decimals += next((n for n in fits if exact(ticks, n)), fits[0] if fits else 0)
+    return [_decimal(tick, min(decimals, 16)) for tick in ticks]
+
+
+def _decimal(value: float, decimals: int) -> str:
+    text = f"{value:.{decimals}f}"
     return ("0" + text.lstrip("-0") if float(text) == 0 and "." in text else text).replace("-", "−")
 
 
