@@ -24,10 +24,10 @@ LINE: dict[str, Any] = {
     "texts": None, "bands": [], "errors": None, "xErrors": None, "record": None, "name": "",
 }  # fmt: skip
 # a chart; ``scaled``: the page's scale is its own; ``axis``: a scale of its own; neither: plotly chooses; ``height`` in pixels;
-# ``named``: its rows have long names
+# ``named``: its rows have long names, on a small screen so many pixels over them
 CHART: dict[str, Any] = {
     "title": "", "notes": [], "whole": False, "scaled": False, "axis": None, "ticks": None, "lines": [], "gaps": [],
-    "wide": False, "height": None, "named": False,
+    "wide": False, "height": None, "named": 0,
 }  # fmt: skip
 # a page of charts; ``overview``: those that come first; ``most``: how many of the others are shown without being asked for
 PAGE: dict[str, Any] = {

@@ -20,6 +20,7 @@ from landscape.results.attributes import a_dataset
 from landscape.results.words import completeness
 
 TRAINING, AROUND, COMPARED = "Training", "Around the trained networks", "Comparisons"
+MOST_MISSING = 12  # lines of what is not there yet that need no fold
 _LAST = {
     "train_loss": "train loss",
     "validation_loss": "val. loss",
@@ -127,7 +128,7 @@ def _asked(gathered: Gathered, asked: Asked) -> Section:
     if questions:
         blocks.append(Items("What was measured, and what it answers", questions))
     if asked.missing:
-        blocks.append(Items("Not there yet", list(asked.missing)))
+        blocks.append(Items("Not there yet", list(asked.missing), open=len(asked.missing) <= MOST_MISSING))
     if asked.failures:
         blocks.append(Items("What failed", list(asked.failures)))
     return Section("part-asked", "What was asked", blocks)

@@ -137,7 +137,7 @@ class Charts {
     const scaled = () => ({ type: figure.state.log ? "log" : "linear", range: room(...figure.ends().map((v) => figure.height(v))), ...figure.ticks((v) => v) });
     const axis = { zeroline: false, gridcolor: look.grid, linecolor: look.ink, tickcolor: look.ink, ticks: "outside", ticklen: 4, automargin: true };
     const named = chart.ticks ? { tickmode: "array", tickvals: chart.ticks.values, ticktext: chart.ticks.words.map((word) => plain(word).replace("\n", "<br>")) } : {};
-    const rows = chart.named ? namedRows(chart.axis, width) : { axis: {}, annotations: [] };
+    const rows = chart.named ? namedRows(chart, width) : { axis: {}, annotations: [] };
     return {
       annotations: rows.annotations,
       margin: { l: 55, r: 12, t: 12, b: 45 }, font: { family: FONT_FAMILY, size: 12, color: look.ink }, hovermode: "closest",
@@ -186,10 +186,10 @@ function recordKey({ name, values, colours }) {
 }
 
 // Long names of rows: beside them, cut where they would take more than some of the width; on a narrow page over them.
-function namedRows({ ticks, words }, width) {
+function namedRows({ axis: { ticks, words }, named }, width) {
   const cut = (word, pixels) => (word.length * LETTER > pixels ? `${word.slice(0, Math.floor(pixels / LETTER) - 1)}…` : word);
   if (width >= NARROW) return { axis: { ticktext: words.map((word) => plain(cut(word, 0.4 * width))) }, annotations: [] };
-  const look = { xref: "paper", x: 0, xanchor: "left", yanchor: "bottom", yshift: 3, showarrow: false, font: { size: 11 } };
+  const look = { xref: "paper", x: 0, xanchor: "left", yanchor: "bottom", yshift: named, showarrow: false, font: { size: 11 } };
   return { axis: { showticklabels: false, ticks: "" }, annotations: ticks.map((y, i) => ({ ...look, y, text: plain(cut(words[i], width - 40)) })) };
 }
 

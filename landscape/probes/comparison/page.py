@@ -90,6 +90,7 @@ def _forest_chart(rows: Sequence[Row], forest: Forest) -> dict[str, Any]:
         places[row.measure] = y
         ticks.append((y, names[row.measure]))
     ends = [y - 0.6, -0.4]
+    tall = ROW + PAIR * (len(forest.pairs) - 1)
     none = {"x": [at(1.0 if scale.log else 0.0)] * 2, "y": ends, "colour": INK, "width": 1, "dash": "dot"}
     lines = [part for row in rows for part in _row_lines(row, places[row.measure] + _aside(row, forest), scale, forest)]
     rounded = scale.lines()
@@ -103,8 +104,8 @@ def _forest_chart(rows: Sequence[Row], forest: Forest) -> dict[str, Any]:
         "ticks": {"values": [at(value) for value in rounded], "words": scale.labels(rounded)},
         "lines": [{**LINE, **none, "group": ""}, *lines],
         "wide": True,
-        "named": True,
-        "height": AXIS + (ROW + PAIR * (len(forest.pairs) - 1)) * len(ticks),
+        "named": 5 + SPREAD / 2 * tall if len(forest.pairs) > 1 else 5,
+        "height": AXIS + tall * len(ticks),
     }
 
 
