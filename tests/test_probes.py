@@ -173,13 +173,15 @@ def _types(annotation: Any) -> list[Any]:
 
 def changed(kind: str, name: str) -> tuple[Any, ProbeSettings] | None:
     """Another value of a setting, with all settings; None where no other is allowed, which a refusal then says of it."""
-    refusals = []
-    for value in others(kind, name):
+    refusals, values = [], list(others(kind, name))
+    for value in values:
         try:
             return value, probe_settings({"kind": kind, name: value})
         except InputError as error:
             refusals.append(str(error))
-    assert refusals and all(re.search(rf"\b{name}\b", refusal) for refusal in refusals), f"{name} of {kind}: {refusals}"
+    assert bool(refusals) == bool(values) and all(re.search(rf"\b{name}\b", refusal) for refusal in refusals), (
+        f"{name} of {kind}: {refusals}"
+    )
     return None
 
 

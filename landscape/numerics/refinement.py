@@ -48,8 +48,8 @@ class Refinement:
     Attributes:
         tolerance: stop when 95 % of the picture seem to be known to this fraction of the displayed range.
         value_max: values above it are displayed as equal to it; None: 10, or four times the centre's value where that is above 5.
-        max_points: stop at this many measured points; None for no limit but the grid. The coarse mesh of 11 × 11 points comes
-            first, whatever the limits, and a sample of what is interpolated last, so that a small grid is measured whole.
+        max_points: stop at this many measured points; None: no limit. The coarse mesh of 11 × 11 comes first whatever the limit, so
+            that a small grid is measured whole.
         max_passes: stop where one more point could exceed this many passes over all samples. A point that is seen to lie above the
             clip takes only part of one, so that a picture of steep walls may have more points for the same work. In a curvature map
             each point counts as one. The command's default is :func:`default_budget`; here there is none.
@@ -439,8 +439,7 @@ class _State:
         if not self.log:
             return values
         with np.errstate(divide="ignore", invalid="ignore"):
-            scaled: Floats = np.log10(values)
-        return scaled
+            return np.asarray(np.log10(values))
 
     def _unscaled(self, z: Floats) -> Floats:
         return 10.0**z if self.log else z
