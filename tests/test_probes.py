@@ -179,7 +179,8 @@ def changed(kind: str, name: str) -> tuple[Any, ProbeSettings] | None:
             return value, probe_settings({"kind": kind, name: value})
         except InputError as error:
             refusals.append(str(error))
-    assert bool(refusals) == bool(values) and all(re.search(rf"\b{name}\b", refusal) for refusal in refusals), (
+    assert bool(refusals) == bool(values), f"{name} of {kind}: {refusals}"
+    assert all(re.search(rf"\b{name}\b", refusal) for refusal in refusals), f"{name} of {kind}: {refusals}"
         f"{name} of {kind}: {refusals}"
     )
     return None
