@@ -181,8 +181,6 @@ def changed(kind: str, name: str) -> tuple[Any, ProbeSettings] | None:
             refusals.append(str(error))
     assert bool(refusals) == bool(values), f"{name} of {kind}: {refusals}"
     assert all(re.search(rf"\b{name}\b", refusal) for refusal in refusals), f"{name} of {kind}: {refusals}"
-        f"{name} of {kind}: {refusals}"
-    )
     return None
 
 
