@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 
@@ -12,9 +13,11 @@ from figure_checks import LEAST_SHARE, alike, faults
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.lines import Line2D
+from PIL import Image, ImageSequence
 
 from landscape.pictures.scale import Scale, tick_labels
 from landscape.pictures.style import COLOURS, paper_style
+from landscape.pictures.turning import turning
 from landscape.pictures.words import new_figure, shortened, wrap
 from landscape.probes.plane.mesh import mesh_of
 from landscape.probes.plane.result import INTERPOLATED
@@ -124,6 +127,16 @@ def test_the_colours_of_lines_are_told_apart_by_every_eye(kind: str) -> None:
     seen = lab(np.clip(linear @ np.array(BLINDNESS[kind]).T, 0, 1))
     distances = [float(np.linalg.norm(a - b)) for a, b in itertools.combinations(seen, 2)]
     assert min(distances) > 10, min(distances)  # ΔE of 10: seen at a glance
+
+
+def test_a_surface_turns_once_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("landscape.pictures.turning.FRAMES", 3)
+    figure = plot(figure_cases.samples.plane(5, 5), kind="surface")
+    azimuth = figure.axes[0].azim
+    with Image.open(io.BytesIO(turning(figure, "gif", 40))) as film:
+        assert film.n_frames == 3
+        seen = {frame.convert("RGB").tobytes() for frame in ImageSequence.Iterator(film)}
+    assert len(seen) == 3 and figure.axes[0].azim == azimuth
 
 
 def test_numbers_that_an_axis_would_write_alike_are_found() -> None:

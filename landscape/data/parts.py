@@ -35,7 +35,8 @@ def separated(batch: Any, targets: Targets, what: str) -> tuple[Any, Any]:
             hint = " or loss='model' where the module computes its loss" if "labels" in batch else ""
             shown = "labels" if "labels" in batch else next(reversed(list(batch)), "labels")
             raise InputError(
-                f"targets: {what} is a mapping with {keys}; expected which of them the targets are. Say targets={shown!r}{hint}."
+                f"targets: {what} is a mapping with {keys}; expected which of them the targets are. Say targets={shown!r}{hint}; "
+                "a loss of yours over model and batch is given as ls.batch_loss(loss)."
             )
         if missing := [key for key in wanted if key not in batch]:
             raise InputError(f"targets: {what} has no {missing[0]!r}; it has {keys}.")

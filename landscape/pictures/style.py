@@ -155,7 +155,8 @@ class PaperFigure(Figure):
     def savefig(self, fname: Any, **kwargs: Any) -> None:
         """What :meth:`matplotlib.figure.Figure.savefig` does, in the style of the picture and with its caption as metadata."""
         kind = str(kwargs.get("format") or str(fname).rsplit(".", 1)[-1]).lower()
-        kwargs["metadata"] = {**self._metadata(kind), **(kwargs.get("metadata") or {})}
+        if metadata := {**self._metadata(kind), **(kwargs.pop("metadata", None) or {})}:
+            kwargs["metadata"] = metadata  # formats without any refuse even an empty one
         with self.as_made():
             super().savefig(fname, **kwargs)
 

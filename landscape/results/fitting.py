@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from landscape.errors import CheckpointError, InputError
 from landscape.results.checkpoints import Checkpoint
 from landscape.results.foreign import renamed, without_wrappers
 from landscape.results.naming import COUNTS, Naming, namings, prefixes, under
+
+Module = TypeVar("Module", bound=nn.Module)
 
 _SHOWN = 5
 _MISSING, _STRANGE = "missing from the file", "not in the model"
@@ -61,15 +63,15 @@ def fitted(module: nn.Module, checkpoint: Checkpoint) -> Checkpoint:
     return replace(checkpoint, state_dict=weights, note=" ".join(filter(None, [checkpoint.note, *said])) or None)
 
 
-def load_into(module: nn.Module, checkpoint: Checkpoint) -> None:
-    """Copy the checkpoint's weights and buffers into ``module``, in place, as its ``load_state_dict`` does.
+def load_into(module: Module, checkpoint: Checkpoint) -> Module:
+    """``module`` with the checkpoint's weights and buffers, copied into it in place, as its ``load_state_dict`` does.
 
     Raises:
         CheckpointError: if they do not fit; ``module`` is then as it was.
 
     Example:
         >>> torch.save(net.state_dict(), "net.pt")
-        >>> ls.load_into(other, ls.load_checkpoint("net.pt"))
+        >>> other = ls.load_into(other, ls.load_checkpoint("net.pt"))
         >>> torch.equal(other[0].weight, net[0].weight)
         True
     """
@@ -81,6 +83,7 @@ def load_into(module: nn.Module, checkpoint: Checkpoint) -> None:
     except (RuntimeError, AttributeError, KeyError, TypeError, ValueError) as error:
         module.load_state_dict(before, strict=False)
         raise CheckpointError(f"{checkpoint.path}: the model refuses the weights: {error}") from error
+    return module
 
 
 def _completed(weights: Mapping[str, Any], current: Mapping[str, Any]) -> OrderedDict[str, Any]:

@@ -20,5 +20,5 @@ GRADIENT_FLOW = Probe(
     ),
     observer=f"{_HERE}.measure:GradientFlow",
     run_file="gradient_flow.h5",
-    run_hint="Train again: every training now keeps one.",
+    run_hint="Every training keeps one, and ls.watch where it is asked for gradient_flow.",
 )
