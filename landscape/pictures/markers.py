@@ -42,7 +42,7 @@ MISSING: dict[str, Any] = {
     "linestyle": "none",
     "markeredgewidth": 0.5,
 }
-MEASURED: dict[str, Any] = {"marker": ".", "color": INK, "markersize": 1.8, "alpha": 0.6, "linestyle": "none"}
+MEASURED: dict[str, Any] = {"marker": ".", "color": INK, "markersize": 2.6, "alpha": 0.7, "linestyle": "none"}
 ABOVE_CLIP: dict[str, Any] = {
     "marker": "^",
     "color": "none",

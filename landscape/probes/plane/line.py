@@ -72,11 +72,20 @@ def members_of(lines: Sequence[PlaneData], options: Options) -> list[Member]:
 
 
 def _scale(members: Sequence[Member], options: Options) -> Scale | None:
-    """One scale for every value that is drawn: of all seeds where a mean is."""
+    """One scale for every value that is drawn, of all seeds where a mean is, and for the bands around them."""
     linear = options.scale == "auto" and is_linear(members[0].line.quantity)
     values = [m.line.values if m.field.spread is not None else m.field.values for m in members]
     still = all(m.line.dead or m.field.flat for m in members)
-    return choose_scale(values, scale="linear" if linear else options.scale, maximum=options.loss_max, still=still)
+    kind = "linear" if linear else options.scale
+    found = choose_scale(values, scale=kind, maximum=options.loss_max, still=still)
+    if found is None:
+        return None
+    halves = [
+        (m.field.values, half) for m in members for half in (m.field.spread, m.field.standard_error) if half is not None
+    ]
+    below = [] if found.log else [middle - half for middle, half in halves]  # which may reach zero
+    ends = [*values, *(middle + half for middle, half in halves), *below]
+    return choose_scale(ends, scale="log" if found.log else "linear", maximum=options.loss_max, still=still)
 
 
 def _cell(axes: Axes, members: Sequence[Member], scale: Scale | None) -> layout.Cell:
