@@ -21,7 +21,7 @@ demo: $(VENV)/.installed
 	$(BIN)/landscape study quick
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 scenarios: $(VENV)/.installed-scenarios
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scenarios "tests/test_documents.py::test_python_of_a_page_runs[docs/doors.md]" -n 2

@@ -119,7 +119,8 @@ class Killer(Silent):
                 self.left -= 1
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [3, 20])
 def test_a_study_whose_workers_die(kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainings and probes go on elsewhere, from what the dead have saved."""
     monkeypatch.chdir(tmp_path)

@@ -36,7 +36,7 @@ def applicable_policy(policy: str, module: nn.Module) -> str:
     """
     if policy not in POLICIES:
         raise unknown_choice("batch_norm", policy, POLICIES)
-    layers = batch_norm_layers(module)
+    layers = batch_norm_layers(module) if isinstance(module, nn.Module) else {}
     without = [name for name, layer in layers.items() if layer.running_mean is None]
     if without and policy != "batch" and len(without) < len(layers):
         raise InputError(

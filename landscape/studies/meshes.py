@@ -19,6 +19,7 @@ from landscape.errors import InputError, ResultFileError, unknown_choice
 from landscape.pictures.scale import choose_scale
 from landscape.printable import csv_cell
 from landscape.probes.plane.reading import read_planes
+from landscape.probes.trajectory.result import is_path
 from landscape.results import atomic_write, check_writable
 from landscape.results.schema import check
 
@@ -168,7 +169,7 @@ def _path(dataset: xr.Dataset) -> Any:
     mesh = vista.PolyData(np.where(np.isfinite(points), points, 0.0))
     counts = [len(line[0]) for line in lines]
     starts = np.cumsum([0, *counts[:-1]])
-    if dataset.attrs.get("ordered", 1):  # models in no order are points
+    if is_path(dataset):  # models in no order are points
         mesh.lines = np.concatenate(
             [np.concatenate([[count], start + np.arange(count)]) for start, count in zip(starts, counts, strict=True)]
         )

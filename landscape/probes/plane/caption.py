@@ -11,7 +11,7 @@ from landscape.pictures.caption import data_words, joined, once, policy_words
 from landscape.pictures.style import number
 from landscape.probes.plane.panels import axes_sentence, flat_words
 from landscape.probes.plane.reading import Field, PlaneData
-from landscape.probes.plane.result import HEIGHT, INTERPOLATED, heights_of
+from landscape.probes.plane.result import HEIGHT, heights_of
 from landscape.results.words import picture_known
 
 
@@ -65,7 +65,7 @@ def _adaptive(plane: PlaneData) -> str:
     attrs = plane.attrs
     if "picture_error" not in attrs:
         return ""
-    if not bool((plane.dataset["status"] == INTERPOLATED).any()):
+    if attrs["measured_points"] >= plane.dataset["status"].size:
         return f"all {int(attrs['measured_points'])} points measured"
     refined_by = str(attrs.get("refined_by", "loss"))
     shown = str(attrs["loss_name"]) if HEIGHT in attrs else plane.quantity

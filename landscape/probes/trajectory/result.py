@@ -54,12 +54,16 @@ def statistics_words(policy: str) -> tuple[str, str]:
 
 def is_path(dataset: xr.Dataset) -> bool:
     """Whether the checkpoints follow one another, rather than being models in no order."""
-    return bool(dataset.attrs.get("ordered", 1))
+    return not np.array_equal(dataset.attrs.get("ordered", 1), 0)
 
 
 def explained_words(dataset: xr.Dataset) -> str:
     """What the components explain a part of."""
-    return "their variance" if dataset.attrs.get("centred", 0) else "their squared distances to the last"
+    return (
+        "their variance"
+        if np.array_equal(dataset.attrs.get("centred", 0), 1)
+        else "their squared distances to the last"
+    )
 
 
 def words(dataset: xr.Dataset) -> list[str]:
