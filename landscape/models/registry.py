@@ -98,6 +98,9 @@ def fitting_options(name: str, **facts: Any) -> dict[str, Any]:
 
 
 def _build(name: str, options: dict[str, Any]) -> nn.Module:
+    if name.startswith((TORCHVISION, TIMM)) and "num_classes" in options:  # as both of them call it
+        options = {**options, "classes": options["num_classes"]}
+        del options["num_classes"]
     if name.startswith(TORCHVISION):
         return torchvision_model(name, **options)
     if name.startswith(TIMM):
