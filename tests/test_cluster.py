@@ -72,7 +72,8 @@ def measured(file: Path) -> int:
     return int((ls.load(file)["status"] == 1).sum()) if file.exists() else 0
 
 
-@pytest.mark.parametrize("rest", [["--full"], pytest.param([], marks=pytest.mark.slow)], ids=["full", "adaptive"])
+@pytest.mark.slow
+@pytest.mark.parametrize("rest", [["--full"], []], ids=["full", "adaptive"])
 def test_scheduler_and_client_are_killed_and_the_same_command_goes_on(
     rest: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
