@@ -26,9 +26,7 @@ ANSWERS_WITHIN = 20.0  # seconds for a scheduler to answer
 WORKERS_WITHIN = 120.0  # and for it to have a worker
 COUNTED_EVERY = 1.0  # seconds
 SILENT = 30.0  # seconds for which a scheduler may be away
-DESERTED = (
-    600.0  # and for which it may have no worker, where it had some: a job that is put back into a queue takes its time
-)
+DESERTED = 600.0  # and for which it may have lost all workers: a job that is put back into a queue takes its time
 _EXTRA = "pip install 'landscape-lab[cluster]'"
 
 
@@ -134,18 +132,19 @@ def team_of_client(client: Any) -> Team:
 def _team(
     client: Any, name: str, close: Callable[[], None], counted: Callable[[int], None] = lambda count: None
 ) -> Team:
-    since: list[float] = []
     asked = _Asked(client, counted)
+    since: dict[bool, float] = {}  # whether the scheduler is there -> since when it has had no worker, or has been away
 
     def trouble() -> str:
         running = client.status == "running"
+        since.pop(not running, None)
         if running and asked.workers():
             since.clear()
             return ""
-        since.append(time.monotonic())
-        if client.status != "closed" and since[-1] - since[0] < (DESERTED if running else SILENT):
+        lasted = time.monotonic() - since.setdefault(running, time.monotonic())
+        if client.status != "closed" and lasted < (DESERTED if running else SILENT):
             return ""
-        gone = f"{name} has had no worker for {DESERTED / 60:.0f} minutes" if running else f"{name} is gone"
+        gone = f"there has been none for {DESERTED / 60:.0f} minutes ({name})" if running else f"{name} is gone"
         return f"workers: {gone}. What was measured is kept; start it anew, and ask for the same again to go on."
 
     return Team(client.get_executor(pure=False), name, None, asked.workers, trouble, close)

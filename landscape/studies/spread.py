@@ -44,42 +44,29 @@ def spread(team: Team, jobs: Sequence[Job], places: Places, failures: dict[str, 
     made: list[Any | None] = [None] * len(jobs)
     why: dict[int, str] = {}
     there = replace(places, reporter=Silent(), executor=None)
-    with _common_folder(places.checkpoints) as common:
-        tries = [_Tries(job, common / str(number)) for number, job in enumerate(jobs)]
+    tries: list[_Tries] = []
 
-        def again(number: int, arguments: tuple[Any, ...]) -> list[tuple[int, tuple[Any, ...]]]:
-            return [(number, arguments)] if tries[number].another() else []
+    def again(number: int, arguments: tuple[Any, ...]) -> list[tuple[int, tuple[Any, ...]]]:
+        return [(number, arguments)] if tries[number].another() else []
 
-        parts = [
+    flight: Flight[int] = Flight(team, _done_there, (), again)
+    with _common_folder(places.checkpoints) as common, flight:
+        tries += [_Tries(job, common / str(number)) for number, job in enumerate(jobs)]
+        parts = (
             (k, (str(Path.cwd()), str(tries[k].begun), job.function, (*job.arguments, there)))
             for k, job in enumerate(jobs)
-        ]
-        flight: Flight[int] = Flight(team, _done_there, (), again)
-        with flight:
-            _collect(flight, parts, jobs, places, made, why)
+        )
+        for done, arrived in enumerate(flight.all(parts), 1):
+            job = jobs[arrived.key]
+            if arrived.lost:
+                why[arrived.key] = arrived.lost
+            else:
+                made[arrived.key], why[arrived.key] = arrived.value
+            at_work = f"{team.workers} worker{'s' * (team.workers != 1)} at work"
+            failed = f", which failed: {why[arrived.key]}" if why[arrived.key] else ""
+            places.reporter.message(f"{done} of {len(jobs)} done, {at_work}: {job.task}{failed}")
     failures.update({jobs[number].name: why[number] for number in sorted(why) if why[number]})
     return made
-
-
-def _collect(
-    flight: Flight[int],
-    parts: Sequence[tuple[int, tuple[Any, ...]]],
-    jobs: Sequence[Job],
-    places: Places,
-    made: list[Any | None],
-    why: dict[int, str],
-) -> None:
-    for done, arrived in enumerate(flight.all(parts), 1):
-        job = jobs[arrived.key]
-        if arrived.lost:
-            why[arrived.key] = arrived.lost
-        else:
-            made[arrived.key], why[arrived.key] = arrived.value
-        count = flight.team.workers
-        failed = f", which failed: {why[arrived.key]}" if why[arrived.key] else ""
-        places.reporter.message(
-            f"{done} of {len(jobs)} done, {count} worker{'s' * (count != 1)} at work: {job.task}{failed}"
-        )
 
 
 class _Tries:
