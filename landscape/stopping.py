@@ -8,6 +8,7 @@ asks, and Ctrl-C is Python's own.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,3 +85,16 @@ def look_before_writing() -> None:
     """Raise the stop again where it was :func:`cut` in and lost, so that no value it may have spoilt is written."""
     if _Asked.cut:
         look()
+
+
+def process_lives(number: int) -> bool:
+    """Whether a process of this machine has the number, or may have it."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

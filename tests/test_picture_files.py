@@ -20,7 +20,8 @@ from PIL import Image
 from landscape.errors import InputError
 from landscape.pictures.beside import tex
 from landscape.probes.plot import plot
-from landscape.studies.pictures import Drawing, draw, turn
+from landscape.results import save_result
+from landscape.studies.pictures import Drawing, draw, draw_files, turn
 
 
 def saved(figure: Figure, kind: str) -> bytes:
@@ -185,3 +186,13 @@ def test_a_second_setting_has_dashes_and_seeds_share_a_name() -> None:
     seeds = [steps.steps(9, seed=seed) for seed in range(3)]
     words = [text.get_text() for text in plot(seeds, quantity="beta").legends[0].get_texts()]
     assert re.fullmatch(r".*\(3 seeds\)", words[0])
+
+
+def test_a_folder_without_curves_stands_for_its_only_result_and_is_else_asked_for_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"has no history.h5, nor any other result"):
+        draw_files([tmp_path], [], Drawing())
+    save_result(samples.plane(3, 3), tmp_path / "steps.h5")
+    assert [path.name for path in draw_files([tmp_path], [], Drawing())] == ["steps.png"]
+    save_result(samples.plane(3, 3), tmp_path / "flow.h5")
+    with pytest.raises(InputError, match=r"has no history.h5, it has flow.h5, steps.h5: name one"):
+        draw_files([tmp_path], [], Drawing())

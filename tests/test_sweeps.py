@@ -18,7 +18,7 @@ from landscape.results import load_checkpoint, load_result
 from landscape.studies.run_settings import run_settings
 from landscape.studies.runs import train_run
 from landscape.studies.settings import load_study
-from landscape.studies.sweep import distinct, sweep_settings
+from landscape.studies.sweep import distinct, labels_of, sweep_settings
 from landscape.studies.variations import on_data, scaled, with_seeds
 
 TINY = """
@@ -275,3 +275,8 @@ def test_runs_of_equal_settings_belong_to_every_group_that_names_them() -> None:
         + sweep_settings({"model": "vgg08", "batch_size": 100, "groups": ["b"]})
     )
     assert [run.groups for run in runs] == [("a",), ("a", "b")]
+
+
+def test_a_setting_that_a_run_does_not_have_is_not_in_its_name() -> None:
+    runs = [run_settings({"model": "mlp", "updates": 20}), run_settings({"model": "mlp", "epochs": 3})]
+    assert labels_of(runs) == ["mlp, updates 20", "mlp, epochs 3"]

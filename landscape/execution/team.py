@@ -6,8 +6,10 @@ A part is done at least once: where an engine loses a worker it gives the part t
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
+import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +22,7 @@ from typing import Any, Generic, Self, TypeVar
 from landscape.errors import ExecutionError, InputError, first_line
 from landscape.execution.pickling import packed
 from landscape.execution.worker import Answer, Order, Piece, Recipe, carry_out, versions
-from landscape.stopping import look
+from landscape.stopping import look, process_lives
 
 K = TypeVar("K")
 Split = Callable[[Any, tuple[Any, ...]], list[tuple[Any, tuple[Any, ...]]]]
@@ -30,6 +32,14 @@ AT_WORK = 60.0  # seconds since its last answer within which a worker counts as 
 IN_ADVANCE = 3  # parts for each worker that are under way or wait: one that runs, and no pause before the next
 KILLED_IN_A_ROW = 3  # parts that killed their workers, with nothing done between: it is not the parts then
 KILLER = "KilledWorker"  # what Dask raises for a part whose workers died
+
+
+def _clear(folder: Path) -> None:
+    """Take away the pieces that killed processes of this machine left."""
+    for left in folder.glob(f".*-{glob.escape(platform.node())}-*.piece"):
+        with contextlib.suppress(OSError, ValueError):
+            if not process_lives(int(left.stem.rpartition("-")[2])):
+                left.unlink()
 
 
 @dataclass
@@ -252,7 +262,8 @@ class Flight(Generic[K]):
         data = packed(recipe)
         digest = hashlib.sha256(data).hexdigest()
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f".{digest[:16]}-{os.getpid()}.piece"  # another process takes its own away
+        path = folder / f".{digest[:16]}-{platform.node()}-{os.getpid()}.piece"  # another process takes its own away
+        _clear(folder)
         self._stack.callback(path.unlink, missing_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:

@@ -165,7 +165,13 @@ def _configured(place: str, *, download: bool) -> tuple[Any, Any]:
 def _with_adapters(folder: Path, *, download: bool) -> nn.Module:
     peft = _imported("peft", "hf")
     said = json.loads((folder / "adapter_config.json").read_text())
-    base = from_pretrained(f"{TRANSFORMERS}{said.get('base_model_name_or_path')}", download=download)
+    below = said.get("base_model_name_or_path")
+    if not below:
+        raise InputError(
+            f"from_pretrained: {folder} has adapters alone, and its adapter_config.json does not say of which model "
+            "(base_model_name_or_path). Write its folder there, or load it yourself: peft.PeftModel.from_pretrained(model, folder)."
+        )
+    base = from_pretrained(f"{TRANSFORMERS}{below}", download=download)
     module: nn.Module = peft.PeftModel.from_pretrained(base, folder, local_files_only=not download)
     return module.eval()
 

@@ -224,14 +224,6 @@ class RefinedSettings(SampledSettings):
 
     @model_validator(mode="after")
     def _refinable(self) -> Self:
-        if self.kind == "line":
-            for name, value in (
-                ("adaptive", self.adaptive),
-                ("max_points", self.max_points),
-                ("minutes", self.minutes),
-            ):
-                if value:
-                    raise InputError(f"{name}: only planes are refined, not a {self.kind}. Leave it out.")
         if self.adaptive is False and self.budgeted:
             raise InputError("max_points, minutes: are budgets of an adaptive plane, and --full measures every point.")
         self._refined()
@@ -248,7 +240,7 @@ class RefinedSettings(SampledSettings):
     def refinement(self, axes: Sequence[str]) -> Refinement | None:
         """How a plane over ``axes`` is refined; None where every point is measured."""
         counts = [int(axis.split(":")[-1]) for axis in axes]
-        automatic = self.kind != "line" and (self.budgeted or math.prod(counts) > 15 * 15)
+        automatic = self.budgeted or math.prod(counts) > 15 * 15
         if not (automatic if self.adaptive is None else self.adaptive):
             return None
         refinement = self._refined()

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from landscape.errors import ResultFileError
-from landscape.stopping import in_pieces, look_before_writing
+from landscape.stopping import in_pieces, look_before_writing, process_lives
 
 _SUFFIX = ".part"
 _LONGEST_SHOWN = 100  # bytes of a name that are repeated in the names of its hidden files: a system takes 255, some 143
@@ -209,14 +209,4 @@ def _remove_abandoned(target: Path) -> None:
 
 def _is_abandoned(temporary: Path, owner: int) -> bool:
     """Its writer is gone, or has not touched it for ten minutes (process numbers come round again in containers)."""
-    if time.time() - temporary.stat().st_mtime > _ABANDONED_SECONDS:
-        return True
-    if os.name != "posix":
-        return False
-    try:
-        os.kill(owner, 0)
-    except ProcessLookupError:
-        return True
-    except (PermissionError, OverflowError):
-        return False
-    return False
+    return time.time() - temporary.stat().st_mtime > _ABANDONED_SECONDS or not process_lives(owner)

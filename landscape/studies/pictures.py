@@ -130,7 +130,7 @@ def draw_files(files: Sequence[Path], paths: Sequence[Path], drawing: Drawing) -
     """Load results and draw them; without paths, a PNG beside the first file. A run's folder stands for a file in it.
 
     Raises:
-        InputError: for no files, or a folder that lacks the wanted one.
+        InputError: for no files, or a folder that has neither the wanted one nor a single other.
     """
     if not files:
         raise InputError("files: expected at least one result file.")
@@ -180,9 +180,20 @@ def _result_of(path: Path, kind: str) -> Path:
     if not path.is_dir():
         return path
     name, hint = drawn_of_runs().get(kind, (run_file("history"), ""))
+    if not hint and not (path / name).exists():
+        return _only_result(path, name)
     if hint and not (path / name).exists():
         raise InputError(f"kind: {kind!r} draws {path / name}, which does not exist. {hint}")
     return path / name
+
+
+def _only_result(folder: Path, wanted: str) -> Path:
+    """What a folder without the file that it usually stands for has instead: a loop that was watched, say."""
+    found = sorted(folder.glob("*.h5"))
+    if len(found) == 1:
+        return found[0]
+    what = f"it has {', '.join(path.name for path in found)}: name one" if found else "nor any other result (.h5)"
+    raise InputError(f"files: {folder} has no {wanted}, {what}.")
 
 
 @cache

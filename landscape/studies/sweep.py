@@ -105,7 +105,7 @@ def labels_of(runs: Sequence[RunSettings]) -> list[str]:
     if len(set(parts)) == len(parts):
         differing = trained
     return [
-        ", ".join([title_of(run), *(f"{key.replace('_', ' ')} {_short(own.get(key))}" for key in differing)])
+        ", ".join([title_of(run), *(f"{key.replace('_', ' ')} {_short(own[key])}" for key in differing if key in own)])
         for run, own in zip(runs, settings, strict=True)
     ]
 

@@ -61,6 +61,11 @@ def test_what_is_no_folder_of_transformers_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2", "architectures": ["MyOwnModel"]}))
     with pytest.raises(InputError, match=r"'MyOwnModel'.*no class of transformers"):
         ls.from_pretrained(tmp_path)
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": None}))
+    with pytest.raises(
+        InputError, match=r"has adapters alone, and its adapter_config.json does not say of which model"
+    ):
+        ls.from_pretrained(tmp_path)
     with pytest.raises(InputError, match=r"unknown value 'resnet10x'\. Did you mean 'resnet10t'"):
         ls.build_model("timm:resnet10x")
     with pytest.raises(InputError, match="nothing is downloaded unless"):

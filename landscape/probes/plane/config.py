@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import field_validator, model_validator
@@ -61,20 +62,39 @@ class DirectedSettings(RefinedSettings):
             raise InputError(f"along: a {self.kind} has {count} direction(s), got {','.join(self.along)!r}.")
         if self.along and len(self.seeds) > 1 and not any(is_drawn(name.partition(":")[0]) for name in self.along):
             raise InputError(f"seeds: none of the directions is random, so there is one alone; got {self.seeds!r}.")
-        if self.orthogonalize and self.kind == "line":
-            raise InputError("orthogonalize: a line has one direction. Leave it out, or choose kind plane.")
         return self
 
 
 class PlaneSettings(DirectedSettings, HeightSettings):
-    """A plane or a line."""
+    """A plane, and what a line has of it."""
 
     kind: Literal["plane", "line"] = "plane"
 
 
+_PLANE_ALONE = Option("Of a plane alone.", GRID, study=True)
+
+
 class LineSettings(PlaneSettings):
-    """A line."""
+    """A line: every point of it is measured, along one direction."""
 
     kind: Literal["line"] = "line"
-    y: Annotated[str | None, Option("Of a plane alone.", GRID, study=True)] = None
+    y: Annotated[str | None, _PLANE_ALONE] = None
+    adaptive: Annotated[bool | None, _PLANE_ALONE] = None
+    tolerance: Annotated[float, _PLANE_ALONE] = 0.01
+    loss_max: Annotated[float | None, _PLANE_ALONE] = None
+    max_points: Annotated[int | None, _PLANE_ALONE] = None
+    minutes: Annotated[float | None, _PLANE_ALONE] = None
+    orthogonalize: Annotated[bool, _PLANE_ALONE] = False
     quantity: Annotated[Literal["loss"], Option("Of a plane alone.", GRID, study=True, later=True)] = "loss"
+
+    @model_validator(mode="after")
+    def _line(self) -> Self:
+        for name, field in type(self).model_fields.items():
+            if _PLANE_ALONE in field.metadata and getattr(self, name) not in (field.default, False):
+                raise InputError(
+                    f"{name}: is of a plane alone; a line has one direction and is measured at every point. Leave it out."
+                )
+        return self
+
+    def refinement(self, axes: Sequence[str]) -> None:
+        return None

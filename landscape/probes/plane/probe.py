@@ -115,8 +115,6 @@ def _check_counts(subject: Subject, settings: DirectedSettings) -> None:
         raise InputError(f"to: {why} leads to {wanted} more checkpoint(s), got {len(subject.to)}.")
     if settings.orthogonalize and not named:
         raise InputError("orthogonalize: the checkpoints or the file decide both directions. Name them with along.")
-    if settings.kind == "line" and settings.y is not None:
-        raise InputError(f"y: a line has one axis, x; got y={settings.y!r}. Leave it out, or choose kind plane.")
     if subject.to and subject.directions is not None and not named:
         raise InputError("directions: give either a file of directions or checkpoints to lead to, not both.")
 
