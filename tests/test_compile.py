@@ -53,7 +53,9 @@ def skip_without_kernel(precision: str) -> None:
         pytest.skip("bf16 convolutions are PyTorch's on this processor")
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("bf16", 3e-2)])
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("fp32", 1e-5), pytest.param("bf16", 3e-2, marks=pytest.mark.slow)]
+)
 def test_compiled_values_equal_plain_ones(precision: str, tolerance: float, calls: list[bool]) -> None:
     skip_without_kernel(precision)
     options: list[dict[str, Any]] = [

@@ -55,7 +55,7 @@ def test_a_map_is_measured_and_told_of(here: Path, capsys: pytest.CaptureFixture
     with xr.open_dataset("map.h5") as made:
         assert made.attrs["kind"] == "curvature_map"
         assert made.attrs["complete"] == 1
-        assert made.attrs["n_samples"] == 20
+        assert made.attrs["n_samples"] == 40
         assert (made["status"] == 1).all()
         before = made.load()
     told = run(capsys, "info", "map.h5").out
@@ -87,7 +87,7 @@ def test_a_stopped_map_keeps_its_points_and_ends_with_the_same_values(
     with xr.open_dataset("part.h5") as part:
         assert part.attrs["complete"] == 0
         assert int((part["status"] == 1).sum()) == 7
-        assert int((part["loss_status"] == 1).sum()) == 20
+        assert int((part["loss_status"] == 1).sum()) == 40
     monkeypatch.undo()
     monkeypatch.chdir(here)
     resumed = probe_checkpoint(subject, settings, places, out=Path("part.h5"))
@@ -100,7 +100,7 @@ def test_a_stopped_map_keeps_its_points_and_ends_with_the_same_values(
 def test_a_study_measures_and_draws_maps(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("maps.toml").write_text(
         '[[runs]]\nmodel = "tiny.py:net"\ndata = "tiny.py:data"\nepochs = 1\nbatch_size = [20, 30]\n'
-        '[[probes]]\nkind = "curvature-map"\nx = "-1:1:9"\ny = "-1:1:9"\nimages = 10\nadaptive = true\nmax_points = 60\n'
+        '[[probes]]\nkind = "curvature-map"\nx = "-1:1:9"\ny = "-1:1:5"\nimages = 10\nadaptive = true\nmax_points = 40\n'
         '[[pictures]]\nkind = "curvature-map"\n[[pictures]]\nkind = "interactive"\n'
     )
     plan = run(capsys, "study", "maps.toml", "--plan", "--device", "cpu")
@@ -113,7 +113,7 @@ def test_a_study_measures_and_draws_maps(here: Path, capsys: pytest.CaptureFixtu
     found = sorted(Path("outputs").rglob("*curvature_map*.h5"))
     assert len(found) == 2
     with xr.open_dataset(found[0]) as made:
-        assert made.attrs["measured_points"] == 60
+        assert made.attrs["measured_points"] == 40
 
 
 @pytest.mark.parametrize(
