@@ -43,7 +43,7 @@ def local_team(workers: int, threads: int, gpus: Sequence[str] = ()) -> Team:
     _quiet()
     from distributed.security import Security
 
-    security = Security.temporary()  # type: ignore[no-untyped-call]
+    security = Security.temporary()
     settings = _settings(threads)
     with _configured(settings):
         nanny = {"nthreads": 1, "host": LOOPBACK, "memory_limit": 0, "security": security}
