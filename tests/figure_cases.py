@@ -103,6 +103,7 @@ LESS = {
         "both axes have one scale, so the plane is low however wide it is, and the words stay",
     ),
     "own scales, 12": (0.5, "each of twelve small panels has a colour bar of its own with its numbers"),
+    "trajectory, 12": (0.5, "each of twelve low rows has a name, and what its components hold, over it"),
 }
 
 
@@ -167,7 +168,8 @@ def every() -> Iterator[tuple[str, Callable[[], Sequence[xr.Dataset]], dict[str,
                 continue
             yield f"{kind}, {count}", (lambda make=make, count=count: make(count)), options
             if kind not in ("comparison", "trend", "forest"):
-                named = {**options, "labels": [HOSTILE[k % len(HOSTILE)] for k in range(count)]}
+                sets = 2 * count if kind == "sweep" else count  # which has two seeds of each
+                named = {**options, "labels": [HOSTILE[k % len(HOSTILE)] for k in range(sets)]}
                 yield f"{kind}, {count}, hostile", (lambda make=make, count=count: make(count)), named
     for name, (make_odd, options) in ODD.items():
         yield name, make_odd, options

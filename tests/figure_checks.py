@@ -56,7 +56,7 @@ def faults(figure: Figure, *, least: float = LEAST_SHARE) -> list[str]:
         if overlap is not None and min(overlap.width, overlap.height) >= TOUCH:
             found.append(f"{first!r} covers {second!r}")
     found += [f"axis {where} says {words} more than once" for where, words in alike(figure)]
-    if axes_share(figure) < least:
+    if round(axes_share(figure), 3) < least:  # to a tenth of a percent, as it is said
         found.append(f"the axes have {axes_share(figure):.1%} of the area")
     boxes = [place_of(axes) for axes in figure.axes]
     found += ["axes cover axes" for a, b in itertools.combinations(boxes, 2) if shared_area(a, b) > 1e-6]

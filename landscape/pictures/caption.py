@@ -79,7 +79,7 @@ def sentences_of(words: str) -> list[str]:
 
 def short_caption(words: str, fits: Callable[[str], bool]) -> str:
     """As many of a caption's sentences as fit on one line; of the first the clauses, or else the words, where not even it does."""
-    sentences = sentences_of(words)
+    sentences = sentences_of(words.replace("\n", " "))  # a label may have several lines
     line = ""
     for sentence in sentences:
         longer = f"{line} {sentence}".strip()

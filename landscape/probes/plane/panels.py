@@ -75,7 +75,8 @@ def panels_of(planes: Sequence[PlaneData], options: Options) -> tuple[list[Panel
             panel,
             field=replace(panel.field, values=panel.field.spread, standard_error=None, spread=None),
             quantity="spread",
-            title=f"{panel.title}: spread over seeds",
+            # Of several panels the bar alone says it: titles are short.
+            title=panel.title if len(planes) > 1 else f"{panel.title}: spread over seeds",
         )
         for panel in values
         if panel.field.spread is not None
