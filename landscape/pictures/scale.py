@@ -98,7 +98,7 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
 
 def _decimals(ticks: Sequence[float], step: float, most: float) -> list[str]:
     """With the decimals that tell values, up to ``most``, apart that differ by ``step``; step and ticks of few digits exactly."""
-    decimals = max(0, -math.floor(math.log10(step)))
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))  # a step that was divided may lie below its power of ten
     # of a difference between numbers that are large beside it
     rounding = max(1e-6, 4 * sys.float_info.epsilon * most / step) * step
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -99,9 +100,9 @@ def _done_there(folder: str, begun: str, function: Callable[..., Any], arguments
         try:
             return function(*arguments), ""
         except LandscapeError as error:
-            return None, str(error)
+            return None, f"{error} (on {socket.gethostname()})"
         except Exception as error:  # a part that nobody foresaw to fail must not cost the others
-            return None, f"{type(error).__name__}: {error}"
+            return None, f"{type(error).__name__}: {error} (on {socket.gethostname()})"
 
 
 @contextlib.contextmanager

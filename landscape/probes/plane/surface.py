@@ -38,6 +38,7 @@ from landscape.probes.plane.panels import (
 from landscape.probes.plane.reading import read_planes
 
 AZIMUTH, ELEVATION = -58.0, 28.0
+LETTER = 2.5  # points of room for each letter of a number that has more than three
 RATIO, TALL = 0.8, 0.72  # height over width on paper, and of the box in space
 NUMBERED = 1.9  # inches of a panel from which there is room for its numbers
 MOST_TICKS = 5  # upright, in perspective
@@ -218,12 +219,14 @@ def _dress_axes(axes: Axes3D, panel: Panel, view: tuple[float, float] | None) ->
     axes.set_box_aspect((1, panel.ratio, TALL))
     axes.set_xlim(*panel.limits[0])
     axes.set_ylim(*panel.limits[1])
-    for axis, ends in zip((axes.xaxis, axes.yaxis), panel.limits, strict=True):
+    for axis, name, ends in zip((axes.xaxis, axes.yaxis), "xy", panel.limits, strict=True):
         ticks = _inner_ticks(*ends)  # the ends of both axes meet in one corner, where their numbers would collide
-        axis.set_ticks(ticks, tick_labels(ticks))
+        words = tick_labels(ticks)
+        axis.set_ticks(ticks, words)
+        room = max(map(len, words), default=0) - 3  # beside longer numbers their name stands further out
+        axis.set_label_text(name, fontsize=points("text"))
+        axis.labelpad = -8 + max(0, room) * LETTER
     axes.tick_params(labelsize=points("tick") - 0.5, pad=-2)
-    axes.set_xlabel("x", fontsize=points("text"), labelpad=-8)
-    axes.set_ylabel("y", fontsize=points("text"), labelpad=-8)
     axes.set_zlabel("")
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.pane.set_facecolor("white")
