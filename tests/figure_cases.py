@@ -13,8 +13,9 @@ import render_samples as samples
 import render_step_samples as steps
 import xarray as xr
 from comparison_samples import batch_sizes
-from door_samples import objective
+from door_samples import X, Y, net, objective
 
+import landscape as ls
 from landscape.probes.topology.measure import topology
 from landscape.results import load_result
 
@@ -58,6 +59,14 @@ def _probed(probe: str) -> xr.Dataset:
     return found
 
 
+@cache
+def _watched() -> xr.Dataset:
+    """Critical steps along a short training."""
+    probe = ls.CriticalSharpnessProbe(every=2)
+    ls.fit(net(), (X, Y), ls.TrainingConfig(epochs=4, batch_size=10), observers=[probe], device="cpu")
+    return probe.dataset()
+
+
 def _measured(probe: str) -> Callable[[int], list[xr.Dataset]]:
     return lambda count: [_probed(probe).assign_attrs(norm=f"norm {k}" if k else "batch") for k in range(count)]
 
@@ -85,6 +94,10 @@ KINDS: dict[str, tuple[Callable[[int], list[xr.Dataset]], dict[str, Any]]] = {
     "trend": (lambda count: [batch_sizes(3)], {"kind": "trend"}),
     "weight noise": (_measured("weight_noise"), {}),
     "critical sharpness": (_measured("critical_sharpness"), {}),
+    "critical steps": (
+        lambda count: [_watched().assign_attrs(norm=f"norm {k}" if k else "batch") for k in range(count)],
+        {},
+    ),
     "basin radius": (_measured("basin_radius"), {}),
     "path": (_copies("path"), {}),
     "trajectory": (_copies("trajectory"), {}),

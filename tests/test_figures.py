@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import itertools
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import figure_cases
 import numpy as np
 import pytest
+import xarray as xr
 from figure_checks import LEAST_SHARE, alike, faults
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,9 +22,11 @@ from landscape.pictures.scale import Scale, tick_labels
 from landscape.pictures.style import COLOURS, paper_style
 from landscape.pictures.turning import turning
 from landscape.pictures.words import new_figure, shortened, wrap
+from landscape.probes.drawn import drawn_as
 from landscape.probes.plane.mesh import mesh_of
 from landscape.probes.plane.result import INTERPOLATED
 from landscape.probes.plot import plot
+from landscape.registry import probes
 
 EVERY = {name: (make, options) for name, make, options in figure_cases.every()}
 # of every kind of fault one that once was, at the width where it was
@@ -61,6 +66,17 @@ def test_words_cover_nothing_and_stay_inside_and_the_axes_have_most_of_the_figur
 def test_so_it_is_for_every_kind_number_and_name(name: str, width: float) -> None:
     make, options = EVERY[name]
     assert not faults(plot(list(make()), width=width, **options), least=figure_cases.least_share(name, LEAST_SHARE))
+
+
+@pytest.mark.slow
+def test_every_kind_of_picture_is_among_them() -> None:
+    usual = {name: next(iter(drawn_as(next(iter(make()))).pictures)) for name, (make, _) in one_of_each().items()}
+    named = {str(options.get("kind", usual[name])) for name, (_, options) in one_of_each().items()}
+    assert named == {picture for probe in probes().values() for drawn in probe.drawn for picture in drawn.pictures}
+
+
+def one_of_each() -> dict[str, tuple[Callable[[], Sequence[xr.Dataset]], dict[str, Any]]]:
+    return {name: case for name, case in EVERY.items() if name.endswith(", 1")}
 
 
 @given(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from matplotlib.lines import Line2D
@@ -63,6 +64,12 @@ class Named(NamedTuple):
     def text(self) -> str:
         """All of its words."""
         return f"{self.words}: {self.detail}" if self.detail else self.words
+
+
+def merged_gaps(entries: Sequence[Named]) -> list[Named]:
+    """What the crosses of several runs are: each its own entry, or one for all, as their colours tell them apart."""
+    most = 2
+    return list(entries) if len(entries) <= most else [Named(handle(NONFINITE, 4), "not finite")]
 
 
 Entry = Named | tuple[Any, str]

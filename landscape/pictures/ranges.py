@@ -139,15 +139,17 @@ def _cell(axes: Axes, tracks: Sequence[Track], spec: Spec, options: Options, *, 
     scale = range_scale(tracks, spec, options.scale, options.loss_max)
     low = set_value_axis(axes, scale)
     notes: list[markers.Entry] = []
+    gaps: list[markers.Named] = []
     for track in tracks:
         _draw(axes, track, spec, low)
-        notes += _mark(axes, track, spec, scale, several=len(tracks) > 1)
+        gaps += _mark_gaps(axes, track, spec, several=len(tracks) > 1)
+        notes += _mark_beyond(axes, track, spec, scale)
     ends = np.concatenate([track.steps for track in tracks])
     room = 0.02 * float(np.ptp(ends)) or 0.5
     axes.set_xlim(float(ends.min()) - room, float(ends.max()) + room)
     axes.spines[["top", "right"]].set_visible(False)
     heading = f"{tracks[0].title}: {spec.title}" if alone else spec.title
-    entries = _legend(tracks, spec) + notes
+    entries = [*_legend(tracks, spec), *markers.merged_gaps(gaps), *notes]
     units = {str(track.dataset[name].attrs.get("units", "1")) for track in tracks for name in spec.names} - {"1"}
     words = spec.label + (f" ({units.pop()})" if len(units) == 1 else "")
     reach = ("step", float(ends.min()), float(ends.max()))
@@ -181,17 +183,21 @@ def _draw(axes: Axes, track: Track, spec: Spec, low: float) -> None:
         axes.plot(steps, values, **style, linewidth=thick, marker=marker, markersize=2.2, zorder=3)
 
 
-def _mark(axes: Axes, track: Track, spec: Spec, scale: Scale | None, *, several: bool) -> list[markers.Entry]:
-    """Crosses where something is no number; words where a whole run lies beyond an axis that others gave."""
-    entries: list[markers.Entry] = []
+def _mark_gaps(axes: Axes, track: Track, spec: Spec, *, several: bool) -> list[markers.Named]:
+    """Crosses where something is no number."""
     gaps = track.nonfinite(spec)
     look = {**markers.NONFINITE, "color": track.colour, "markersize": 3}
     mark_at_edge(axes, track.steps, gaps, look, top=True)
-    of = f" [{track.label}]" if several else ""
-    if gaps.any():
-        count = int(gaps.sum())
-        said = f"{count:,} step{'s' if count != 1 else ''}"
-        entries.append(markers.Named(markers.handle(look, 4), f"not finite{of}", said))
+    if not gaps.any():
+        return []
+    count, of = int(gaps.sum()), f" [{track.label}]" if several else ""
+    said = f"{count:,} step{'s' if count != 1 else ''}"
+    return [markers.Named(markers.handle(look, 4), f"not finite{of}", said)]
+
+
+def _mark_beyond(axes: Axes, track: Track, spec: Spec, scale: Scale | None) -> list[markers.Entry]:
+    """Words where a whole run lies beyond an axis that others gave."""
+    entries: list[markers.Entry] = []
     side = beyond(track, spec, scale)
     if side:
         top = side == "above"

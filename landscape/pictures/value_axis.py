@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 from landscape.pictures.arrays import Floats, Mask
 from landscape.pictures.scale import Scale, tick_labels
@@ -21,6 +22,7 @@ from landscape.pictures.words import text_width
 APART = 1.3  # heights of a number, from one to the next
 HEADROOM = 0.05  # of the axis, free above and below the values
 RATIO = 0.62  # height over width of a panel
+INWARDS = 2.5  # points from an end of the axis to the middle of a marker at it
 _GIVEN: WeakKeyDictionary[Axes, tuple[Sequence[float], Sequence[str]]] = (
     WeakKeyDictionary()
 )  # ticks of an axis of values
@@ -103,7 +105,9 @@ def padded(scale: Scale) -> tuple[float, float]:
 
 
 def mark_at_edge(axes: Axes, x: Floats, mask: Mask, look: dict[str, object], *, top: bool) -> None:
-    """Markers at the upper or lower end of the axis, for points that have no value to be drawn at."""
+    """Markers at the upper or lower end of the axis, for points that have no value to be drawn at; within it, below the title."""
     if mask.any():
         edge = np.full(int(mask.sum()), 1.0 if top else 0.0)
-        axes.plot(x[mask], edge, transform=axes.get_xaxis_transform(), clip_on=False, zorder=6, **look)  # type: ignore[arg-type]
+        inwards = ScaledTranslation(0, (-INWARDS if top else INWARDS) / 72, axes.figure.dpi_scale_trans)
+        place = axes.get_xaxis_transform() + inwards
+        axes.plot(x[mask], edge, transform=place, clip_on=False, zorder=6, **look)  # type: ignore[arg-type]

@@ -136,7 +136,8 @@ def _cell(axes: Axes, panel: StepPanel, options: Options) -> layout.Cell:
     words = [setting_number(tick) if tick < 1e-3 else number(tick) for tick in ticks]
     several = len({curve.group for curve in panel.curves}) > 1
     entries: list[markers.Entry] = [] if several else [(Line2D([], [], **c.look), c.said) for c in panel.curves]
-    entries += [nonfinite_entry(curve, "", several=several) for curve in panel.curves if curve.nonfinite.any()]
+    gaps = [nonfinite_entry(curve, "", several=several) for curve in panel.curves if curve.nonfinite.any()]
+    entries += markers.merged_gaps(gaps)
 
     def fit(width: float) -> None:
         given_ticks(axes, np.array(ticks), words, width)

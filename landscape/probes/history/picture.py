@@ -172,18 +172,18 @@ def _cell(
     axes: Axes, runs: Sequence[Run], panel: str, scale: Scale | None, panels: Sequence[str], *, titled: bool
 ) -> layout.Cell:
     set_value_axis(axes, scale)
-    entries: list[markers.Entry] = []
+    crosses: list[markers.Named] = []
     for run in runs:
         gaps = _draw(axes, run, panel)
         if gaps:
             of = f" [{run.label}]" if len(runs) > 1 else ""
             look = {**markers.NONFINITE, "color": run.colour}
-            entries.append(markers.Named(markers.handle(look, 4), f"not finite{of}", f"{gaps} epochs"))
+            crosses.append(markers.Named(markers.handle(look, 4), f"not finite{of}", f"{gaps} epochs"))
     last = max(float(run.epochs[-1]) for run in runs)
     room = 0.025 * (last - 1) or 0.5  # so that the marks of the first and the last epoch are whole
     axes.set_xlim(1 - room, last + room)
     axes.spines[["top", "right"]].set_visible(False)
-    entries = _legend(runs, panel) + entries
+    entries = [*_legend(runs, panel), *markers.merged_gaps(crosses)]
     units = {run.histories[0][name].attrs.get("units", "1") for run in runs for name in names_in(run, panel).values()}
     unit = f" ({units.pop()})" if len(units) == 1 and units != {"1"} else ""
     title = runs[0].title() if titled and panel == panels[0] else ""

@@ -122,18 +122,18 @@ def _cell(axes: Axes, panel: NoisePanel, options: Options) -> layout.Cell:
     draw_rises(axes, panel.curves, low)
     room = 0.06 * np.log10(panel.sigma[-1] / panel.sigma[0]) or 0.1
     axes.set_xlim(panel.sigma[0] / 10**room, panel.sigma[-1] * 10**room)
-    entries: list[markers.Entry] = []
-    for curve in panel.curves:
-        for words in nonfinite_words(curve):
-            said = words.split(" at ", 1)[1]
-            entries.append(nonfinite_entry(curve, said, several=len(panel.curves) > 1))
+    gaps = [
+        nonfinite_entry(curve, words.split(" at ", 1)[1], several=len(panel.curves) > 1)
+        for curve in panel.curves
+        for words in nonfinite_words(curve)
+    ]
     if all(curve.dead for curve in panel.curves):
         state(axes, "dead")
 
     def fit(width: float) -> None:
         given_ticks(axes, panel.sigma, panel.sigma_words, width)
 
-    return layout.Cell(axes, RATIO, panel.title, panel.x_label, panel.y_label, entries, fit=fit)
+    return layout.Cell(axes, RATIO, panel.title, panel.x_label, panel.y_label, markers.merged_gaps(gaps), fit=fit)
 
 
 def nonfinite_words(curve: Curve) -> list[str]:
