@@ -66,6 +66,7 @@ for norm in none batch; do
     landscape probe $one --x=-1:1:5 --y=-1:1:5 --images 20 --out plane-$norm.h5
 done
 """
+NAMED = "checkpoints/vgg38-batch-1a2b3c4d"
 COPIES = {
     "outputs/net-plane.h5": ("RESULT.h5", "plane.h5", "a.h5", "b.h5", "outputs/mine.h5"),
     "checkpoints/run/last.pt": ("net.pt",),
@@ -82,7 +83,7 @@ def make(folder: Path, environment: Mapping[str, str]) -> None:
     for name, others in COPIES.items():
         for other in others:
             shutil.copy(folder / name, folder / other)
-    shutil.copytree(folder / "checkpoints/run", folder / "checkpoints/vgg38-batch-1a2b3c4d")
+    shutil.copytree(folder / "checkpoints/run", folder / NAMED)
     with h5py.File(folder / "directions.h5", "w") as file:
         for place, tensor in enumerate(ls.build_model("mlp", hidden=16, classes=10).parameters()):
             for axis in ("xdirection", "ydirection"):
@@ -103,6 +104,8 @@ def lay(taken: Path, folder: Path, text: str) -> None:
         dirs_exist_ok=True,
         ignore=lambda _, names: {"checkpoints", "outputs"} & set(names) if trains else (),
     )
+    if NAMED in text:
+        shutil.copytree(taken / NAMED, folder / NAMED, dirs_exist_ok=True)
     if re.search(
         "^landscape study quick", text, re.MULTILINE
     ):  # it is run at a smaller scale, whose name is in that of its folder
