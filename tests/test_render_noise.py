@@ -7,11 +7,13 @@ import pytest
 import render_step_samples as samples
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
+from matplotlib.transforms import ScaledTranslation
 from test_render_page import Page
 from test_render_planes import caption_of, legend_words
 
 from landscape.errors import InputError
 from landscape.pictures.style import COLOURS
+from landscape.pictures.value_axis import INWARDS
 from landscape.probes.interactive import interactive
 from landscape.probes.plot import plot
 from landscape.results import summary
@@ -28,8 +30,10 @@ def marks(axes: Axes, size: float, colour: str = COLOURS[0]) -> list[float]:
 def at_edges(axes: Axes) -> dict[str, int]:
     """How many marks stand at an end of the axis, by their marker."""
     found: dict[str, int] = {}
+    inwards = [ScaledTranslation(0, sign * INWARDS / 72, axes.figure.dpi_scale_trans) for sign in (1, -1)]
+    places = [axes.get_xaxis_transform() + shift for shift in inwards]
     for line in axes.lines:
-        if line.get_transform() == axes.get_xaxis_transform():
+        if line.get_transform() in places:
             found[str(line.get_marker())] = found.get(str(line.get_marker()), 0) + len(line.get_xdata())
     return found
 
