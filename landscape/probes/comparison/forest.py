@@ -16,7 +16,7 @@ from landscape.probes.comparison.picture import Measure, read_measures
 
 OPEN = "#9a9a9a"  # cannot tell, or not tested
 TOLD = ("higher", "lower", "equivalent", "rises", "falls")
-MOST_PAIRS = 3  # that share a row
+MOST_PAIRS = 4  # that share a row
 MOST_TRENDS = 6  # measures, whose trends are drawn
 REACH = 4.0  # times the farthest estimate from the line of no difference: an axis's end
 AXES = {"log": "ratio", "linear": "difference / standard deviation"}
@@ -72,7 +72,7 @@ class Forest:
 
 
 def read_forest(datasets: Sequence[xr.Dataset], options: Options) -> Forest:
-    """The differences of the wanted measures, between the first pairs of settings.
+    """The differences of the wanted measures, between the pairs of settings that a row has room for.
 
     Ratios are those of measures that are compared on a logarithmic scale. All others are differences divided by the standard
     deviation s of the replicates, s² being the mean of both settings' variances (N − 1).
@@ -83,7 +83,9 @@ def read_forest(datasets: Sequence[xr.Dataset], options: Options) -> Forest:
     wanted = {measure.name for measure in read_measures(datasets, options)}
     rows = [row for dataset in datasets for row in read_rows(dataset) if row.measure in wanted]
     pairs = list(dict.fromkeys(row.pair for row in rows))
-    shown, left = pairs[:MOST_PAIRS], len(pairs[MOST_PAIRS:])
+    # The first, the last, and evenly between: of an ordered setting its ends.
+    places = np.unique(np.linspace(0, len(pairs) - 1, min(MOST_PAIRS, len(pairs))).round().astype(int))
+    shown, left = [pairs[place] for place in places], len(pairs) - len(places)
     rows = [row for row in rows if row.pair in shown]
     lost = sorted(wanted - {row.measure for row in rows})
     sentences = [
