@@ -110,5 +110,13 @@ def test_a_budget_makes_a_small_plane_adaptive_and_belongs_to_no_other() -> None
     assert probe_settings({"x": "-1:1:9", "y": "-1:1:9"}).refinement(["-1:1:9", "-1:1:9"]) is None
     with pytest.raises(InputError, match="budgets of an adaptive plane"):
         probe_settings({"adaptive": False, "minutes": 1.0})
-    with pytest.raises(InputError, match="max_points: is of a plane alone; a line has one direction"):
-        probe_settings({"kind": "line", "max_points": 30})
+    for name, value in (
+        ("max_points", 30),
+        ("loss_max", 0.0),
+        ("adaptive", True),
+        ("y", "-1:1:3"),
+        ("orthogonalize", True),
+    ):
+        with pytest.raises(InputError, match=f"{name}: is of a plane alone; a line has one direction"):
+            probe_settings({"kind": "line", name: value})
+    assert probe_settings({"kind": "line", "adaptive": False, "x": "-1:1:999"}).refinement(["-1:1:999"]) is None

@@ -90,7 +90,8 @@ class LineSettings(PlaneSettings):
     @model_validator(mode="after")
     def _line(self) -> Self:
         for name, field in type(self).model_fields.items():
-            if _PLANE_ALONE in field.metadata and getattr(self, name) not in (field.default, False):
+            value = getattr(self, name)
+            if _PLANE_ALONE in field.metadata and value is not False and value != field.default:
                 raise InputError(
                     f"{name}: is of a plane alone; a line has one direction and is measured at every point. Leave it out."
                 )
