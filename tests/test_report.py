@@ -217,6 +217,22 @@ def test_trainings_are_compared_by_what_tells_them_apart_and_the_dead_come_first
     assert "is a dead network: its outputs do not depend on the input" in said[0] and len(said) <= SENTENCES
 
 
+def test_measures_that_were_chosen_answer_first_and_two_comparisons_by_one_setting_keep_their_names(
+    tmp_path: Path,
+) -> None:
+    histories = steps.sweep(values=(1e-2, 1e-4), seeds=(0, 1, 2), epochs=6)
+    for name, measures in (("all-of-them", None), ("the-answer", "validation_accuracy")):
+        made = ls.compare(histories, by="learning_rate", measures=measures).dataset()
+        save_result(made, tmp_path / f"{name}.h5")
+    found = gather([tmp_path])
+    sizes = [made.sizes["measure"] for made in comparisons_of(found)]
+    assert sizes[0] == 1 < sizes[1]
+    said = what_came_out(found, comparisons_of(found))
+    assert "validation accuracy" in said[0] and sum("validation accuracy" in sentence for sentence in said) == 1
+    words = Page(ls.report(tmp_path)).words
+    assert "Compared by learning rate: the answer" in words and "Compared by learning rate: all of them" in words
+
+
 def test_of_one_run_each_nothing_is_compared_and_what_came_out_is_where_they_came_to() -> None:
     found = gather([samples.history(6, norm=norm, seed=0) for norm in ("batch", "none")])
     assert comparisons_of(found) == []

@@ -33,7 +33,7 @@ def compare(
     where: Mapping[str, Any] | None = None,
     reference: Any = None,
     steps: tuple[int | None, int | None] = (None, None),
-    measures: Sequence[str] = (),
+    measures: Sequence[str] | str | None = None,
     equivalence: Mapping[str, float] | None = None,
     note: str = "",
 ) -> Comparison:
@@ -83,7 +83,8 @@ def compare(
         replace(row, trends=trends_of(row.measure, readings, groups, row.replication))
         for row, (_, readings) in zip(rows, read, strict=True)
     ]
-    final = judged(_chosen(rows, measures, found), by)
+    wanted = (measures,) if isinstance(measures, str) else tuple(measures or ())
+    final = judged(_chosen(rows, wanted, found), by)
     return Comparison(
         by,
         {s.label: "; ".join(f"{run} {why}" for run, why in s.failures.items()) for s in settings},

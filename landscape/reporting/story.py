@@ -34,9 +34,9 @@ class _Said:
 
 
 def comparisons_of(gathered: Gathered) -> list[xr.Dataset]:
-    """The comparisons among the results; where there are none, by the settings that tell the trainings apart."""
+    """The comparisons among the results, of some measures before those of all; else by what tells the trainings apart."""
     made = [piece.dataset for piece in gathered.pieces if piece.kind == "comparison"]
-    return made or [
+    return sorted(made, key=lambda one: not _is_of_some(one, made)) or [
         found for by in _settings_to_compare(gathered.trainings) if (found := _compared(gathered, by)) is not None
     ]
 
@@ -45,8 +45,11 @@ def what_came_out(gathered: Gathered, comparisons: Sequence[xr.Dataset]) -> list
     """At most five sentences."""
     dead = [_dead(training) for training in gathered.trainings if training.state in ("dead", "diverged")]
     shown = [*dead[:1], f"So are {len(dead) - 1} more; see the table of runs."] if len(dead) > 2 else dead
-    said = sorted((one for comparison in comparisons for one in _sentences(comparison)), key=lambda one: one.rank)
-    chosen = [one.text for one in _varied(said, SENTENCES - len(shown)) if one.rank < _RANK[NOT_TESTED]]
+    some = [one for one in comparisons if _is_of_some(one, comparisons)]
+    said = _varied(_ranked(some), SENTENCES - len(shown))
+    others = [one for one in _ranked(comparisons) if one.measure not in {answer.measure for answer in said}]
+    said += _varied(others, SENTENCES - len(shown) - len(said))
+    chosen = [one.text for one in said if one.rank < _RANK[NOT_TESTED]]
     ends = [words for training in gathered.trainings if (words := _end(training))] if not chosen else []
     if not shown and not chosen and not ends:
         lines = [line for piece in gathered.pieces for line in summary(piece.dataset)[:1]]
@@ -96,6 +99,17 @@ def _end(training: Training) -> str:
     values = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in last.items())
     epochs = count(history.sizes["epoch"], "epoch")
     return f"{training.label} after {epochs}: {values}." if values else ""
+
+
+def _is_of_some(comparison: xr.Dataset, beside: Sequence[xr.Dataset]) -> bool:
+    """Whether another by the same setting has its measures and more: then these were chosen, and answer what was asked."""
+    measures = {*map(str, comparison["measure"].values)}
+    alike = [one for one in beside if one.attrs.get("by") == comparison.attrs.get("by")]
+    return any(measures < {*map(str, one["measure"].values)} for one in alike)
+
+
+def _ranked(comparisons: Sequence[xr.Dataset]) -> list[_Said]:
+    return sorted((one for comparison in comparisons for one in _sentences(comparison)), key=lambda one: one.rank)
 
 
 def _sentences(comparison: xr.Dataset) -> Iterable[_Said]:

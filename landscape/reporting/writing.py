@@ -205,7 +205,12 @@ def _noted(wanted: Wanted, note: str) -> Wanted:
 def _comparison(gathered: Gathered, comparison: xr.Dataset, number: int, plotly: Plotly) -> tuple[Section, list[str]]:
     piece = next((one for one in gathered.pieces if one.dataset is comparison), Piece(None, comparison))
     by = str(comparison.attrs.get("by", "")).replace("_", " ")
-    title = f"Compared by {by}"
+    alike = sum(
+        one.kind == "comparison" and one.dataset.attrs.get("by") == comparison.attrs.get("by")
+        for one in gathered.pieces
+    )
+    named = f": {piece.path.stem.replace('-', ' ')}" if alike > 1 and piece.path is not None else ""
+    title = f"Compared by {by}{named}"
     figures, failed = page_figures([Wanted(title, (piece,), {})], plotly)
     notes, left_out = notes_of(comparison)
     blocks = [
