@@ -55,7 +55,7 @@ def test_a_map_is_measured_and_told_of(here: Path, capsys: pytest.CaptureFixture
     with xr.open_dataset("map.h5") as made:
         assert made.attrs["kind"] == "curvature_map"
         assert made.attrs["complete"] == 1
-        assert made.attrs["n_samples"] == 40
+        assert made.attrs["n_samples"] == 20
         assert (made["status"] == 1).all()
         before = made.load()
     told = run(capsys, "info", "map.h5").out
@@ -87,7 +87,7 @@ def test_a_stopped_map_keeps_its_points_and_ends_with_the_same_values(
     with xr.open_dataset("part.h5") as part:
         assert part.attrs["complete"] == 0
         assert int((part["status"] == 1).sum()) == 7
-        assert int((part["loss_status"] == 1).sum()) == 40
+        assert int((part["loss_status"] == 1).sum()) == 20
     monkeypatch.undo()
     monkeypatch.chdir(here)
     resumed = probe_checkpoint(subject, settings, places, out=Path("part.h5"))
