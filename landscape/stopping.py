@@ -95,6 +95,6 @@ def process_lives(number: int) -> bool:
         os.kill(number, 0)
     except ProcessLookupError:
         return False
-    except (PermissionError, OverflowError):
-        return True
+    except (PermissionError, OverflowError):  # another user's, or no number of a process
+        pass
     return True

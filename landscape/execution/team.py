@@ -146,6 +146,7 @@ class Flight(Generic[K]):
         self._stack = contextlib.ExitStack()
         self._killed = 0
         folder = team.folder or Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="landscape-")))
+        _clear(folder)
         self._pieces = tuple(self._laid_down(what, folder) for what in pieces)
         self._order = Order(function, self._pieces, (), torch.get_num_threads(), versions())
 
@@ -263,7 +264,6 @@ class Flight(Generic[K]):
         digest = hashlib.sha256(data).hexdigest()
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f".{digest[:16]}-{platform.node()}-{os.getpid()}.piece"  # another process takes its own away
-        _clear(folder)
         self._stack.callback(path.unlink, missing_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
