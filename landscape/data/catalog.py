@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from landscape.data.adapters import as_data
+from landscape.data.adapters import as_data, as_whole
 from landscape.data.files import bundled_fashion_mnist, cifar, fashion_mnist
 from landscape.data.images import ImageData
 from landscape.data.splits import SPLITS, Data, DataSet, three_way_indices, train_validation_indices
@@ -68,8 +69,15 @@ def load_data(
         >>> len(images.train), images.classes
         (8500, 10)
     """
+    return open_data(name, options, root=root, download=download)
+
+
+def open_data(
+    name: str, options: Mapping[str, Any], *, root: str | Path | None, download: bool, whole: bool = False
+) -> DataSet:
+    """As :func:`load_data`; ``whole``: what a reference returns is for a loss over model and batch, and stays as it is."""
     if is_reference(name):
-        return _referenced(name, root, download, options)
+        return _referenced(name, root, download, options, as_whole if whole else as_data)
     if name not in DATA_SETS:
         unknown = unknown_choice("data", name, DATA_SETS)
         raise InputError(f"{unknown} Or your own: module:function, path/to/file.py:function.")
@@ -112,7 +120,13 @@ def _root(root: str | Path | None) -> Path:
     return Path(root or os.environ.get("LANDSCAPE_DATA") or "~/.cache/landscape/data").expanduser()
 
 
-def _referenced(name: str, root: str | Path | None, download: bool, options: dict[str, Any]) -> DataSet:
+def _referenced(
+    name: str,
+    root: str | Path | None,
+    download: bool,
+    options: Mapping[str, Any],
+    read: Callable[[Any, str], Data],
+) -> DataSet:
     options = json_options(f"data {name!r}", options)
     # Where the files lie belongs to the machine, not to the data set, so it reaches the function but never the spec.
     local = ({} if root is None else {"root": root}) | ({"download": True} if download else {})
@@ -122,7 +136,7 @@ def _referenced(name: str, root: str | Path | None, download: bool, options: dic
         return replace(made, spec=spec)
     parts = made if isinstance(made, tuple) and len(made) == 3 else (made, None, None)
     try:
-        splits = {s: as_data(part, f"{name}/{s}") for s, part in zip(SPLITS, parts, strict=True) if part is not None}
+        splits = {s: read(part, f"{name}/{s}") for s, part in zip(SPLITS, parts, strict=True) if part is not None}
     except InputError as error:
         raise InputError(
             f"data: {name!r} returned {type(made).__name__}; expected a DataSet, (train, validation, test) or one split. {error}"

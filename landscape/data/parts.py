@@ -33,10 +33,12 @@ def separated(batch: Any, targets: Targets, what: str) -> tuple[Any, Any]:
             return dict(batch), dict(batch)
         if not isinstance(wanted, Sequence) or not wanted:
             hint = " or loss='model' where the module computes its loss" if "labels" in batch else ""
+            on_command = " or by --loss model" if hint else ""
             shown = "labels" if "labels" in batch else next(reversed(list(batch)), "labels")
             raise InputError(
-                f"targets: {what} is a mapping with {keys}; expected which of them the targets are. Say targets={shown!r}{hint}; "
-                "a loss of yours over model and batch is given as ls.batch_loss(loss)."
+                f"targets: {what} is a mapping with {keys}; expected which of them the targets are. Say "
+                f"targets={shown!r}{hint}, on the command line by a function that returns ls.as_data(…, targets={shown!r})"
+                f"{on_command}; a loss of yours over model and batch is given as ls.batch_loss(loss)."
             )
         if missing := [key for key in wanted if key not in batch]:
             raise InputError(f"targets: {what} has no {missing[0]!r}; it has {keys}.")

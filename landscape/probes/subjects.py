@@ -9,9 +9,11 @@ from typing import Any
 
 from torch import nn
 
-from landscape.data import DataSet, load_data
+from landscape.data import DataSet
+from landscape.data.catalog import open_data
 from landscape.errors import CheckpointError, InputError, LandscapeError, first_line
 from landscape.models import TRANSFORMERS, build_model, fitting_options, transformers_spec
+from landscape.objective.batch_loss import MODEL
 from landscape.objective.objective import Objective
 from landscape.places import Places
 from landscape.probes.settings import SampledSettings
@@ -126,7 +128,8 @@ def open_subject(subject: Subject, places: Places) -> Opened:
     asked_loss = None if subject.loss is None else {"name": subject.loss, "options": {}}
     asked = {"model": subject.model, "data": subject.data, "loss": asked_loss}
     said = settled(checkpoint, asked, trust=subject.trust)
-    dataset, data = _data(said["data"], checkpoint, places)
+    named_loss = None if said["loss"] is None else said["loss"]["name"]
+    dataset, data = _data(said["data"], checkpoint, places, whole=named_loss == MODEL)
     spec = said["model"] or transformers_spec(subject.checkpoint)
     module, model = _module(subject, spec, checkpoint, dataset, places)
     checkpoint = fitted(module, checkpoint)
@@ -134,17 +137,16 @@ def open_subject(subject: Subject, places: Places) -> Opened:
     for one in (checkpoint, *others):
         if one.note:
             places.reporter.message(f"{one.path}: {one.note}")
-    usual = "causal_lm" if type(module).__name__.endswith(NEXT_TOKEN) else "cross_entropy"
-    loss = usual if said["loss"] is None else said["loss"]["name"]
+    loss = named_loss or ("causal_lm" if type(module).__name__.endswith(NEXT_TOKEN) else "cross_entropy")
     return Opened(subject, checkpoint, others, module, model, dataset, data, loss)
 
 
-def _data(spec: Spec | None, checkpoint: Checkpoint, places: Places) -> tuple[DataSet, dict[str, Any]]:
+def _data(spec: Spec | None, checkpoint: Checkpoint, places: Places, *, whole: bool) -> tuple[DataSet, dict[str, Any]]:
     if spec is None:
         places.reporter.message(f"{checkpoint.path} does not say which data it belongs to: using {DEFAULT_DATA}")
         spec = {"name": DEFAULT_DATA, "options": {}}
-    loaded = load_data(spec["name"], root=places.data_root, download=places.download, **spec["options"])
-    return loaded, dict(spec)
+    where = {"root": places.data_root, "download": places.download}
+    return open_data(spec["name"], spec["options"], **where, whole=whole), dict(spec)
 
 
 def _module(

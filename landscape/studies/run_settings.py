@@ -54,7 +54,8 @@ class RunSettings(Settings):
     loss: Annotated[
         str,
         Option(
-            "cross_entropy, mse, causal_lm, module:function or file.py:function: values, or (values, weights), one a sample.",
+            "cross_entropy, mse, causal_lm, module:function or file.py:function: values, or (values, weights), one a sample; in a "
+            "probe also model, what the module computes itself.",
             PARTS,
         ),
     ] = "cross_entropy"

@@ -16,18 +16,36 @@ import landscape as ls
 from landscape.errors import InputError
 
 TOKENS = """
+import landscape as ls
 import torch
 
 def sequences(n=8):
     ids = torch.randint(3, 60, (n, 12), generator=torch.Generator().manual_seed(0))
     return ids, ids
+
+def mapping():
+    ids, labels = sequences()
+    return {"input_ids": ids, "labels": labels, "attention_mask": torch.ones_like(ids)}
+
+class Samples(torch.utils.data.Dataset):
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        return {key: rows[index] for key, rows in mapping().items()}
+
+def samples():
+    return Samples()
+
+def said():
+    return ls.as_data(mapping(), targets="labels")
 """
 
 
-def probe(capsys: pytest.CaptureFixture[str], folder: Path, *options: str) -> Finished:
+def probe(capsys: pytest.CaptureFixture[str], folder: Path, *options: str, data: str = "sequences") -> Finished:
     (folder / "tokens.py").write_text(TOKENS)
     tiny_gpt2().save_pretrained(folder / "gpt")
-    given = ["--checkpoint", str(folder / "gpt"), "--data", f"{folder}/tokens.py:sequences", "--device", "cpu"]
+    given = ["--checkpoint", str(folder / "gpt"), "--data", f"{folder}/tokens.py:{data}", "--device", "cpu"]
     axes = ["--x=-1:1:3", "--y=-1:1:3", "--out", str(folder / "plane.h5")]
     return run(capsys, "probe", *given, *axes, *options)
 
@@ -45,6 +63,29 @@ def test_a_folder_says_its_model_and_a_model_of_the_next_token_its_loss(
     assert plane.attrs["loss_name"] == "causal_lm" and plane.attrs["model"].startswith("hf:")
     again = probe(capsys, tmp_path)
     assert again.status == 0 and "Already complete" in again.out
+
+
+@pytest.mark.parametrize(("data", "loss"), [("mapping", "model"), ("samples", "model"), ("said", "causal_lm")])
+def test_mappings_are_taken_by_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], data: str, loss: str
+) -> None:
+    made = probe(capsys, tmp_path, "--loss", loss, data=data)
+    assert made.status == 0, made.err
+    ids = torch.randint(3, 60, (8, 12), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        own = float(tiny_gpt2()(ids, labels=ids).loss)
+    plane = ls.load(tmp_path / "plane.h5")
+    assert plane["checkpoint_loss"].item() == pytest.approx(own, rel=1e-6)
+    assert plane.attrs["loss_name"] == loss
+
+
+def test_a_mapping_without_targets_says_what_the_command_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for data in ("mapping", "samples"):
+        refused = probe(capsys, tmp_path, data=data)
+        assert refused.status == 2 and "--loss model" in refused.err
+        assert "a function that returns ls.as_data(…, targets='labels')" in refused.err
 
 
 def test_directions_by_name_are_taken_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
