@@ -154,7 +154,7 @@ def test_words_stay_inside_the_figure_and_off_each_other(count: int, quantity: s
 def test_the_page_holds_curve_and_eigenvalues() -> None:
     page = Page(interactive([spectrum(), spectrum("batch")], labels=["a < b", "other"]))
     data = json.loads(next(text for text in page.raw["script"] if text.startswith("{")))
-    assert [chart["title"] for chart in data["charts"]] == ["Density: a < b", "Density: other", "Extreme eigenvalues"]
+    assert [chart["title"] for chart in data["charts"]] == ["a < b", "other", "Extreme eigenvalues"]
     curve = data["charts"][0]["lines"][0]
     drawn = [(x, y) for x, y in zip(curve["x"], curve["y"], strict=True) if y is not None]
     assert max(y for _, y in drawn) == pytest.approx(float(spectrum()["density"].max()), rel=1e-8)

@@ -99,6 +99,8 @@ def test_the_lines_are_those_of_the_loss() -> None:
             # The loss is y + 2.5, whatever x.
             assert segment[:, 1] == pytest.approx(level - 2.5)
     assert contours.levels.size >= 3
+    written = [float(text.get_text()) for text in contours.labelTexts]
+    assert written and set(written) <= set(contours.levels.round(6))
     assert "loss (nat)" in legend_words(panel(figure))
 
 

@@ -103,10 +103,13 @@ def _kind(cells: Sequence[Cell], bar: Bar | None) -> dict[str, bool]:
 
 
 def _without_common(cells: Sequence[Cell], names: Sequence[Entry]) -> tuple[str, Sequence[Entry]]:
-    """The words that all names of data sets, or all titles, have: they are taken off them."""
+    """The words that all names of data sets, or all titles, have: they are taken off them, and off titles that are names."""
     if names:
         entries = [entry_of(name) for name in names]
         common, rest = split_words([entry.words for entry in entries])
+        shorter = dict(zip((entry.words for entry in entries), rest, strict=True))
+        for cell in cells:
+            cell.title = shorter.get(cell.title, cell.title)
         return common, [entry._replace(words=words) for entry, words in zip(entries, rest, strict=True)]
     titled = [cell for cell in cells if cell.title]
     if len({cell.title for cell in titled}) < max(len(titled), 2):

@@ -185,7 +185,7 @@ def _densities(spectra: Sequence[Spectrum], unit: str, *, share: bool) -> list[C
     return [
         CurvaturePanel(
             "density",
-            f"Density: {one.label}" if len(spectra) > 1 else TITLES["density"],
+            one.label if len(spectra) > 1 else TITLES["density"],
             unit,
             (one,),
             sharing=tuple(dense) if together else (one,),

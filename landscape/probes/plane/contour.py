@@ -241,12 +241,14 @@ def label_levels(figure: PaperFigure, axes: Axes, scale: Scale | None) -> None:
     """Write each level on its line, where it covers nothing."""
     if scale is None:
         return
-    lines = scale.lines()
-    words = dict(zip(lines, scale.labels(lines), strict=True))
     for contours in [c for c in axes.collections if isinstance(c, ContourSet) and not c.filled]:
+        levels = [float(level) for level in contours.levels]
+        of_colours = set(levels) <= set(scale.lines())  # and not laid over them, such as the loss over a ratio
+        own = scale if of_colours else Scale(levels[0] > 0, levels[0], levels[-1])
+        words = dict(zip(levels, own.labels(levels), strict=True))
         keep = [line for line in axes.get_lines() if line.get_zorder() >= 5]
         notes = [text.get_bbox_patch() or text for text in axes.texts if text.get_visible()]
-        options: dict[str, Any] = {"fmt": lambda v: words.get(v, ""), "fontsize": points("small") - 0.5}
+        options: dict[str, Any] = {"fmt": words, "fontsize": points("small") - 0.5}
         tried = list(axes.clabel(contours, inline=False, **options))
         free = without_overlaps(figure, tried, [*keep, *notes], axes.get_window_extent())
         places = [text.get_position() for text in free]

@@ -29,7 +29,7 @@ _SHORT = (
     (r"^principal (component \d+) \((.*) explained\)$", r"\1, \2"),
 )
 Window = tuple[tuple[float, float], tuple[float, float]]
-WIDEST = 4.0  # times the range of a panel, up to which it is drawn in that of all
+WIDEST = 4.0  # times the range of a panel, from which it keeps its own
 LONGEST = 3.0  # a ratio of sides up to which both axes are drawn to the same scale
 NAMES = {"curvature_ratio": "λ_min/λ_max"}  # of quantities, where a colour bar has little room
 SPREAD_DECADES = 4.0  # the spread is 0 at the checkpoint, where all seeds meet: its log scale has to end somewhere
@@ -91,7 +91,7 @@ def _windows(planes: Sequence[PlaneData]) -> list[Window | None]:
         return [None for _ in planes]
     ends = np.array([(limits(plane.x), limits(plane.y)) for plane in living if plane.y is not None])
     low, high = ends[..., 0].min(axis=0), ends[..., 1].max(axis=0)
-    if (np.ptp(ends, axis=-1) * WIDEST < high - low).any():
+    if (np.ptp(ends, axis=-1) * WIDEST <= high - low).any():
         return [None for _ in planes]
     window = ((float(low[0]), float(high[0])), (float(low[1]), float(high[1])))
     return [window if any(plane is one for one in living) else None for plane in planes]
