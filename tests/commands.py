@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from landscape_cli.main import main
 
-TRAIN = ["train", "--model", "vgg08", "--norm", "batch", "--train-images", "300", "--epochs", "2", "--device", "cpu"]
+TRAIN = ["train", "--model", "vgg08", "--norm", "batch", "--train-images", "60", "--epochs", "2", "--device", "cpu"]
 PROBE = ["--x=-1:1:3", "--y=-1:1:3", "--images", "20", "--device", "cpu"]
 
 

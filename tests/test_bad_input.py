@@ -14,7 +14,9 @@ import pytest
 import torch
 import xarray as xr
 from commands import PROBE, TRAIN, fails, process, run
+from landscape_cli.main import main
 
+from landscape.errors import InputError
 from landscape.results import ResultFile
 
 
@@ -23,8 +25,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        from landscape_cli.main import main
-
         main([*TRAIN, "--out", "run"])
         main(["probe", "--checkpoint", "run/last.pt", *PROBE, "--out", "plane.h5"])
     return folder
@@ -193,8 +193,8 @@ def test_a_full_disk_keeps_the_last_complete_file(
         "probe",
         "--checkpoint",
         "run/last.pt",
-        "--x=-1:1:9",
-        "--y=-1:1:9",
+        "--x=-1:1:3",
+        "--y=-1:1:3",
         "--images",
         "20",
         "--device",
@@ -227,7 +227,7 @@ def test_a_folder_that_cannot_be_written_is_named(
 def test_an_interrupted_probe_keeps_its_points_and_says_how_to_go_on(
     here: Path, number: signal.Signals, status: int
 ) -> None:
-    arguments = ["probe", "--checkpoint", "run/last.pt", "--x=-1:1:101", "--y=-1:1:101", "--images", "200"]
+    arguments = ["probe", "--checkpoint", "run/last.pt", "--x=-1:1:101", "--y=-1:1:101", "--images", "20"]
     running = process(*arguments, "--save-every", "0.2", "--out", "stopped.h5", cwd=here)
     deadline = time.monotonic() + 240  # where the machine is busy
     while not (here / "stopped.h5").exists() and time.monotonic() < deadline:
@@ -241,6 +241,6 @@ def test_an_interrupted_probe_keeps_its_points_and_says_how_to_go_on(
         assert 0 < int((partial["status"] == 1).sum()) < 101 * 101
 
 
-def test_debug_shows_the_traceback(here: Path) -> None:
-    shown = process("--debug", "train", "--batch-size", "0", cwd=here).communicate(timeout=60)[1]
-    assert "Traceback" in shown
+def test_debug_lets_the_error_out_with_its_traceback() -> None:
+    with pytest.raises(InputError, match="batch_size"):
+        main(["--debug", "train", "--batch-size", "0"])

@@ -189,8 +189,10 @@ def test_a_surface_survives_the_way_to_the_original_layout_and_back(
 
 
 def test_a_diverging_training_is_recorded_and_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    recipe = ["--optimizer", "sgd", "--learning-rate", "1e20", "--epochs", "4", "--out", "diverged"]
-    finished = run(capsys, "train", "--model", "vgg08", "--norm", "none", "--train-images", "300", *recipe)
+    recipe = ["--optimizer", "sgd", "--learning-rate", "1e20", "--epochs", "3", "--out", "diverged"]
+    finished = run(
+        capsys, "train", "--model", "vgg08", "--norm", "none", "--train-images", "60", "--batch-size", "20", *recipe
+    )
     assert "NaN or infinite" in finished.err
     with xr.open_dataset("diverged/history.h5") as history:
         assert history.attrs["status"] == "diverged"
