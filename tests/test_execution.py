@@ -25,10 +25,10 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from execution_samples import AXIS, FEW, PROBES, own_loss
 from kills import STUDY
 from networks import conv_net, images
 from samefiles import differing, same_file
-from torch import nn
 
 import landscape as ls
 from landscape.errors import ExecutionError, InputError
@@ -42,22 +42,6 @@ from landscape.studies.study import measure_study, run_study
 from landscape.studies.variations import part_of
 
 pytest.importorskip("distributed")
-
-AXIS, FEW = (-1.0, 1.0, 11), (-1.0, 1.0, 7)
-PROBES: dict[str, Callable[..., xr.Dataset]] = {
-    "plane": lambda o, **by: ls.plane(o, x=FEW, y=FEW, seeds=[0, 1], **by),
-    "adaptive plane": lambda o, **by: ls.plane(o, x=AXIS, y=AXIS, seeds=[0, 1], refinement=Refinement(max_points=115), **by),
-    "curvature map": lambda o, **by: ls.curvature_map(o, x=(-1, 1, 3), y=(0, 1, 2), **by),
-    "sharpness": lambda o, **by: ls.sharpness(o, ls.SharpnessConfig(rho=(0.05,), draws=2, ascent_steps=2, m=10), **by),
-    "spectrum": lambda o, **by: ls.curvature(
-        o, ls.CurvatureConfig(top=1, bottom=0, trace_probes=3, density_probes=2, density_steps=4), **by
-    ),
-    "noise scale": lambda o, **by: ls.noise_scale(o, ls.NoiseScaleConfig(small_batch=5, groups=4), **by),
-}  # fmt: skip
-
-
-def own_loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    return nn.functional.cross_entropy(outputs, targets, reduction="none")
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +102,7 @@ def test_values_do_not_depend_on_who_measures_them(
     xr.testing.assert_identical(PROBES[name](objective, executor=Backwards()), here[name])
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_nor_on_how_many_workers_a_cluster_has(
     workers: int, objective: ls.Objective, here: dict[str, xr.Dataset], two: Team
 ) -> None:
@@ -213,7 +197,7 @@ sys.path[:0] = [{tests!r}]
 import landscape as ls
 from mpi4py.futures import MPICommExecutor
 from networks import conv_net, images
-from test_execution import PROBES, own_loss
+from execution_samples import PROBES, own_loss
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with MPICommExecutor() as executor:
@@ -223,6 +207,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_mpi_measures(here: dict[str, xr.Dataset], tmp_path: Path) -> None:
     # Not imported here: a process of MPI starts no others.
     if shutil.which("mpirun") is None or importlib.util.find_spec("mpi4py") is None:
