@@ -141,9 +141,9 @@ def test_results_as_the_probes_make_them_are_read(tmp_path: Path, capsys: pytest
     paths = []
     for size in (50, 400):
         for seed in (0, 1):
-            objective = Objective(conv_net(seed=seed + size), "cross_entropy", images())
-            flat = measured_map(objective, x=(-1, 1, 3), y=(-1, 1, 3))
-            sharp = measured_sharpness(objective, SharpnessConfig(measures=("sam", "adaptive_average")))
+            objective = Objective(conv_net(seed=seed + size, width=2), "cross_entropy", images())
+            flat = measured_map(objective, x=(-1, 1, 2), y=(-1, 1, 2))
+            sharp = measured_sharpness(objective, SharpnessConfig(measures=("sam", "adaptive_average"), draws=2))
             for kind, made in (("map", flat), ("sharpness", sharp)):
                 settings = {"model": "net", "batch_size": size, "seed": seed, "norm": "batch"}
                 paths.append(tmp_path / f"{kind}-{size}-{seed}.h5")

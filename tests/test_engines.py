@@ -35,7 +35,7 @@ def trained_statistics(module: nn.Module, shape: tuple[int, ...]) -> nn.Module:
 
 
 def resnet18() -> nn.Module:
-    return trained_statistics(build_model("torchvision:resnet18", seed=0, classes=4), (3, 32, 32))
+    return trained_statistics(build_model("torchvision:resnet18", seed=0, classes=4), (3, 16, 16))
 
 
 def vgg14() -> nn.Module:
@@ -53,7 +53,7 @@ CASES: list[tuple[Callable[[], nn.Module], tuple[int, ...], int]] = [
     (conv_net, (2, 6, 6), 2),
     (mlp, (2, 6, 6), 1),
     (vgg14, (3, 16, 16), 13),
-    (resnet18, (3, 32, 32), 20),
+    (resnet18, (3, 16, 16), 20),
 ]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from curvature_samples import transformer
 from networks import TiedAutoencoder, conv_net, images, same_state, state_of, tiny_transformer
 from torch import Tensor, nn
 from torch.autograd.functional import hessian
@@ -201,7 +202,7 @@ def test_the_gradient_equals_autograd_through_the_plain_module(build: Callable[[
     assert found.loss == pytest.approx(small_objective(net).evaluate().loss, rel=1e-12)
 
 
-@pytest.mark.parametrize("build", [conv_net, tiny_transformer])
+@pytest.mark.parametrize("build", [conv_net, transformer])
 def test_the_hessian_product_equals_the_dense_hessian(build: Callable[[], nn.Module]) -> None:
     net = build()
     objective = small_objective(net, batch_size=9)

@@ -280,7 +280,7 @@ def foreign_files(folder: Path) -> dict[str, bytes]:
         file["data"] = [1, 2]
     with h5py.File(folder / "surface.h5", "w") as file:
         file["xcoordinates"] = [1, 2]
-    cuts = {f"cut at {k}/40": whole[: len(whole) * k // 40] for k in range(1, 40)}
+    cuts = {f"cut at {k}/16": whole[: len(whole) * k // 16] for k in range(1, 16)}
     return {
         **cuts,
         "cut by a byte": whole[:-1],

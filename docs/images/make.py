@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,6 @@ def folders() -> dict[tuple[str, int], str]:
 
 
 def measure() -> None:
-    began = time.monotonic()
     path = os.pathsep.join((str(Path(LANDSCAPE).parent), os.environ["PATH"]))
     train, *others = commands()
     subprocess.run(train, shell=True, cwd=WORK, check=True, env={**os.environ, "PATH": path})
@@ -53,11 +51,11 @@ def measure() -> None:
     called = {"A": runs["batch", 0], "B": runs["batch", 1], "P": runs["none", 0]}
     for command in others:
         subprocess.run(command, shell=True, cwd=WORK, check=True, env={**os.environ, "PATH": path, **called})
-    keep(numbers(), time.monotonic() - began)
+    keep(numbers())
     for norm in ("batch", "none"):
         axes = ("--x=-1:1:25", "--y=-1:1:25", "--images", "100", "--seeds", "0")
         landscape("probe", runs[norm, 0], "--kind", "plane", *axes, "--out", f"plane-{norm}.h5")
-    landscape("compare", *runs.values(), "--by", "norm", "--out", "comparison.h5")
+    landscape("compare", *sorted(runs.values()), "--by", "norm", "--out", "comparison.h5")
 
 
 def numbers() -> dict[str, Any]:
@@ -90,10 +88,10 @@ def numbers() -> dict[str, Any]:
     return made
 
 
-def keep(made: dict[str, Any], seconds: float) -> None:
+def keep(made: dict[str, Any]) -> None:
     """Write the numbers where the pages read them."""
-    facts = {"measured": datetime.now(UTC).date().isoformat(), "minutes": round(seconds / 60, 1)}
-    text = json.dumps({"script": "docs/images/make.py", **facts, "numbers": made}, indent=1)
+    measured = datetime.now(UTC).date().isoformat()
+    text = json.dumps({"script": "docs/images/make.py", "measured": measured, "numbers": made}, indent=1)
     (HERE.parent / "gallery" / "pictures.json").write_text(text + "\n", encoding="utf-8")
 
 
@@ -102,7 +100,7 @@ def draw() -> None:
     planes = ("plane-batch.h5", "plane-none.h5")
     landscape("plot", *planes, "--width", "page", "--out", "contour.png")
     landscape("plot", *planes, "--width", "page", "--kind", "surface", "--out", "surface.png")
-    landscape("plot", *folders().values(), "--out", "curves.png", "--width", "column")
+    landscape("plot", *sorted(folders().values()), "--out", "curves.png", "--width", "column")
     landscape("plot", "comparison.h5", "--out", "forest.png")
     for name in ("contour", "surface", "curves", "forest", "trajectory", "path", "spectrum", "curvature-map"):
         shrink(WORK / f"{name}.png", HERE / "pictures" / f"{name}.png")
