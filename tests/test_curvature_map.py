@@ -134,20 +134,20 @@ class Stopped(Exception):
     pass
 
 
-STOPPED: dict[str, Any] = {"x": (-1, 1, 4), "y": (-1, 1, 4), "seeds": [0, 1], "search": COARSE}
+WHOLE: dict[str, Any] = {"x": (-1, 1, 4), "y": (-1, 1, 4), "seeds": [0, 1], "search": COARSE}  # 32 losses, 32 searches
+PART: dict[str, Any] = {
+    "x": (-1, 1, 9), "y": (-1, 1, 9), "search": COARSE, "refinement": Refinement(tolerance=1e-3, max_points=25)
+}  # fmt: skip
 
 
 @cache
-def whole_map(refinement: Refinement | None) -> xr.Dataset:
-    objective = Objective(small(), "cross_entropy", images())
-    return curvature_map(objective, **STOPPED, refinement=refinement)
+def map_of(adaptive: bool) -> xr.Dataset:
+    return curvature_map(Objective(small(), "cross_entropy", images()), **(PART if adaptive else WHOLE))
 
 
-@pytest.mark.parametrize("after", [9, 30])
-@pytest.mark.parametrize("refinement", [None, Refinement(tolerance=1e-3, max_points=25)])
-def test_a_stopped_map_goes_on_to_the_same_values(after: int, refinement: Refinement | None) -> None:
-    objective = Objective(small(), "cross_entropy", images())
-    asked = {**STOPPED, "refinement": refinement}
+@pytest.mark.parametrize(("adaptive", "after"), [(False, 9), (False, 45), (True, 30), (True, 90)])
+def test_a_stopped_map_goes_on_to_the_same_values(adaptive: bool, after: int) -> None:
+    objective, asked = Objective(small(), "cross_entropy", images()), PART if adaptive else WHOLE
     saved: list[xr.Dataset] = []
 
     def stop(progress: Progress) -> None:
@@ -157,12 +157,14 @@ def test_a_stopped_map_goes_on_to_the_same_values(after: int, refinement: Refine
 
     with pytest.raises(Stopped):
         curvature_map(objective, **asked, observer=stop)
-    already = int((saved[0]["status"] == 1).sum()) + int((saved[0]["loss_status"] == 1).sum())
-    assert already >= after
+    searched = int((saved[0]["status"] == 1).sum())
+    already = searched + int((saved[0]["loss_status"] == 1).sum())
+    assert already >= after and (searched > 0) == (after > 40)  # in the losses, and in the searches after them
     counts: list[int] = []
     resumed = curvature_map(objective, **asked, resume=saved[0], observer=lambda p: counts.append(p.done))
     assert counts[0] > already
-    xr.testing.assert_identical(resumed, whole_map(refinement))
+    xr.testing.assert_identical(resumed, map_of(adaptive))
+    assert bool((resumed["status"] == 2).any()) == adaptive
 
 
 def test_an_adaptive_map_measures_a_part_and_knows_the_rest_as_well_as_it_says() -> None:
