@@ -47,6 +47,11 @@ def test_what_is_dead_is_known_by_how_it_was_made(family: str) -> None:
     assert right(family, 1)
 
 
+def test_weights_behind_a_layer_that_is_still_zero_are_not_dead_in_part() -> None:
+    last, middle = (judged("beginning of training", number)[0] for number in (3, 12))
+    assert last.part == middle.part == ""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_all_of_two_hundred_drawn_networks_are_judged_rightly(family: str) -> None:

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from torch import nn
+from torch import Tensor, nn
 
 from landscape.data import subset
 from landscape.errors import GradientError, LandscapeError
+from landscape.numerics.parameters import ParameterVector
+from landscape.numerics.seeds import generator
 from landscape.objective.batches import evenly
 from landscape.objective.dependence import FEW, best_constant_loss, dependence, reach
 from landscape.objective.objective import Objective
+from landscape.objective.values import Gradient
 from landscape.training import TrainingResult
 
 UNREACHED = 1e-8  # of the largest gradient: less than fp32 can add to it
@@ -57,22 +60,45 @@ def network_health(objective: Objective, loss: float) -> Health:
     called dead. ``loss`` is the checkpoint's.
     """
     try:
-        gradients = {name: g for name, g in objective.gradient().vector.views().items() if g.ndim > 1}
+        gradients = _of_weights(objective.gradient())
     except GradientError:
         return Health(False, "", math.nan)
     means = {name: float(g.abs().mean(dtype=torch.float64)) for name, g in gradients.items()}
     middle = typical(list(means.values()))
     found = dependence(objective) if math.isfinite(loss) else None
     if found is None or not found.absent:
-        theta = objective.theta.views()
-        sizes = {name: float(g.norm()) * reach(theta[name]) for name, g in gradients.items()}
-        return Health(False, "", middle, unreached(sizes))
+        return Health(False, "", middle, _unreached_part(objective, gradients))
     policy = " under its running statistics" if objective.bn_layers and objective.batch_norm in FIXED else ""
     reason = (
         f"its outputs{policy} do not depend on the input (over {found.samples} samples they {_apart(found.outputs)}); "
         f"{_compared(loss, best_constant_loss(objective))}; {_profile(means)}"
     )
     return Health(True, reason, middle)
+
+
+def _of_weights(found: Gradient) -> dict[str, Tensor]:
+    return {name: g for name, g in found.vector.views().items() if g.ndim > 1}
+
+
+def _unreached_part(objective: Objective, gradients: Mapping[str, Tensor]) -> str:
+    """Which weight tensors no gradient reaches, also where those that are zero, as many a last layer is at first, would move."""
+    theta = objective.theta
+    said = unreached(_sizes(theta, gradients))
+    zeros = [name for name in gradients if not bool(theta[name].any())]
+    if not said or not zeros:
+        return said
+    moved = ParameterVector(theta.vector.clone(), theta.layout)
+    for name in zeros:
+        drawn = torch.randn(theta[name].shape, generator=generator(0, f"instead of zeros: {name}"))
+        moved[name].copy_(drawn / math.sqrt(drawn[0].numel()))
+    try:
+        return unreached(_sizes(moved, _of_weights(objective.gradient(moved))))
+    except GradientError:
+        return said
+
+
+def _sizes(theta: ParameterVector, gradients: Mapping[str, Tensor]) -> dict[str, float]:
+    return {name: float(g.norm()) * reach(theta[name]) for name, g in gradients.items()}
 
 
 def _apart(share: float) -> str:
