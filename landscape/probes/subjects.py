@@ -145,8 +145,8 @@ def _data(spec: Spec | None, checkpoint: Checkpoint, places: Places, *, whole: b
     if spec is None:
         places.reporter.message(f"{checkpoint.path} does not say which data it belongs to: using {DEFAULT_DATA}")
         spec = {"name": DEFAULT_DATA, "options": {}}
-    where = {"root": places.data_root, "download": places.download}
-    return open_data(spec["name"], spec["options"], **where, whole=whole), dict(spec)
+    root, download = places.data_root, places.download
+    return open_data(spec["name"], spec["options"], root=root, download=download, whole=whole), dict(spec)
 
 
 def _module(
