@@ -33,7 +33,7 @@ from samefiles import differing, same_file
 import landscape as ls
 from landscape.errors import ExecutionError, InputError
 from landscape.execution.pickling import packed
-from landscape.execution.team import Team, Work, team_of
+from landscape.execution.team import KILLS, Team, Work, team_of
 from landscape.execution.worker import Answer, Order, carry_out
 from landscape.numerics.refinement import Refinement, Refiner, refine
 from landscape.places import Places
@@ -303,6 +303,36 @@ def test_a_point_that_ends_its_workers_is_named_and_costs_no_other(
     ls.plot(ls.load(tmp_path / "plane.h5"))
     again = PROBES[name](objective, resume=found, executor=Answers(ValueError()))  # nobody is asked again
     xr.testing.assert_identical(again, found)
+
+
+class Storm(Executor):
+    """Loses every part as often as ``deaths`` says, before a worker begins it or while one is at it, and then does it."""
+
+    def __init__(self, deaths: int, *, begun: bool) -> None:
+        self.left: dict[int, int] = {}
+        self.deaths, self.begun = deaths, begun
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **_: Any) -> Future[Any]:
+        order: Order = arguments[0]
+        future: Future[Any] = Future()
+        left = self.left[order.number] = self.left.get(order.number, self.deaths) - 1
+        if left < 0:
+            future.set_result(function(order))
+            return future
+        if self.begun:
+            with Path(order.journal).open("ab") as file:
+                file.write(f"{order.number}\n".encode() * KILLS)
+        future.set_exception(KilledWorker())
+        return future
+
+
+@pytest.mark.parametrize("name", ["plane", "spectrum"])
+def test_parts_that_only_waited_for_workers_that_died_are_not_given_up(
+    name: str, objective: ls.Objective, here: dict[str, xr.Dataset]
+) -> None:
+    xr.testing.assert_identical(PROBES[name](objective, executor=Storm(3, begun=False)), here[name])
+    with pytest.raises(ExecutionError, match="every worker that took"):
+        PROBES[name](objective, executor=Storm(3, begun=True))
 
 
 def test_work_that_nobody_survives_ends(objective: ls.Objective) -> None:

@@ -18,10 +18,9 @@ from types import ModuleType
 from typing import Any
 
 from landscape.errors import ExecutionError, InputError, first_line
-from landscape.execution.team import Team
+from landscape.execution.team import KILLS, Team
 
 LOOPBACK = "127.0.0.1"
-KILLS = 3  # workers that a part may end before it is given up
 ANSWERS_WITHIN = 20.0  # seconds for a scheduler to answer
 WORKERS_WITHIN = 120.0  # and for it to have a worker
 COUNTED_EVERY = 1.0  # seconds
@@ -170,6 +169,9 @@ def _settings(threads: int = 1) -> dict[str, Any]:
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return {
         "distributed.scheduler.allowed-failures": KILLS - 1,  # which Dask counts after the first
+        "distributed.worker.preload": [
+            "landscape.objective.objective"
+        ],  # a worker that still imports PyTorch gets no part
         "distributed.admin.large-graph-warning-threshold": "1GB",  # a piece that is sent along
         "distributed.nanny.pre-spawn-environ": {
             **dict.fromkeys(names, threads),

@@ -8,10 +8,13 @@ from __future__ import annotations
 import contextlib
 import glob
 import hashlib
+import itertools
 import os
 import platform
+import secrets
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass, field, replace
@@ -30,8 +33,14 @@ Split = Callable[[Any, tuple[Any, ...]], list[tuple[Any, tuple[Any, ...]]]]
 LOOK_EVERY = 0.2  # seconds between looks at whether a stop was asked for, or the engine is gone
 AT_WORK = 60.0  # seconds since its last answer within which a worker counts as at work, where the engine does not say
 IN_ADVANCE = 3  # parts for each worker that are under way or wait: one that runs, and no pause before the next
+KILLS = 3  # workers that a part may end before it is given up
 KILLED_IN_A_ROW = 3  # parts that killed their workers, with nothing done between: it is not the parts then
 KILLER = "KilledWorker"  # what Dask raises for a part whose workers died
+
+
+def _own(folder: Path, name: str) -> Path:
+    """A file of this process alone: each takes its own away."""
+    return folder / f".{name}-{platform.node()}-{os.getpid()}.piece"
 
 
 def _clear(folder: Path) -> None:
@@ -141,14 +150,19 @@ class Flight(Generic[K]):
         import torch
 
         self.team, self._split = team, split
-        self._answers: SimpleQueue[tuple[Future[Answer], K, tuple[Any, ...]]] = SimpleQueue()
+        self._answers: SimpleQueue[tuple[Future[Answer], K, tuple[Any, ...], int]] = SimpleQueue()
         self._out: set[Future[Answer]] = set()
         self._stack = contextlib.ExitStack()
         self._killed = 0
+        self._numbers, self._tries, self._files_seen = itertools.count(), Counter[int](), True
         folder = team.folder or Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="landscape-")))
         _clear(folder)
         self._pieces = tuple(self._laid_down(what, folder) for what in pieces)
-        self._order = Order(function, self._pieces, (), torch.get_num_threads(), versions())
+        self._journal = _own(folder, secrets.token_hex(8))
+        self._journal.touch(0o600)
+        self._stack.callback(self._journal.unlink, missing_ok=True)
+        journal = str(self._journal.absolute())
+        self._order = Order(function, self._pieces, (), torch.get_num_threads(), versions(), journal)
 
     def __enter__(self) -> Self:
         return self
@@ -163,9 +177,10 @@ class Flight(Generic[K]):
         """How many parts are out."""
         return len(self._out)
 
-    def send(self, key: K, arguments: tuple[Any, ...], *, whole: bool = False) -> None:
-        """Give a part away; ``whole``: with the pieces themselves, for a worker that does not see their files."""
-        order = replace(self._order, arguments=arguments)
+    def send(self, key: K, arguments: tuple[Any, ...], *, whole: bool = False, number: int | None = None) -> None:
+        """Give a part away, or that ``number`` again; ``whole``: with the pieces themselves, for who does not see their files."""
+        number = next(self._numbers) if number is None else number
+        order = replace(self._order, arguments=arguments, number=number)
         if whole:
             order = replace(order, pieces=tuple(replace(p, payload=Path(p.path).read_bytes()) for p in self._pieces))
         try:
@@ -173,7 +188,7 @@ class Flight(Generic[K]):
         except (RuntimeError, BrokenExecutor) as error:
             raise self._gone(error) from error
         self._out.add(future)
-        future.add_done_callback(lambda done: self._answers.put((done, key, arguments)))
+        future.add_done_callback(lambda done: self._answers.put((done, key, arguments, number)))
 
     def next(self) -> Arrived[K]:
         """The next part that comes back, whichever that is.
@@ -185,7 +200,7 @@ class Flight(Generic[K]):
         while True:
             look()
             try:
-                future, key, arguments = self._answers.get(timeout=LOOK_EVERY)
+                future, key, arguments, number = self._answers.get(timeout=LOOK_EVERY)
             except Empty:
                 if trouble := self.team.trouble():
                     raise ExecutionError(trouble) from None
@@ -193,7 +208,7 @@ class Flight(Generic[K]):
             if future not in self._out:
                 continue
             self._out.remove(future)
-            arrived = self._arrived(future, key, arguments)
+            arrived = self._arrived(future, key, arguments, number)
             if arrived is not None:
                 return arrived
 
@@ -210,7 +225,7 @@ class Flight(Generic[K]):
             if len(self):
                 yield self.next()
 
-    def _arrived(self, future: Future[Answer], key: K, arguments: tuple[Any, ...]) -> Arrived[K] | None:
+    def _arrived(self, future: Future[Answer], key: K, arguments: tuple[Any, ...], number: int) -> Arrived[K] | None:
         """What a part came to; None where it has been sent again."""
         try:
             answer = future.result()
@@ -219,10 +234,14 @@ class Flight(Generic[K]):
         except Exception as error:
             if type(error).__name__ != KILLER:
                 raise self._gone(error) from error
+            if self._only_waited(number):
+                self.send(key, arguments, number=number)
+                return None
             return self._dead(key, arguments)
         self.team.hear(answer.worker)
         if answer.lacks:
-            self.send(key, arguments, whole=True)
+            self._files_seen = False
+            self.send(key, arguments, whole=True, number=number)
             return None
         if answer.refusal:
             raise ExecutionError(f"workers: {answer.worker} {answer.refusal}.")
@@ -230,6 +249,13 @@ class Flight(Generic[K]):
             raise answer.error
         self._killed = 0
         return Arrived(key, answer.value, answer.seconds)
+
+    def _only_waited(self, number: int) -> bool:
+        """Whether fewer workers had begun a part than it may end: Dask counts those too in which it waited for its turn."""
+        self._tries[number] += 1
+        if not self._files_seen or self._tries[number] > KILLS:
+            return False
+        return self._journal.read_bytes().split().count(str(number).encode()) < KILLS
 
     def _dead(self, key: K, arguments: tuple[Any, ...]) -> Arrived[K] | None:
         """A part whose workers died: each of it alone, or given up."""
@@ -263,7 +289,7 @@ class Flight(Generic[K]):
         data = packed(recipe)
         digest = hashlib.sha256(data).hexdigest()
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f".{digest[:16]}-{platform.node()}-{os.getpid()}.piece"  # another process takes its own away
+        path = _own(folder, digest[:16])
         self._stack.callback(path.unlink, missing_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:

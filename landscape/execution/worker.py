@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pickle
@@ -62,6 +63,7 @@ class Order:
         function: called with what the pieces are, then with ``arguments``.
         threads: of PyTorch, which decide the last bits of values: the same in every worker as in who asks.
         versions: of who asks, as :func:`versions` gives them.
+        journal: the file in which a worker says that it begins part ``number``.
     """
 
     function: Callable[..., Any]
@@ -69,6 +71,8 @@ class Order:
     arguments: tuple[Any, ...]
     threads: int
     versions: dict[str, str]
+    journal: str = ""
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,8 @@ def carry_out(order: Order) -> Answer:
             return Answer(worker, lacks=True)
         except Exception as error:  # of any kind: it is the user's code that is built here
             return Answer(worker, refusal=_why_not(error))
+        with contextlib.suppress(OSError), Path(order.journal).open("ab") as file:
+            file.write(f"{order.number}\n".encode())
         begun = time.perf_counter()
         try:
             value = order.function(*built, *order.arguments)
