@@ -132,7 +132,7 @@ class SimulatedFlight(Flight[tuple[int, Indices]]):
     def __len__(self) -> int:
         return len(self._back)
 
-    def send(self, key: tuple[int, Indices], arguments: tuple[Any, ...], *, whole: bool = False) -> None:
+    def send(self, key: tuple[int, Indices], arguments: tuple[Any, ...], **_: Any) -> None:
         self._own()
         self._clock.now += self._sending
         begun = max(heapq.heappop(self._free), self._clock.now + self._latency / 2)

@@ -169,9 +169,8 @@ def _settings(threads: int = 1) -> dict[str, Any]:
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return {
         "distributed.scheduler.allowed-failures": KILLS - 1,  # which Dask counts after the first
-        "distributed.worker.preload": [
-            "landscape.objective.objective"
-        ],  # a worker that still imports PyTorch gets no part
+        # A worker that still imports PyTorch gets no part.
+        "distributed.worker.preload": ["landscape.objective.objective"],
         "distributed.admin.large-graph-warning-threshold": "1GB",  # a piece that is sent along
         "distributed.nanny.pre-spawn-environ": {
             **dict.fromkeys(names, threads),

@@ -156,6 +156,7 @@ class Flight(Generic[K]):
         self._killed = 0
         self._numbers, self._tries, self._files_seen = itertools.count(), Counter[int](), True
         folder = team.folder or Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="landscape-")))
+        folder.mkdir(parents=True, exist_ok=True)
         _clear(folder)
         self._pieces = tuple(self._laid_down(what, folder) for what in pieces)
         self._journal = _own(folder, secrets.token_hex(8))
@@ -288,7 +289,6 @@ class Flight(Generic[K]):
         recipe: Any = what.recipe() if hasattr(what, "recipe") else what
         data = packed(recipe)
         digest = hashlib.sha256(data).hexdigest()
-        folder.mkdir(parents=True, exist_ok=True)
         path = _own(folder, digest[:16])
         self._stack.callback(path.unlink, missing_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
