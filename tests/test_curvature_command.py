@@ -111,7 +111,6 @@ def test_those_of_some_parameters_leave_the_others_and_those_of_layers_are_refus
     [
         (["--operator", "fisher"], "operator: unknown value 'fisher'"),
         (["--top", "25000"], "expected at most 24,746 eigenvalues in all"),
-        (["--batch-norm", "reestimated"], "Choose frozen"),
         (["--parameters", "nothing.*"], "matches none of the module's names"),
         (["--x=-1:1:3"], "x: is no setting of kind 'curvature'"),
         (["--to", "run/last.pt"], "is of one checkpoint"),
