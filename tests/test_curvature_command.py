@@ -122,6 +122,14 @@ def test_what_cannot_be_is_named(capsys: pytest.CaptureFixture[str], options: li
     assert not Path("none.h5").exists()
 
 
+def test_statistics_of_what_is_evaluated_have_no_curvature(capsys: pytest.CaptureFixture[str]) -> None:
+    normed = [*TRAIN, "--model-option", "norm=batch", "--out", "normed"]
+    assert run(capsys, *normed).status == 0
+    asked = ["probe", "--checkpoint", "normed/last.pt", "--kind", "curvature", "--images", "4", "--device", "cpu"]
+    fails(capsys, *asked, "--batch-norm", "reestimated", "--out", "none.h5", status=2, says="Choose frozen")
+    assert not Path("none.h5").exists()
+
+
 def test_settings_of_a_study_are_those_of_the_command() -> None:
     settings = probe_settings({"kind": "curvature", "operator": "gauss-newton", "parameters": ["head.*"], "top": 3})
     assert (settings.config().operator, settings.config().top, settings.parameters) == ("gauss-newton", 3, ("head.*",))

@@ -84,7 +84,7 @@ def _unreached_part(objective: Objective, gradients: Mapping[str, Tensor]) -> st
     """Which weight tensors no gradient reaches, also where those that are zero, as many a last layer is at first, would move."""
     theta = objective.theta
     said = unreached(_sizes(theta, gradients))
-    zeros = [name for name in gradients if not bool(theta[name].any())]
+    zeros = [name for name in gradients if theta[name].numel() and not bool(theta[name].any())]
     if not said or not zeros:
         return said
     moved = ParameterVector(theta.vector.clone(), theta.layout)

@@ -50,33 +50,28 @@ def probe(capsys: pytest.CaptureFixture[str], folder: Path, *options: str, data:
     return run(capsys, "probe", *given, *axes, *options)
 
 
+@pytest.mark.parametrize(
+    ("data", "options", "loss"),
+    [
+        ("sequences", (), "causal_lm"),
+        ("said", (), "causal_lm"),
+        ("mapping", ("--loss", "model"), "model"),
+        ("samples", ("--loss", "model"), "model"),
+    ],
+)
 def test_a_folder_says_its_model_and_a_model_of_the_next_token_its_loss(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], data: str, options: tuple[str, ...], loss: str
 ) -> None:
-    made = probe(capsys, tmp_path)
+    made = probe(capsys, tmp_path, *options, data=data)
     assert made.status == 0, made.err
     ids = torch.randint(3, 60, (8, 12), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         own = float(tiny_gpt2()(ids, labels=ids).loss)
     plane = ls.load(tmp_path / "plane.h5")
     assert plane["checkpoint_loss"].item() == pytest.approx(own, rel=1e-6)
-    assert plane.attrs["loss_name"] == "causal_lm" and plane.attrs["model"].startswith("hf:")
-    again = probe(capsys, tmp_path)
+    assert plane.attrs["loss_name"] == loss and plane.attrs["model"].startswith("hf:")
+    again = probe(capsys, tmp_path, *options, data=data)
     assert again.status == 0 and "Already complete" in again.out
-
-
-@pytest.mark.parametrize(("data", "loss"), [("mapping", "model"), ("samples", "model"), ("said", "causal_lm")])
-def test_mappings_are_taken_by_the_command(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], data: str, loss: str
-) -> None:
-    made = probe(capsys, tmp_path, "--loss", loss, data=data)
-    assert made.status == 0, made.err
-    ids = torch.randint(3, 60, (8, 12), generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        own = float(tiny_gpt2()(ids, labels=ids).loss)
-    plane = ls.load(tmp_path / "plane.h5")
-    assert plane["checkpoint_loss"].item() == pytest.approx(own, rel=1e-6)
-    assert plane.attrs["loss_name"] == loss
 
 
 def test_a_mapping_without_targets_says_what_the_command_takes(
