@@ -267,6 +267,38 @@ def test_segments_of_another_length_are_named_as_a_reason_to_call_nobody_smoothe
     )
 
 
+def test_networks_seen_on_minibatches_of_other_sizes_are_not_called_smoother_and_at_other_rates_they_are() -> None:
+    def relative(by: str, values: tuple[float, float]) -> Comparison:
+        data = [
+            steps([value * (1 + s ** (1 + k) / 50)] * 3, seed=s, **{by: value}).assign_coords(
+                along=["gradient", "relative"]
+            )
+            for k, value in enumerate(values)
+            for s in (0, 1, 2)
+        ]
+        return ls.compare(data, by=by, measures=["loss_variation:relative"])
+
+    made = relative("batch_size", (50, 800))
+    assert pair(made, "loss_variation:relative").verdict == "lower"
+    assert "smoother" not in pair(made, "loss_variation:relative").sentence
+    said = next(note for note in made.notes if "smoother" in note)
+    assert "batch_size, as each is seen on its own loss" in said and "rescaled" not in said
+    made = relative("learning_rate", (0.1, 0.7))
+    assert "0.1 is the smoother one" in pair(made, "loss_variation:relative").sentence
+
+
+def test_steps_at_unequal_distances_have_no_interval() -> None:
+    draws = np.random.default_rng(5)
+    data = [steps(np.exp(draws.standard_normal(60)), batch_size=b) for b in (1, 2)]
+    even = np.round(np.linspace(0, 90, 60))  # to whole steps: 1 and 2 apart
+    uneven = np.geomspace(1, 1000, 60).round() + np.arange(60)
+    for at, words in ((even, "interval"), (uneven, "not at equal distances")):
+        made = ls.compare([one.assign_coords(step=at.astype(int)) for one in data], by="batch_size")
+        found = row(made, "loss_variation:update")
+        assert words in found.pairs[0].sentence
+        assert math.isnan(found.cells["1"].low) == math.isnan(found.pairs[0].p) == (at is uneven)
+
+
 def test_a_difference_that_rounding_makes_is_none() -> None:
     data = runs({50: [1.0, 1.1, 1.3], 100: [1.00003, 1.10003, 1.300031]})
     found = pair(ls.compare(data, by="batch_size"), "train_loss")
@@ -282,6 +314,21 @@ def test_the_number_of_updates_is_stated_as_what_may_explain_a_difference() -> N
     assert "may come from the number of updates" in notes
     equal = [d.assign_attrs(updates=6000) for d in data]
     assert "equal, so not the reason" in " ".join(ls.compare(equal, by="batch_size").notes)
+
+
+def test_final_epochs_that_are_other_parts_of_the_training_are_told() -> None:
+    data = [
+        history(1.0 + s, batch_size=b, seed=s).isel(epoch=slice(epochs))
+        for b, epochs in ((50, 3), (200, 8), (400, 6))
+        for s in (0, 1)
+    ]
+    notes = " ".join(ls.compare(data, by="batch_size").notes)
+    assert "of other parts of the training, by batch_size: 50: all 3; 200: 5 of 8; 400: 5 of 6" in notes
+    assert "Fewer than 5" not in notes
+    alike = " ".join(ls.compare(data[:2] + [history(1.0, batch_size=9).isel(epoch=slice(3))], by="batch_size").notes)
+    assert "Fewer than 5 epochs" in alike and "other parts" not in alike
+    losses = ls.compare([one.assign(test_loss=1.0) for one in data], by="batch_size", measures=["test_loss"])
+    assert "other parts" not in " ".join(losses.notes)
 
 
 def test_holm_takes_all_comparisons_of_a_family_together_and_fewer_when_fewer_are_asked() -> None:

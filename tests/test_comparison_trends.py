@@ -70,6 +70,20 @@ def test_settings_that_share_no_seed_have_a_trend_of_independent_values() -> Non
     assert found.verdict == "rises"
 
 
+def test_settings_that_share_some_seeds_are_neither_pairs_nor_independent() -> None:
+    data = rising(0.3)
+    first = data[0].attrs["training"]["batch_size"]
+    moved = [
+        d.assign_attrs(training={**d.attrs["training"], "seed": 10 + d.attrs["training"]["seed"]})
+        if d.attrs["training"]["batch_size"] == first
+        else d
+        for d in data
+    ]
+    found = trend(moved)
+    assert (found.verdict, math.isnan(found.p), math.isnan(found.slope)) == ("no difference tested", True, True)
+    assert "in several settings" in found.sentence and "or each its own" in found.sentence
+
+
 @pytest.mark.parametrize(
     "data",
     [

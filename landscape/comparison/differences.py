@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from landscape.comparison.collecting import Run
 from landscape.comparison.grouping import Setting
-from landscape.comparison.rows import Cell, Pair, Row
+from landscape.comparison.rows import Cell, Pair, Row, evenly
 from landscape.numerics.contrasts import distribution_free_p, equivalence_p
 from landscape.numerics.inference import (
     Difference,
@@ -18,6 +19,7 @@ from landscape.numerics.inference import (
     block_interval,
     paired_t,
     t_interval,
+    untested,
     welch_t,
 )
 from landscape.probes.comparable import STEPS, TRAINING_SEEDS, Floats, Measure, Reading
@@ -61,6 +63,8 @@ def values_of(setting: Setting, readings: Mapping[Run, Reading], replication: st
 def _cell(measure: Measure, values: Values, replication: str) -> Cell:
     x = measure.forward(list(values.values()))
     made = block_interval(x) if replication == STEPS else t_interval(x)
+    if replication == STEPS and not evenly(values):
+        made = replace(made, low=math.nan, high=math.nan, standard_error=math.nan)
     return _cell_of(measure, values, made)
 
 
@@ -75,11 +79,12 @@ def _pair(
 ) -> Pair:
     x, y, paired = _sides(measure, one, other, replication)
     found = _tested(x, y, paired, replication)
+    if replication == STEPS and not (evenly(one) and evenly(other)):
+        found = untested(found.difference, found.n, found.method, found.block)
     reason = hindrance(a, one, measure) or hindrance(b, other, measure)
     free = (math.nan, math.nan)
     if reason:
-        nothing = math.nan
-        found = Difference(nothing, nothing, nothing, nothing, nothing, found.n, "", found.block)
+        found = untested(math.nan, found.n, "", found.block)
     elif replication != STEPS:
         free = distribution_free_p(x, y, paired=paired)
     equivalent = math.nan

@@ -13,7 +13,7 @@ from landscape.comparison.rows import PERCENT, Row
 from landscape.comparison.sentences import number
 from landscape.numerics.contrasts import critical_t, power, units_needed
 from landscape.numerics.inference import CONFIDENCE
-from landscape.probes.comparable import DIRECTION_SEEDS, STEPS, TRAINING_SEEDS
+from landscape.probes.comparable import DIRECTION_SEEDS, RESCALINGS, STEPS, TRAINING_SEEDS
 from landscape.probes.history.result import FINAL_EPOCHS
 
 LARGE = 2  # standard deviations: a difference that is plain to see in a plot of the seeds
@@ -29,7 +29,7 @@ def notes(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
         *_one_seed(groups, rows),
         *_no_smoother(by, rows),
         *_parameter_norms(by, groups, rows),
-        *_windows(groups, rows),
+        *_windows(by, groups, rows),
         *_hopeless(rows),
         _method(rows),
     ]
@@ -98,7 +98,8 @@ def _no_smoother(by: str, rows: Sequence[Row]) -> list[str]:
             found[reasons].append(row.measure.name.partition(":")[0].partition(" [")[0])
     return [
         f"No network is called the smoother one by {', '.join(dict.fromkeys(names))}. Networks that are one and the same function "
-        f"may differ in these as they differ in: {'; '.join(reasons)}. Any network may be so rescaled."
+        f"may differ in these as they differ in: {'; '.join(reasons)}."
+        + (" Any network may be so rescaled." if RESCALINGS & set(reasons) else "")
         for reasons, names in found.items()
     ]
 
@@ -120,20 +121,36 @@ def _parameter_norm(setting: Setting) -> float | None:
     return sum(norms) / len(norms) if norms else None
 
 
-def _windows(groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
-    found = []
-    if _has(rows, "training"):
-        short = [run.label for group in groups for run in group.runs if _epochs(run) < FINAL_EPOCHS]
-        if short:
-            found.append(
-                f"Fewer than {FINAL_EPOCHS} epochs, so the mean over the final ones is over all: {', '.join(short)}."
-            )
+def _windows(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
+    found = _final_epochs(by, groups) if any("over the final" in row.measure.long_name for row in rows) else []
     spans = _spans(groups) if _has(rows, "steps") else []
     if len(spans) > 1:
         found.append(
             f"The runs were probed at different steps: {'; '.join(spans)}. --steps chooses a common range, where there is one."
         )
     return found
+
+
+def _final_epochs(by: str, groups: Sequence[Stratum]) -> list[str]:
+    """Of which part of the training the mean over the final epochs is, where it is another one by setting, or all of it."""
+    made = {
+        setting.label: in_order(_epochs(run) for run in setting.runs) for group in groups for setting in group.settings
+    }
+    shares = {min(FINAL_EPOCHS / count, 1) for counts in made.values() for count in counts}
+    if len(shares) > 1:
+        listed = "; ".join(f"{label}: {' or '.join(map(_of_epochs, counts))}" for label, counts in made.items())
+        return [
+            f"The mean over the final {FINAL_EPOCHS} epochs is of other parts of the training, by {by}: {listed}. A difference in "
+            "it may come from that; losses and accuracies of the final weights (test_loss, test_accuracy) do not have it."
+        ]
+    short = [run.label for group in groups for run in group.runs if _epochs(run) < FINAL_EPOCHS]
+    if not short:
+        return []
+    return [f"Fewer than {FINAL_EPOCHS} epochs, so the mean over the final ones is over all: {', '.join(short)}."]
+
+
+def _of_epochs(count: float) -> str:
+    return f"{FINAL_EPOCHS} of {count:g}" if count > FINAL_EPOCHS else f"all {count:g}"
 
 
 def _spans(groups: Sequence[Stratum]) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from landscape.numerics.inference import CONFIDENCE
 from landscape.probes.comparable import Measure
@@ -37,6 +39,12 @@ class Cell:
     standard_deviation: float
     standard_error: float
     n: int
+
+
+def evenly(steps: Iterable[Hashable]) -> bool:
+    """Whether steps are at equal distances, up to their rounding to whole ones."""
+    gaps = np.diff(sorted(int(str(step)) for step in steps))
+    return len(gaps) < 2 or int(np.ptp(gaps)) <= 1
 
 
 @dataclass(frozen=True, eq=False)

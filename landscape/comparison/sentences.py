@@ -21,6 +21,7 @@ from landscape.comparison.rows import (
     Pair,
     Row,
     Trend,
+    evenly,
 )
 from landscape.numerics.inference import CONFIDENCE, SHORTEST_SERIES, holm
 from landscape.probes.comparable import DIRECTION_SEEDS, STEPS, TRAINING_SEEDS
@@ -140,6 +141,11 @@ def _open(row: Row, pair: Pair) -> str:
 
 def _no_spread(row: Row, pair: Pair) -> str:
     values = f"{_quantity(row, pair)} {_amount(pair.difference, row)}"
+    if row.replication == STEPS and not all(evenly(row.cells[setting].values) for setting in (pair.a, pair.b)):
+        return (
+            "the measured steps are not at equal distances, so blocks of as many are not of one length, and nothing says how "
+            f"sure this is ({values})"
+        )
     if row.replication == STEPS and min(pair.n) < SHORTEST_SERIES:
         return f"{min(pair.n)} steps are too few to see how they depend on each other ({values})"
     if row.replication == STEPS:

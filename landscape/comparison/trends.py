@@ -43,7 +43,7 @@ def _trend(measure: Measure, group: Stratum, readings: Mapping[Run, Reading]) ->
     sides, paired = _sides(measure, values)
     found = contrast_t(sides, weights, paired=paired)
     reasons = [hindrance(s, v, measure) for s, v in zip(group.settings, values, strict=True)]
-    reason = next(filter(None, reasons), "")
+    reason = next(filter(None, reasons), "") or ("" if paired else _shared(group, values))
     free = trend_p(np.stack(sides, axis=1)) if paired and not reason else math.nan
     ends = (found.difference, found.low, found.high) if not reason else (math.nan,) * 3
     slope, low, high = (measure.back(value) for value in ends)
@@ -67,3 +67,15 @@ def _sides(measure: Measure, values: Sequence[Values]) -> tuple[list[Floats], bo
     common = [seed for seed in values[0] if all(seed in one for one in values)]
     paired = len(common) >= max(2, math.ceil(min(map(len, values)) / 2))
     return [measure.forward([one[seed] for seed in common] if paired else list(one.values())) for one in values], paired
+
+
+def _shared(group: Stratum, values: Sequence[Values]) -> str:
+    """Why the settings are neither pairs nor independent; empty where no seed is in two of them."""
+    seeds = [seed for one in values for seed in one]
+    several = sorted({str(seed) for seed in seeds if seeds.count(seed) > 1})
+    if not several:
+        return ""
+    return (
+        f"seed {', '.join(several)} is in several settings, and too few seeds are in all {len(values)}: runs of one seed vary "
+        "together, so they are not independent. Give all settings the same seeds, or each its own"
+    )

@@ -103,7 +103,7 @@ def welch_t(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> Diffe
     sizes = (len(x), len(y))
     spreads = (_spread(x), _spread(y))
     if min(sizes) < 2 or not math.isfinite(difference) or not max(spreads) > 0:
-        return _untested(difference, sizes, "Welch t", (1,))
+        return untested(difference, sizes, "Welch t", (1,))
     found = stats.ttest_ind(x, y, equal_var=False)
     interval = found.confidence_interval(confidence)
     freedom = float(found.df)
@@ -248,7 +248,7 @@ def block_difference(a: ArrayLike, b: ArrayLike, *, paired: bool, confidence: fl
     difference, error = x.mean - y.mean, math.hypot(x.standard_error, y.standard_error)
     sizes, blocks = (x.n, y.n), (x.block, y.block)
     if not error > 0:
-        return _untested(difference, sizes, "independent blocks", blocks)
+        return untested(difference, sizes, "independent blocks", blocks)
     freedom = error**4 / sum(i.standard_error**4 / (i.n / i.block - 1) for i in (x, y))
     half = float(stats.t.ppf(0.5 + confidence / 2, freedom)) * error
     effect = math.sqrt(2) * difference / math.hypot(x.standard_deviation, y.standard_deviation)
@@ -265,14 +265,15 @@ def _interval(x: Floats, error: float, freedom: float, block: int, confidence: f
     return Interval(mean, mean - half, mean + half, spread, error, len(x), block)
 
 
-def _untested(difference: float, n: tuple[int, ...], method: str, block: tuple[int, ...]) -> Difference:
+def untested(difference: float, n: tuple[int, ...], method: str, block: tuple[int, ...]) -> Difference:
+    """A difference of which nothing says how sure it is."""
     return Difference(difference, math.nan, math.nan, math.nan, math.nan, n, method, block)
 
 
 def _of_interval(made: Interval, freedom: float, method: str, correction: float) -> Difference:
     """The test that belongs to an interval of differences."""
     if not made.standard_error > 0:
-        return _untested(made.mean, (made.n,), method, (made.block,))
+        return untested(made.mean, (made.n,), method, (made.block,))
     p = float(2 * stats.t.sf(abs(made.mean) / made.standard_error, freedom))
     effect = correction * made.mean / made.standard_deviation
     ends = (made.low, made.high)

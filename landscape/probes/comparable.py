@@ -39,6 +39,7 @@ class Measure:
         smoother: which direction is the smoother one: ``lower``, ``higher`` or ``neither``.
         invariant: those of :data:`RESCALINGS` that leave it as it is.
         looks_by: the settings of a training that decide where it looks, such as the learning rate for a segment along a step.
+        loss_by: the settings that decide of which loss it is, such as the batch size where it is that of a minibatch.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Measure:
     smoother: Literal["lower", "higher", "neither"] = "neither"
     invariant: frozenset[str] = frozenset()
     looks_by: frozenset[str] = frozenset()
+    loss_by: frozenset[str] = frozenset()
 
     def moved_by(self, by: str) -> tuple[str, ...]:
         """What changes it between networks that are one function, or that are seen elsewhere as they differ in ``by``.
@@ -57,7 +59,8 @@ class Measure:
         activations it has, and training with another setting can rescale as well as a hand can.
         """
         places = (f"{by}, which decides where it looks",) if by in self.looks_by else ()
-        return (*(way for way in (FILTERS, LAYERS, UNITS) if way not in self.invariant), *places)
+        losses = (f"{by}, as each is seen on its own loss, that of its minibatches",) if by in self.loss_by else ()
+        return (*(way for way in (FILTERS, LAYERS, UNITS) if way not in self.invariant), *places, *losses)
 
     def forward(self, values: ArrayLike) -> Floats:
         """Onto the scale that is averaged over; what has no logarithm is not finite."""

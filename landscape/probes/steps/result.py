@@ -122,6 +122,8 @@ _RELATIVE: dict[str, tuple[str, Literal["lower", "neither"]]] = {
 _LOOKS_BY = frozenset(
     ("learning_rate", "min_learning_rate", "schedule", "optimizer", "momentum", "weight_decay", "epochs", "updates")
 )
+# The loss is that of a minibatch: the mean over fewer samples is another function, and a rougher one.
+_LOSS_BY = frozenset(("batch_size",))
 
 
 def _conditions(steps: xr.Dataset) -> Mapping[str, Any]:
@@ -155,10 +157,12 @@ def _reading(steps: xr.Dataset, name: str, along: str) -> Reading:
     units = str(variable.attrs.get("units", "1"))
     if along == RELATIVE:
         long_name, smoother = _RELATIVE[name]
-        measure = Measure(f"{name}:{along}", long_name, units, _FAMILY, "log", smoother, RESCALINGS)
+        measure = Measure(f"{name}:{along}", long_name, units, _FAMILY, "log", smoother, RESCALINGS, loss_by=_LOSS_BY)
     else:
         long_name = f"{_QUANTITIES[name]}, along the {along}"
-        measure = Measure(f"{name}:{along}", long_name, units, _FAMILY, "log", "lower", looks_by=_LOOKS_BY)
+        measure = Measure(
+            f"{name}:{along}", long_name, units, _FAMILY, "log", "lower", looks_by=_LOOKS_BY, loss_by=_LOSS_BY
+        )
     values = zip(steps["step"].values.tolist(), variable.values.tolist(), strict=True)
     return Reading(measure, {int(step): float(value) for step, value in values}, STEPS)
 
