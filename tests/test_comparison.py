@@ -325,7 +325,7 @@ def test_final_epochs_that_are_other_parts_of_the_training_are_told() -> None:
     notes = " ".join(ls.compare(data, by="batch_size").notes)
     assert "of other parts of the training, by batch_size: 50: all 3; 200: 5 of 8; 400: 5 of 6" in notes
     assert "Fewer than 5" not in notes
-    alike = " ".join(ls.compare(data[:2] + [history(1.0, batch_size=9).isel(epoch=slice(3))], by="batch_size").notes)
+    alike = " ".join(ls.compare([*data[:2], history(1.0, batch_size=9).isel(epoch=slice(3))], by="batch_size").notes)
     assert "Fewer than 5 epochs" in alike and "other parts" not in alike
     losses = ls.compare([one.assign(test_loss=1.0) for one in data], by="batch_size", measures=["test_loss"])
     assert "other parts" not in " ".join(losses.notes)
