@@ -261,9 +261,34 @@ def test_weights_that_the_parameters_move_are_refused() -> None:
     def confident(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         return F.cross_entropy(outputs, targets, reduction="none"), outputs.softmax(1).max(1).values.detach()
 
-    found = objective(confident, labels())
+    def accuracy(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return F.cross_entropy(outputs, targets, reduction="none"), (outputs.argmax(1) == targets).double()
+
+    def beside(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return F.cross_entropy(outputs, targets, reduction="none"), 0.3 * outputs.square().mean(1)
+
+    for wrong in (confident, accuracy, beside):
+        with pytest.raises(
+            InputError, match="taken for .values, weights., and these weights are others at other param"
+        ):
+            objective(wrong, labels())
+    with pytest.raises(InputError, match="taken for .values, weights."):
+        ls.Objective(
+            Scores((CLASSES,)),
+            lambda model, batch: accuracy(model(batch[0]), batch[1]),
+            [(INPUTS, labels())],
+            device="cpu",
+        )
+
+
+def test_weights_that_move_far_away_alone_are_refused_there() -> None:
+    def far(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        values = F.cross_entropy(outputs, targets, reduction="none")
+        return values, 1.0 + (outputs.abs().amax(1) > 1e3).double()
+
+    found = ls.Objective(nn.Linear(FEATURES, CLASSES).double(), far, (INPUTS, labels()), device="cpu")
     with pytest.raises(InputError, match="weights that depend on targets alone"):
-        found.evaluate(found.theta.vector * 3)
+        found.evaluate(found.theta.vector * 1e6)
 
 
 @pytest.mark.parametrize(("tokens", "known"), [(5, True), (CLASSES, False)])

@@ -24,7 +24,7 @@ from landscape.objective.draws import MODES
 from landscape.objective.engines import ENGINES
 from landscape.objective.flat_module import FlatModule, Patterns, has_convolutions
 from landscape.objective.labels import check_fit, check_labels
-from landscape.objective.losses import samples_of
+from landscape.objective.losses import MOVED, Parts, samples_of
 from landscape.objective.runner import PRECISIONS, Runner, with_graph_if_needed
 from landscape.objective.sizing import Footprint, evaluation_batch, footprint
 from landscape.objective.spread import settled
@@ -218,6 +218,7 @@ class Preparation:
             parts = try_loss(runner.loss, outputs, targets, self.batches.sizes[0])
             try_metric(runner.metric, outputs, targets, parts)
         if runner.loss.own:
+            self._refuse_moving_weights(parts)
             named = dict(self._module.named_parameters())
             moving = {name: named[name].detach() for name in self.flat.layout.names}
             if runner.own_loss:
@@ -227,6 +228,29 @@ class Preparation:
             self._of_batches = of_batches(runner.loss, outputs, targets)
             with runner.own_randomness():
                 refuse_other_sources(runner.loss, outputs, targets, parts, moving)
+
+    def _refuse_moving_weights(self, here: Parts) -> None:
+        """Refuse weights that are others at other parameters: a loss and an accuracy, say, that were meant as two values."""
+        if here.weights is None or self.runner.draw is not None:
+            return
+        inputs, targets = next(iter(self.batches))
+        theta = self.flat.snapshot()
+        for point in (elsewhere(theta.vector, theta.layout), -theta.vector):
+            try:
+                self.flat.load(point)
+                with torch.no_grad(), self.runner.own_randomness():
+                    outputs = self.runner.wide_outputs(map_tensors(torch.clone, inputs))
+                    there = self.runner.loss.parts(outputs, targets).weights
+            except Exception:  # of any kind: the user's code, at weights that it was not made for
+                continue
+            finally:
+                self.flat.load(theta.vector)
+            if there is not None and not torch.allclose(there, here.weights, rtol=MOVED, atol=0, equal_nan=True):
+                raise InputError(
+                    "loss: what it returns was taken for (values, weights), and these weights are others at other parameters. Weights "
+                    "depend on targets alone; of several values return the loss alone (metrics={…} takes the others), or a mapping "
+                    "of terms."
+                )
 
     def _coupled(self) -> str:
         """What couples the samples of a batch: tried on a few that are spread over the data, which is often sorted."""
