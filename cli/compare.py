@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,15 @@ _of_comparison = partial(click.option, cls=DescribedOption, settings="landscape.
 
 
 @click.command("compare")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@_of_comparison("--by", required=True)
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@_of_comparison("--by")
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    metavar="NAME=FILES",
+    help="In place of RUNS: the results of networks that were not trained here, such as 'ours=outputs/ours-*.h5'; once a group.",
+)
 @click.option("--where", multiple=True, metavar="KEY=VALUE", help="Only runs with this setting; may be repeated.")
 @_of_comparison("--reference")
 @click.option(
@@ -44,7 +52,8 @@ _of_comparison = partial(click.option, cls=DescribedOption, settings="landscape.
 @json_option()
 def command(
     runs: tuple[Path, ...],
-    by: str,
+    by: str | None,
+    groups: tuple[str, ...],
     where: tuple[str, ...],
     reference: str | None,
     steps: str,
@@ -55,8 +64,9 @@ def command(
 ) -> None:
     """Compare runs (folders, or result files) by one of their settings.
 
-    Runs that differ in their seed alone are replicates. Prints the means, every difference with its interval, and each
-    comparison as a sentence. What cannot be compared is named, the rest is compared, and the exit status is then 1.
+    Runs that differ in their seed alone are replicates. Networks of your own come in groups: --group NAME=FILES, twice or
+    more. Prints the means, every difference with its interval, and each comparison as a sentence. What cannot be compared is
+    named, the rest is compared, and the exit status is then 1.
     """
     from landscape.comparison import compare
     from landscape.comparison.writing import writable_files
@@ -64,10 +74,11 @@ def command(
     chosen = None if reference is None else key_values([f"reference={reference}"], "--reference")["reference"]
     wanted = {key.replace("-", "_"): value for key, value in key_values(where, "--where").items()}
     margins = key_values(equivalence, "--equivalence")
-    writable_files(outs, runs)
+    given = _groups(groups, runs, by)
+    writable_files(outs, runs if isinstance(given, tuple) else [path for paths in given.values() for path in paths])
     made = compare(
-        runs,
-        by.replace("-", "_"),
+        given,
+        (by or "").replace("-", "_"),
         where=wanted,
         reference=chosen,
         steps=_steps(steps),
@@ -88,6 +99,32 @@ def command(
         say(f"left out: {message}", err=True)
     if made.left_out:
         raise SystemExit(1)
+
+
+def _groups(groups: Sequence[str], runs: tuple[Path, ...], by: str | None) -> tuple[Path, ...] | dict[str, list[Path]]:
+    """The files of each group, by its name; the runs, where there are no groups."""
+    from landscape.errors import InputError
+
+    if groups and runs:
+        raise InputError("--group: names all files itself; leave the runs out, or the groups.")
+    if not groups:
+        if not runs:
+            raise InputError(
+                "RUNS: say which, such as checkpoints/*, or give networks of your own as --group NAME=FILES."
+            )
+        if by is None:
+            raise InputError("--by: say by which setting the runs are compared, such as --by norm.")
+        return runs
+    found: dict[str, list[Path]] = {}
+    for text in groups:
+        name, separator, pattern = text.partition("=")
+        paths = [Path(path) for path in sorted(glob(pattern))] if separator else []  # noqa: PTH207 (absolute ones too)
+        if not name or not paths:
+            raise InputError(
+                f"--group: expected NAME=FILES such as 'ours=outputs/ours-*.h5', and files there; got {text!r}."
+            )
+        found.setdefault(name, []).extend(paths)
+    return found
 
 
 def _document(made: Comparison, written: Sequence[Path]) -> dict[str, Any]:

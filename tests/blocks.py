@@ -67,8 +67,8 @@ def installed(*modules: str) -> bool:
 def document(page: Path, shell: Any = None) -> Document:
     """A page with its blocks; ``shell`` runs commands, which are left alone without it."""
     parsers: list[Any] = [PythonCodeBlockParser(doctest_optionflags=0), SkipParser()]
-    if shell is not None:
-        parsers += [CodeBlockParser(language, shell) for language in SHELLS]
+    # Also where they do not run, or what is to be skipped of them would be the next block of Python.
+    parsers += [CodeBlockParser(language, shell or (lambda _: None)) for language in SHELLS]
     return Document.parse(str(page), *parsers)
 
 

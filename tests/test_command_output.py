@@ -203,6 +203,13 @@ def test_json_of_a_comparison_has_the_numbers_of_its_csv(
     assert [*first] == header.split(",")
     assert (first["mean_a"], first["mean_b"], first["difference"]) == (22.0, 55.0, -33.0) and str(first["p"]) in line
     assert run(capsys, "compare", *files, "--by", "batch_size", "-q", "-o", "c.csv").out == "c.csv\n"
+    grouped = ("compare", "--group", "small=?-20.h5", "--group", "large=?-50.h5", "--json", "-o", "c.csv")
+    again = json.loads(run(capsys, *grouped).out)
+    assert again["by"] == "group" and again["settings"] == {"large": "", "small": ""}
+    assert again["comparisons"][0]["difference"] == 33.0
+    fails(capsys, "compare", "--group", "none=no-*.h5", status=2, says="and files there; got 'none=no-*.h5'")
+    fails(capsys, "compare", files[0], *grouped[1:5], status=2, says="leave the runs out, or the groups")
+    fails(capsys, "compare", *files, status=2, says="--by norm")
 
 
 JSON = st.recursive(

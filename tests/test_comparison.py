@@ -316,6 +316,33 @@ def test_the_number_of_updates_is_stated_as_what_may_explain_a_difference() -> N
     assert "equal, so not the reason" in " ".join(ls.compare(equal, by="batch_size").notes)
 
 
+def test_networks_of_ones_own_are_compared_in_groups_as_they_are_given() -> None:
+    def own(level: float, **attrs: Any) -> xr.Dataset:
+        """As somebody's own loop makes it: nothing says how it was trained."""
+        made = steps([level] * 3)
+        return made.drop_attrs().assign_attrs(kind="steps", loss_name="cross_entropy", data="tensors", **attrs)
+
+    levels = {"plain": [1.0, 1.1, 1.2, 1.05], "ours": [2.0, 2.1, 2.3]}
+    made = ls.compare({name: [own(level) for level in given] for name, given in levels.items()})
+    found = pair(made, "loss_variation:gradient")
+    expected = stats.ttest_ind(np.log(levels["ours"]), np.log(levels["plain"]), equal_var=False)
+    assert (made.by, found.label, found.method, found.n) == ("group", "ours vs plain", "Welch t", (3, 4))
+    assert found.p == pytest.approx(expected.pvalue) and found.verdict == "higher"
+    seeded = {n: [own(v, seed=s) for s, v in enumerate(given[:3])] for n, given in levels.items()}
+    made = ls.compare(seeded, by="recipe")
+    assert pair(made, "loss_variation:gradient").method == "paired t" and made.by == "recipe"
+    trained = {"plain": [history(1.0, seed=0), [history(1.1, seed=1)]], "ours": [history(2.0, learning_rate=9.0)]}
+    assert any("trainings differ in: learning_rate" in note for note in ls.compare(trained).notes)
+
+
+@pytest.mark.parametrize("groups", [{"a": [], "b": []}, {"a": "one.h5", "b": "two.h5"}, {"a": None}])
+def test_groups_that_are_none_are_refused_in_a_sentence(groups: Any) -> None:
+    with pytest.raises(InputError, match=r"the group 'a' is .*; expected a list of its networks"):
+        ls.compare(groups)
+    with pytest.raises(InputError, match="by: say by which setting"):
+        ls.compare([history(1.0)])
+
+
 def test_final_epochs_that_are_other_parts_of_the_training_are_told() -> None:
     data = [
         history(1.0 + s, batch_size=b, seed=s).isel(epoch=slice(epochs))

@@ -138,6 +138,19 @@ def test_terms_have_their_values_and_errors_and_the_total_that_of_the_sum() -> N
     assert own.loss == pytest.approx(objective().evaluate().loss) and set(own.heights) == {"size"}
 
 
+@pytest.mark.parametrize("name", ["total", "whole"])
+def test_a_total_beside_its_terms_is_not_counted_twice(name: str) -> None:
+    def terms(outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        data, size = F.cross_entropy(outputs, targets, reduction="none"), 0.1 * outputs.square().sum(1)
+        return {"data": data, "size": size, name: data + size}
+
+    for loss in (terms, lambda model, batch: terms(model(batch[0]), batch[1])):
+        with pytest.raises(InputError, match=f"'{name}' is the sum of the others.*counted twice"):
+            objective(loss)
+    zero = objective(lambda outputs, targets: {"data": outputs.square().sum(1), "none": 0 * outputs.sum(1)}).evaluate()
+    assert zero.loss == pytest.approx(zero.heights["data"].value)
+
+
 def test_numbers_of_batches_are_measured_over_the_loaders_own_batches() -> None:
     def largest(model: nn.Module, batch: Any) -> Tensor:
         return F.cross_entropy(model(batch[0]), batch[1], reduction="none").max()

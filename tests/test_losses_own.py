@@ -268,11 +268,9 @@ def test_weights_that_the_parameters_move_are_refused() -> None:
         return F.cross_entropy(outputs, targets, reduction="none"), 0.3 * outputs.square().mean(1)
 
     for wrong in (confident, accuracy, beside):
-        with pytest.raises(
-            InputError, match="taken for .values, weights., and these weights are others at other param"
-        ):
+        with pytest.raises(InputError, match="and these weights are others at other parameters"):
             objective(wrong, labels())
-    with pytest.raises(InputError, match="taken for .values, weights."):
+    with pytest.raises(InputError, match="and these weights are others at other parameters"):
         ls.Objective(
             Scores((CLASSES,)),
             lambda model, batch: accuracy(model(batch[0]), batch[1]),

@@ -10,7 +10,7 @@ from typing import Any
 
 import xarray as xr
 
-from landscape.comparison.made_with import conflicts, has_identity, identity, settings_of
+from landscape.comparison.made_with import conflicts, differing, has_identity, identity, settings_of
 from landscape.errors import InputError, LandscapeError
 from landscape.probes.comparable import Kind, Options, Reading
 from landscape.registry import found, probes, run_file
@@ -85,6 +85,55 @@ def collect(sources: Iterable[Source]) -> Collected:
                 groups[_key(members)] = (label, earlier)
     found.runs = [_run(label, members) for label, members in groups.values()]
     return found
+
+
+def collect_groups(groups: Mapping[str, Sequence[Source | Sequence[Source]]], by: str) -> Collected:
+    """Results that the user put into groups: each entry is a network, of one result or several, whatever its settings say.
+
+    Networks of different groups are pairs where all of them know their training seed and no group has one twice; else each
+    is for itself.
+    """
+    found = Collected()
+    made = {
+        str(label): [
+            _network(entry, f"{label} {number}", found) for number, entry in enumerate(_entries(label, given), 1)
+        ]
+        for label, given in groups.items()
+    }
+    networks = {label: [one for one in given if one[1]] for label, given in made.items()}
+    seeds = {label: [_seed(results) for _, results in given] for label, given in networks.items()}
+    paired = all(None not in one and len(set(one)) == len(one) for one in seeds.values())
+    for label, given in networks.items():
+        for (name, results), seed in zip(given, seeds[label], strict=True):
+            found.runs.append(Run(name, {by: label, "seed": seed if paired else name}, tuple(results)))
+    others = differing(settings_of(run.results[0].dataset) for run in found.runs)
+    if confounds := [key for key in others if key != "seed"]:
+        found.notes.append(
+            f"The networks are in groups as they were given, and their trainings differ in: {', '.join(confounds)}. A difference "
+            "may come from any of these."
+        )
+    return found
+
+
+def _entries(label: str, given: Any) -> Sequence[Source | Sequence[Source]]:
+    if isinstance(given, str | Path | xr.Dataset) or not isinstance(given, Sequence) or not given:
+        raise InputError(
+            f"runs: the group {label!r} is {type(given).__name__}; expected a list of its networks, each a file, a data set, a "
+            "run's folder, or a list of such of one network."
+        )
+    return given
+
+
+def _network(entry: Source | Sequence[Source], name: str, found: Collected) -> tuple[str, list[Result]]:
+    """One network's usable results, with what to call it."""
+    several = [entry] if isinstance(entry, str | Path | xr.Dataset) else list(entry)
+    results = [result for number, source in enumerate(several, 1) for result in _results(source, number, found)]
+    named = next((str(source) for source in several if isinstance(source, str | Path)), name)
+    return named, results
+
+
+def _seed(results: Sequence[Result]) -> Any:
+    return next((seed for r in results if (seed := settings_of(r.dataset).get("seed")) is not None), None)
 
 
 def _trainings(source: Source, number: int, found: Collected) -> list[tuple[str, list[Result]]]:

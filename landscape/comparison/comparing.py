@@ -9,7 +9,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
-from landscape.comparison.collecting import Collected, Result, Run, Source, collect, compared_kinds
+from landscape.comparison.collecting import Collected, Result, Run, Source, collect, collect_groups, compared_kinds
 from landscape.comparison.differences import row_of
 from landscape.comparison.grouping import Setting, Stratum, Variant, selected, strata, unlike, variants
 from landscape.comparison.made_with import shown
@@ -23,12 +23,13 @@ from landscape.probes.comparable import Measure, Options, Reading
 
 T = TypeVar("T")
 
+GROUP = "group"  # what groups are called that nobody named
 ALL_PAIRS_UP_TO = 6  # settings; beyond, 15 pairs become too many for Holm's correction to leave anything
 
 
 def compare(
-    runs: Sequence[Source],
-    by: str,
+    runs: Sequence[Source] | Mapping[str, Sequence[Source | Sequence[Source]]],
+    by: str = "",
     *,
     where: Mapping[str, Any] | None = None,
     reference: Any = None,
@@ -41,9 +42,12 @@ def compare(
 
     Args:
         runs: folders of runs, result files, or data sets, of kind ``history``, ``steps``, ``plane``, ``sharpness``,
-            ``curvature`` or ``curvature_map``. Results of equal settings are of one run.
-        by: the setting that is compared, such as ``batch_size``, ``norm`` or ``learning_rate``. Runs that share it, and all
-            others, are replicates by their ``seed``; runs whose other settings differ are compared in groups.
+            ``curvature`` or ``curvature_map``. Results of equal settings are of one run. Of networks that were not trained here
+            a mapping of groups, ``{"plain": [a0, a1, a2], "ours": [b0, b1, b2]}``: each entry is a network, or the list of its
+            results.
+        by: what the groups of a mapping are called, ``group`` where it is not said; else the setting that is compared, such as
+            ``batch_size``, ``norm`` or ``learning_rate``. Runs that share it, and all others, are replicates by their ``seed``;
+            runs whose other settings differ are compared in groups.
         where: only runs with these settings.
         reference: compare all against this value of ``by``. None: all pairs of up to 6 settings, else all against the first.
         steps: first and last step of the step probe that count, both included.
@@ -66,8 +70,15 @@ def compare(
         >>> found = ls.compare([run(rate, seed) for rate in (0.01, 0.1) for seed in (0, 1, 2)], by="learning_rate")
         >>> dict(found.dataset()["value"].sizes)
         {'measure': 2, 'setting': 2, 'replicate': 3}
+        >>> ls.compare({"slow": [run(0.01, 0), run(0.01, 1)], "fast": [run(0.1, 0), run(0.1, 1)]}).by
+        'group'
     """
-    found = collect(runs)
+    if not by and not isinstance(runs, Mapping):
+        raise InputError(
+            "by: say by which setting, or give the networks in groups, {'plain': [a0, a1], 'ours': [b0, b1]}."
+        )
+    by = by or GROUP
+    found = collect_groups(runs, by) if isinstance(runs, Mapping) else collect(runs)
     if not found.runs:
         raise InputError(_nothing("runs: nothing that can be compared.", found))
     groups = _groups(found, where or {}, by)

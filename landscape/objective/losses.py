@@ -15,6 +15,7 @@ from landscape.errors import InputError
 
 # What the sum of all values is divided by to give L: their number, the number of samples, their weights, or nothing.
 TOTAL = "loss"  # the entry of a mapping of terms that is the loss itself
+TOTALS = frozenset(("total", "total_loss", "sum"))  # what else it is called
 MOVED = 1e-4  # by which the sum of weights may differ through rounding
 Divisor = Literal["elements", "samples", "weights", "nothing"]
 
@@ -163,6 +164,11 @@ class SampleLoss:
         names = tuple(str(name) for name in made if name != TOTAL)
         if usual := [name for name in names if not name.isidentifier()]:
             raise InputError(f"loss: its terms are named by words, such as 'data', got {usual[0]!r}.")
+        if TOTAL not in made and (whole := _total_among(names, made)):
+            raise InputError(
+                f"loss: its term {whole!r} is the sum of the others, which the loss of a mapping of terms is already: it would be "
+                f"counted twice. Call it {TOTAL!r}, or leave it out."
+            )
         return replace(self, function=Summed(self.function), terms=names)
 
     def terms_of(self, outputs: Any, targets: Any, samples: int) -> dict[str, Tensor]:
@@ -188,6 +194,20 @@ class Summed:
             return made[TOTAL]
         terms = [_per_sample(name, term) for name, term in made.items()]
         return torch.stack(torch.broadcast_tensors(*terms)).sum(0)  # type: ignore[no-untyped-call]
+
+
+def _total_among(names: Sequence[str], made: Mapping[Any, Any]) -> str:
+    """The term that is the sum of the others, by its name or its values; empty where none is."""
+    if len(names) < 2:
+        return ""
+    if named := [name for name in names if name in TOTALS]:
+        return named[0]
+    terms = [_per_sample(name, made[name]).detach().double().mean() for name in names]
+    sums = [sum(other for other in terms if other is not term) for term in terms]
+    for name, term, others in zip(names, terms, sums, strict=True):
+        if bool(term.abs() > 0) and bool((term - others).abs() <= 1e-6 * term.abs()):
+            return name
+    return ""
 
 
 def _per_sample(name: str, term: Any) -> Tensor:

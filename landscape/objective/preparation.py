@@ -247,9 +247,9 @@ class Preparation:
                 self.flat.load(theta.vector)
             if there is not None and not torch.allclose(there, here.weights, rtol=MOVED, atol=0, equal_nan=True):
                 raise InputError(
-                    "loss: what it returns was taken for (values, weights), and these weights are others at other parameters. Weights "
-                    "depend on targets alone; of several values return the loss alone (metrics={…} takes the others), or a mapping "
-                    "of terms."
+                    "loss: what it returns was taken for (values, weights), and these weights are others at other parameters. "
+                    "Weights depend on targets alone; of several values return the loss alone (metrics={…} takes the others), or "
+                    "a mapping of terms."
                 )
 
     def _coupled(self) -> str:
