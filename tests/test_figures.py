@@ -16,8 +16,11 @@ from figure_checks import LEAST_SHARE, alike, faults
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from PIL import Image, ImageSequence
 
+from landscape.pictures.legend import IN_CAPTION
+from landscape.pictures.markers import Named
 from landscape.pictures.scale import Scale, tick_labels
 from landscape.pictures.style import COLOURS, paper_style
 from landscape.pictures.turning import turning
@@ -58,6 +61,30 @@ SAMPLE = (
 def test_words_cover_nothing_and_stay_inside_and_the_axes_have_most_of_the_figure(name: str, width: float) -> None:
     make, options = EVERY[name]
     assert not faults(plot(list(make()), width=width, **options), least=figure_cases.least_share(name, LEAST_SHARE))
+
+
+@pytest.mark.parametrize(("name", "width"), [("noise scale, 1", 3.3), ("spread, 1", 7.0), ("basin radius, 12", 7.0)])
+def test_so_it_is_at_any_resolution(name: str, width: float) -> None:
+    make, options = EVERY[name]
+    figure = plot(list(make()), width=width, **options)
+    for dpi in (72, 100, 110, 300):
+        figure.set_dpi(dpi)
+        assert not faults(figure, least=0.5), dpi
+
+
+def test_names_from_right_to_left_leave_the_numbers_beside_them_as_they_are() -> None:
+    nothing, words = Line2D([], []), "\N{HEBREW LETTER SHIN}\N{HEBREW LETTER LAMED}"
+    assert Named(nothing, "plain", "1200 ± 120").text == "plain: 1200 ± 120"
+    apart = f"\N{FIRST STRONG ISOLATE}{words}\N{POP DIRECTIONAL ISOLATE}: 1200 ± 120"
+    assert (Named(nothing, words).text, Named(nothing, words, "1200 ± 120").text) == (words, apart)
+
+
+def test_what_stands_as_a_number_is_said_to_be_named_in_the_caption() -> None:
+    for name in ("path, 3", "sharpness, 12", "line, 12, hostile"):
+        make, options = EVERY[name]
+        figure = plot(list(make()), width=3.3, **options)
+        words = [text.get_text() for text in figure.findobj(Text)]
+        assert IN_CAPTION in words and re.search(r"\b1: .*; 2: ", figure.caption, re.DOTALL), name
 
 
 @pytest.mark.slow

@@ -25,6 +25,8 @@ SPACING = 0.3  # of a line, between two lines
 MOST_NAMES = 8  # that are written out; more have a colour bar, or are numbered, and named in the caption
 SHORT = 8  # letters of a name that stands under a colour bar
 MOST_LINES = 5
+IN_CAPTION = "see caption"
+NOTHING = Line2D([], [], linestyle="none")  # before words of no line
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,14 @@ def legend_of(
     named = [entry_of(name) for name in names]
     bar, more = _bar(figure, named)
     shown, more = ([], more) if bar is not None else _named(figure, named, width)
+    told = [*more, *told]
     words = [*shown, *entries]
     if not words:
-        return Legend(None, 0.0, (*more, *told), bar)
+        return Legend(None, 0.0, tuple(told), bar)
     size = points("small")
     cut = [(handle, shortened(figure, text, width - HANDLE, size)) for handle, text in words]
     lost = [text for (_, text), (_, kept) in zip(words, cut, strict=True) if kept != text]
-    told = [*more, *([f"Legend in full: {'; '.join(lost)}"] if lost else []), *told]
+    told = [*([f"Legend in full: {'; '.join(lost)}"] if lost else []), *told]
     columns = _columns(figure, [text for _, text in cut], width, size)
     drawn = figure.legend(
         [handle for handle, _ in cut],
@@ -108,16 +111,24 @@ def _merged(panels: Sequence[tuple[str, Sequence[Entry]]]) -> tuple[list[tuple[A
 
 
 def _named(figure: PaperFigure, names: Sequence[Named], width: float) -> tuple[list[tuple[Any, str]], list[str]]:
-    """The names, or numbers for them and a sentence that says which is which."""
-    full = [(name.handle, name.text.replace("\n", " ")) for name in names]
-    if len(full) < 2:
+    """The names with what is said of each, else alone, else numbers for them; and a sentence with what that leaves out."""
+    full, texts = [(name.handle, name.text.replace("\n", " ")) for name in names], [name.text for name in names]
+    if len(full) < 2 or _fits(figure, full, width):
         return full, []
+    alone = [(name.handle, name.words.replace("\n", " ")) for name in names]
+    if len({words for _, words in alone}) == len(alone) and _fits(figure, alone, width):
+        return alone, ["; ".join(texts)]
+    numbers = [(handle, str(number)) for number, (handle, _) in enumerate(full, 1)]
+    return [*numbers, (NOTHING, IN_CAPTION)], _numbered(texts)
+
+
+def _fits(figure: PaperFigure, entries: Sequence[tuple[Any, str]], width: float) -> bool:
+    """Whether so many names are few enough, and short enough for a few lines."""
     size = points("small")
-    columns = _columns(figure, [text for _, text in full], width, size)
-    long = any(text_width(figure, text, size) > width - HANDLE for _, text in full)
-    if len(full) <= MOST_NAMES and -(-len(full) // columns) <= MOST_LINES and not (long and len(full) > MOST_LINES - 2):
-        return full, []
-    return [(handle, str(number)) for number, (handle, _) in enumerate(full, 1)], _numbered([text for _, text in full])
+    columns = _columns(figure, [text for _, text in entries], width, size)
+    long = any(text_width(figure, text, size) > width - HANDLE for _, text in entries)
+    few = len(entries) <= MOST_NAMES and -(-len(entries) // columns) <= MOST_LINES
+    return few and not (long and len(entries) > MOST_LINES - 2)
 
 
 def _bar(figure: PaperFigure, names: Sequence[Named]) -> tuple[Bar | None, list[str]]:
@@ -125,12 +136,13 @@ def _bar(figure: PaperFigure, names: Sequence[Named]) -> tuple[Bar | None, list[
     colours = [to_hex(_colour(name.handle)) for name in names]
     if len(names) <= MOST_NAMES or len(set(colours)) < len(names):
         return None, []
-    texts = [name.text.replace("\n", " ") for name in names]
-    head, own, tail = _parted([text.split(" ") for text in texts])
+    texts = [name.text for name in names]
+    head, own, tail = _parted([name.words.replace("\n", " ").split(" ") for name in names])
     if all(len(word) <= SHORT for word in own) and (head or tail):
-        return strip_of(figure, colours, " ".join([*head, *tail]), own), []
+        said = ["; ".join(texts)] if any(name.detail for name in names) else []
+        return strip_of(figure, colours, " ".join([*head, *tail]), own), said
     numbers = [str(number) for number in range(1, len(names) + 1)]
-    return strip_of(figure, colours, "", numbers), _numbered(texts)
+    return strip_of(figure, colours, IN_CAPTION, numbers), _numbered(texts)
 
 
 def _colour(handle: Any) -> Any:
@@ -147,7 +159,7 @@ def _parted(parts: Sequence[Sequence[str]]) -> tuple[list[str], list[str], list[
 
 
 def _numbered(texts: Sequence[str]) -> list[str]:
-    return ["; ".join(f"{number}: {text}" for number, text in enumerate(texts, 1))]
+    return ["; ".join(f"{number}: {text}" for number, text in enumerate(texts, 1)).replace("\n", " ")]
 
 
 def _columns(figure: PaperFigure, texts: Sequence[str], width: float, size: float) -> int:

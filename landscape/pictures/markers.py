@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -63,7 +64,13 @@ class Named(NamedTuple):
     @property
     def text(self) -> str:
         """All of its words."""
-        return f"{self.words}: {self.detail}" if self.detail else self.words
+        return f"{isolated(self.words)}: {self.detail}" if self.detail else self.words
+
+
+def isolated(words: str) -> str:
+    """Words in a line of others: from right to left they would turn the numbers beside them round, 1200 ± 120 to 120 ± 1200."""
+    turns = any(unicodedata.bidirectional(letter) in ("R", "AL", "AN") for letter in words)
+    return f"\N{FIRST STRONG ISOLATE}{words}\N{POP DIRECTIONAL ISOLATE}" if turns else words
 
 
 def merged_gaps(entries: Sequence[Named]) -> list[Named]:

@@ -69,8 +69,14 @@ _RC: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "landscape",
 }
-# never the user's: words here hold signs that LaTeX does not know, and every place is set by hand
-_ALWAYS: dict[str, Any] = {"text.usetex": False, "figure.autolayout": False, "figure.constrained_layout.use": False}
+# never the user's: words here hold signs that LaTeX does not know, every place is set by hand, and hinted letters are up to a
+# seventh wider at one resolution than at another, so that words would not have the room that was measured for them
+_ALWAYS: dict[str, Any] = {
+    "text.usetex": False,
+    "text.hinting": "none",
+    "figure.autolayout": False,
+    "figure.constrained_layout.use": False,
+}
 _WINDOWS = (  # what no picture depends on
     "backend", "interactive", "toolbar", "timezone", "webagg", "tk.", "savefig.directory", "docstring", "date.epoch",
     "figure.max_open_warning", "figure.raise_window", "figure.hooks", "macosx", "keymap", "animation.convert",
