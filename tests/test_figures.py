@@ -79,6 +79,12 @@ def test_names_from_right_to_left_leave_the_numbers_beside_them_as_they_are() ->
     assert (Named(nothing, words).text, Named(nothing, words, "1200 ± 120").text) == (words, apart)
 
 
+def test_titles_that_begin_alike_are_told_apart_where_they_are_cut() -> None:
+    make, options = EVERY["trend, 1"]
+    titles = [axes.get_title(loc="left") for axes in plot(list(make()), width=3.3, **options).axes]
+    assert len(set(titles)) == len(titles) == 6 and sum("…" in title for title in titles) > 1
+
+
 def test_what_stands_as_a_number_is_said_to_be_named_in_the_caption() -> None:
     for name in ("path, 3", "sharpness, 12", "line, 12, hostile"):
         make, options = EVERY[name]

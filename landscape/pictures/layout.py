@@ -14,7 +14,7 @@ from landscape.pictures.markers import Entry, entry_of
 from landscape.pictures.options import Options
 from landscape.pictures.style import INK, PaperFigure, points
 from landscape.pictures.value_axis import fewer_values
-from landscape.pictures.words import fitted, line_height, new_figure, shortened, text_width, wrap
+from landscape.pictures.words import fitted, line_height, new_figure, shortened, shortened_within, text_width, wrap
 
 __all__ = ["Cell", "across", "finish", "new_figure", "text_width", "wrap"]
 
@@ -250,7 +250,9 @@ def _write_over(frame: Frame, cell: Cell, label: str, room: float, panel: float)
     few = len(frame.rows) <= MOST_ROWS
     most, size = (TITLE_LINES, points("title")) if few else (1, points("small"))
     shown, cut = fitted(figure, cell.title, room, size, most) if cell.title else ([], False)
-    frame.cut += [cell.title] if cut else []
+    if cut:
+        frame.cut.append(cell.title)
+        shown = _told_apart(frame, cell, shown, room, size)
     if label and label.casefold().startswith(cell.title.casefold()):  # "Trace", "trace (nat)"
         shown, label = [], label[:1].upper() + label[1:] if cell.title else label
     if label:
@@ -262,6 +264,15 @@ def _write_over(frame: Frame, cell: Cell, label: str, room: float, panel: float)
     start = (box_of(axes).x0 - axes.bbox.x0) / axes.bbox.width
     pad = TITLE_PAD + (0.0 if cell.bar is None else 72 * cell.bar.height)
     axes.set_title("\n".join(shown), loc="left", x=start, pad=pad, fontsize=size, parse_math=False)
+
+
+def _told_apart(frame: Frame, cell: Cell, shown: list[str], room: float, size: float) -> list[str]:
+    """A title that was cut, in the middle instead of at its end where another begins with the same words."""
+    kept = " ".join(shown).removesuffix("…")
+    if not any(other.title != cell.title and other.title.startswith(kept) for other in frame.cells):
+        return shown
+    rest = cell.title[len(" ".join(shown[:-1])) :].strip()
+    return [*shown[:-1], shortened_within(frame.figure, rest, room, size)]
 
 
 def _write_beside(frame: Frame, cell: Cell, panel: float) -> None:
