@@ -42,6 +42,8 @@ def test_a_trend_is_the_t_of_each_seeds_own_slope_over_doublings() -> None:
     assert "with every doubling of batch_size" in found.sentence
     assert "4 settings, n = 4 training seeds" in found.sentence
     assert found.free_p < 0.001 and "Page's test" in found.sentence
+    down = trend(rising(-0.1))
+    assert down.verdict == "falls" and f"falls by {-down.slope:.3g} with every doubling" in down.sentence
 
 
 def test_of_ratios_the_trend_is_a_power_law() -> None:

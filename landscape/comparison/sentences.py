@@ -221,7 +221,8 @@ def _slope(row: Row, trend: Trend, by: str) -> str:
             powers = [number(math.log2(ratio)) for ratio in (trend.slope, trend.low, trend.high)]
             size += f"; log-log slope {powers[0]}, {powers[1]} to {powers[2]}"
     else:
-        size = f"by {number(trend.slope)} {per} ({between} {number(trend.low)} to {_amount(trend.high, row)}"
+        amount = abs(trend.slope) if trend.p_holm < ALPHA else trend.slope  # "falls by" says the sign
+        size = f"by {number(amount)} {per} ({between} {number(trend.low)} to {_amount(trend.high, row)}"
     counted = " and ".join(map(str, dict.fromkeys(trend.n)))
     page = "" if math.isnan(trend.free_p) else f"; Page's test for order, p {p_value(trend.free_p)}"
     return (
