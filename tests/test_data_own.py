@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def test_indexed_data_is_read_once_and_only_when_used() -> None:
     assert targets.tolist() == [1, 1]
     assert data.classes == 3
     assert torch.equal(data.to("cpu").batch(torch.tensor([4, 1]))[0]["noise"], inputs["noise"])
-    assert source.reads == 6
+    assert source.reads == 7  # the first one twice
 
 
 def test_random_transforms_of_indexed_data_are_frozen_and_leave_the_global_state() -> None:
@@ -87,6 +88,40 @@ def test_random_transforms_of_indexed_data_are_frozen_and_leave_the_global_state
             fingerprints.add(as_data(Counted()).fingerprint())
             assert torch.equal(torch.get_rng_state(), before)
     assert len(fingerprints) == 1
+
+
+class Drawn:
+    """Samples under a random transform, of torch's or of NumPy's."""
+
+    def __init__(self, draw: Any) -> None:
+        self.draw = draw
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return torch.full((2,), float(index)) + self.draw(), index % 2
+
+
+@pytest.mark.parametrize("draw", [lambda: torch.rand(()), lambda: float(np.random.default_rng().random())])
+@pytest.mark.parametrize("loaded", [False, True])
+def test_samples_that_are_others_each_time_they_are_read_are_told(draw: Any, loaded: bool) -> None:
+    source = DataLoader(Drawn(draw), batch_size=3) if loaded else Drawn(draw)
+    with pytest.warns(UserWarning, match="another each time it is read .*one draw of each sample is measured"):
+        as_data(source).batch(torch.arange(6))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        still = Drawn(lambda: 0.0)
+        as_data(DataLoader(still, batch_size=3) if loaded else still).batch(torch.arange(6))
+
+
+def test_samples_that_a_loader_drops_are_told() -> None:
+    pairs = TensorDataset(torch.randn(10, 2), torch.arange(10))
+    with pytest.warns(UserWarning, match="2 of 10 samples are not measured"):
+        assert len(as_data(DataLoader(pairs, batch_size=4, drop_last=True))) == 8
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(as_data(DataLoader(pairs, batch_size=5, drop_last=True))) == 10
 
 
 def test_indexed_data_counts_the_classes_its_source_lists() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import pickle
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from landscape.data.indexed import labelled
+from landscape.data.indexed import labelled, warn_if_drawn
 from landscape.data.parts import Targets, as_tensors, described, separated
 from landscape.data.splits import Data
 from landscape.data.tensors import map_leaves, update_hash
@@ -170,9 +171,24 @@ def read_batches(source: Iterable[Any], name: str, targets: Targets, *, whole: b
                 raise InputError(f"data: {name} has not ended after {number:,} batches. Give itertools.islice of it.")
             made = as_tensors(batch)
             batches.append((made, None) if whole else separated(made, targets, f"batch {number} of {name}"))
+        given: Any = source
+        if hasattr(getattr(given, "dataset", None), "__getitem__"):
+            warn_if_drawn(given.dataset, name)
+            _warn_if_dropped(given, sum(rows_of(batch) or 0 for batch in batches), name)
     if not batches:
         raise InputError(f"data: {name} has no batches; expected at least one. An iterator can be read only once.")
     return of_batches(batches, name, whole=whole)
+
+
+def _warn_if_dropped(loader: Any, read: int, name: str) -> None:
+    """Say that samples are left out: those of a last batch that is not full."""
+    if getattr(loader, "drop_last", False) and hasattr(loader.dataset, "__len__") and 0 < read < len(loader.dataset):
+        count = len(loader.dataset)
+        warnings.warn(
+            f"data: {name} drops its last batch, so {count - read} of {count} samples are not measured. Give a loader with "
+            "drop_last=False to measure all.",
+            stacklevel=2,
+        )
 
 
 def of_batches(batches: Sequence[tuple[Any, Any]], name: str, *, whole: bool) -> Data:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 from torch.utils.data import default_collate
 
 from landscape.data.parts import Targets, as_tensors, separated
@@ -26,9 +29,9 @@ class Indexable(Protocol):
 class IndexedData:
     """Anything with ``__len__`` and ``__getitem__``, as one split.
 
-    All samples are read once, at the first use, and stacked by torch's ``default_collate``, so that every later batch is the
-    same. Random transforms inside ``source`` that draw from torch are therefore drawn once, from a fixed seed; the
-    global random state is left alone.
+    All samples are read once, at the first use (the first of them twice, to say it where it is another then), and stacked by
+    torch's ``default_collate``, so that every later batch is the same. Random transforms inside ``source`` that draw from torch
+    are therefore drawn once, from a fixed seed; the global random state is left alone.
 
     Args:
         source: ``source[i]`` is a pair ``(input, target)`` of tensors, arrays, numbers, or nestings of them, or a mapping or a
@@ -83,7 +86,8 @@ class IndexedData:
         return self._stacked
 
     def _samples(self) -> list[tuple[Any, Any]]:
-        samples = []
+        samples: list[tuple[Any, Any]] = []
+        first: list[Any] = []
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(derive_seed(0, "read"))
             for index in range(len(self.source)):
@@ -93,7 +97,9 @@ class IndexedData:
                     raise InputError(
                         f"data: sample {index} of {self.name} raised {type(error).__name__}: {error}"
                     ) from error
+                first = first or [sample]
                 samples.append((as_tensors(sample), index) if self.together else self._separated(sample, index))
+            warn_if_drawn(self.source, self.name, *first)
         if not samples:
             raise InputError(f"data: {self.name} has no samples; expected at least one.")
         return samples
@@ -107,6 +113,31 @@ class IndexedData:
                 f"{sample!r:.80}. Wrap the data so that data[i] returns such a pair, or say targets=…, a key or a place."
             )
         return separated(sample, self._targets, f"sample {index} of {self.name}")
+
+
+def warn_if_drawn(source: Any, name: str, *before: Any) -> None:
+    """Say that a sample is another each time it is read, as under a random transform: one draw of it is what is measured.
+
+    ``before``: sample 0 as it was read, where it was.
+    """
+    try:
+        first, second = tree_leaves(before[0] if before else source[0]), tree_leaves(source[0])
+        differs = len(first) != len(second) or any(not _same(a, b) for a, b in zip(first, second, strict=True))
+    except Exception:  # of any kind, in the user's code: what reads the samples says it
+        return
+    if differs:
+        warnings.warn(
+            f"data: sample 0 of {name} is another each time it is read (a random transform?), and one draw of each sample is "
+            "measured. Give the data without what draws, to measure the loss over the data itself.",
+            stacklevel=2,
+        )
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return bool(np.array_equal(np.asarray(one), np.asarray(other), equal_nan=True))
+    except TypeError:  # what has no NaN: text, objects
+        return bool(one == other)
 
 
 def labelled(
