@@ -99,20 +99,20 @@ def all_results(net: nn.Module) -> list[xr.Dataset]:
     ]
 
 
-def of_run(results: list[xr.Dataset], batch_size: int, seed: int) -> list[xr.Dataset]:
-    recipe = training(batch_size=batch_size, seed=seed)
+def of_run(results: list[xr.Dataset], width: int, seed: int) -> list[xr.Dataset]:
+    recipe = training(width=width, seed=seed)
     return [one.assign_attrs(training=recipe, checkpoint="run-last") for one in results]
 
 
 def compared(pairs: list[tuple[list[xr.Dataset], list[xr.Dataset]]]) -> Comparison:
-    """Runs at batch 50 and, of equal seeds, at batch 100."""
+    """Runs of width 50 and, of equal seeds, of width 100: a setting that decides neither where is looked nor at which loss."""
     data = [
         one
         for seed, sides in enumerate(pairs)
-        for size, results in zip((50, 100), sides, strict=True)
-        for one in of_run(results, size, seed)
+        for width, results in zip((50, 100), sides, strict=True)
+        for one in of_run(results, width, seed)
     ]
-    return ls.compare(data, by="batch_size")
+    return ls.compare(data, by="width")
 
 
 @pytest.mark.parametrize("way", list(WAYS), ids=["filters", "layers", "units"])
