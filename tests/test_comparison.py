@@ -354,6 +354,8 @@ def test_final_epochs_that_are_other_parts_of_the_training_are_told() -> None:
     assert "Fewer than 5" not in notes
     alike = " ".join(ls.compare([*data[:2], history(1.0, batch_size=9).isel(epoch=slice(3))], by="batch_size").notes)
     assert "Fewer than 5 epochs" in alike and "other parts" not in alike
+    without = [steps([1.0] * 3, batch_size=b, seed=7) for b in (50, 200)]  # no history, so of no epochs
+    assert "batch_size: 50: all 3; 200: 5 of 8;" in " ".join(ls.compare([*data, *without], by="batch_size").notes)
     losses = ls.compare([one.assign(test_loss=1.0) for one in data], by="batch_size", measures=["test_loss"])
     assert "other parts" not in " ".join(losses.notes)
 

@@ -87,14 +87,19 @@ def _count(held: dict[str, list[bool]], of: Row) -> None:
     held["pair"].append(pair.low <= -3 * SLOPE <= pair.high)
 
 
+def rare(draws: np.random.Generator, seeds: int) -> Values:
+    """Noise of one setting of mean 0, and lognormal: most seeds are near, a few far off to one side."""
+    return 0.1 * (np.exp(draws.standard_normal((seeds, 2))) - math.exp(0.5))
+
+
 def skewed(seeds: int, studies: int) -> Fractions:
-    """Noise in the largest batch alone, and lognormal: most seeds are near, a few far off to one side."""
+    """Such noise in the largest batch alone."""
     draws, of = np.random.default_rng(30), Studies(SIZES, seeds, shared=True)
     rise = SLOPE * np.arange(len(SIZES))[:, None, None]
     held: dict[str, list[bool]] = {"slope": [], "pair": []}
     for _ in range(studies):
         values = 1.0 + rise + 0.01 * draws.standard_normal((len(SIZES), seeds, 2))
-        values[-1] += 0.1 * (np.exp(draws.standard_normal((seeds, 2))) - math.exp(0.5))
+        values[-1] += rare(draws, seeds)
         _count(held, row(of.compare(values), "train_loss"))
     return {name: float(np.mean(values)) for name, values in held.items()}
 
@@ -105,7 +110,7 @@ def skewed_margin(seeds: int, studies: int) -> Fractions:
     wrong = []
     for _ in range(studies):
         values = 1.0 + 0.01 * draws.standard_normal((2, seeds, 2))
-        values[-1] += 0.1 + 0.1 * (np.exp(draws.standard_normal((seeds, 2))) - math.exp(0.5))
+        values[-1] += 0.1 + rare(draws, seeds)
         made = of.compare(values, measures=["train_loss"], equivalence={"train_loss": 0.1})
         wrong.append(any(pair.p_equivalent < 0.05 for _, pair in made.each_pair()))
     return {"claims": float(np.mean(wrong))}

@@ -116,7 +116,7 @@ def collect_groups(groups: Mapping[str, Sequence[Source | Sequence[Source]]], by
 
 
 def _entries(label: str, given: Any) -> Sequence[Source | Sequence[Source]]:
-    if isinstance(given, str | Path | xr.Dataset) or not isinstance(given, Sequence) or not given:
+    if isinstance(given, Source) or not isinstance(given, Sequence) or not given:
         raise InputError(
             f"runs: the group {label!r} is {type(given).__name__}; expected a list of its networks, each a file, a data set, a "
             "run's folder, or a list of such of one network."
@@ -126,7 +126,7 @@ def _entries(label: str, given: Any) -> Sequence[Source | Sequence[Source]]:
 
 def _network(entry: Source | Sequence[Source], name: str, found: Collected) -> tuple[str, list[Result]]:
     """One network's usable results, with what to call it."""
-    several = [entry] if isinstance(entry, str | Path | xr.Dataset) else list(entry)
+    several = [entry] if isinstance(entry, Source) else list(entry)
     results = [result for number, source in enumerate(several, 1) for result in _results(source, number, found)]
     named = next((str(source) for source in several if isinstance(source, str | Path)), name)
     return named, results

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from landscape.comparison.collecting import Run
 from landscape.comparison.grouping import Setting, Stratum
@@ -14,7 +15,7 @@ from landscape.comparison.sentences import number
 from landscape.numerics.contrasts import critical_t, power, units_needed
 from landscape.numerics.inference import CONFIDENCE
 from landscape.probes.comparable import DIRECTION_SEEDS, RESCALINGS, STEPS, TRAINING_SEEDS
-from landscape.probes.history.result import FINAL_EPOCHS
+from landscape.probes.history.result import FINAL_EPOCHS, OVER_FINAL
 
 LARGE = 2  # standard deviations: a difference that is plain to see in a plot of the seeds
 _HOPELESS = 0.2  # a test that finds it more rarely
@@ -54,11 +55,16 @@ def _updates(by: str, settings: Sequence[Setting]) -> list[str]:
     unequal = len({tuple(map(shown, updates)) for updates in said.values()}) > 1
     if not (unequal or by == "batch_size"):
         return []
-    listed = "; ".join(f"{label}: {' or '.join(map(_updates_words, updates))}" for label, updates in said.items())
+    listed = _by_setting(said, _updates_words)
     unknown = any(update is None for updates in said.values() for update in updates)
     if unequal or unknown:
         return [f"Updates made, by {by}: {listed}. A difference may come from the number of updates and not from {by}."]
     return [f"Updates made, by {by}: {listed}: equal, so not the reason for a difference."]
+
+
+def _by_setting(said: Mapping[str, Iterable[Any]], words: Callable[[Any], str]) -> str:
+    """What each setting's runs say, every value of them once."""
+    return "; ".join(f"{label}: {' or '.join(map(words, values))}" for label, values in said.items())
 
 
 def _updates_words(updates: int | None) -> str:
@@ -122,7 +128,7 @@ def _parameter_norm(setting: Setting) -> float | None:
 
 
 def _windows(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
-    found = _final_epochs(by, groups) if any("over the final" in row.measure.long_name for row in rows) else []
+    found = _final_epochs(by, groups) if any(OVER_FINAL in row.measure.long_name for row in rows) else []
     spans = _spans(groups) if _has(rows, "steps") else []
     if len(spans) > 1:
         found.append(
@@ -133,24 +139,24 @@ def _windows(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[st
 
 def _final_epochs(by: str, groups: Sequence[Stratum]) -> list[str]:
     """Of which part of the training the mean over the final epochs is, where it is another one by setting, or all of it."""
-    made = {
-        setting.label: in_order(_epochs(run) for run in setting.runs) for group in groups for setting in group.settings
-    }
-    shares = {min(FINAL_EPOCHS / count, 1) for counts in made.values() for count in counts}
-    if len(shares) > 1:
-        listed = "; ".join(f"{label}: {' or '.join(map(_of_epochs, counts))}" for label, counts in made.items())
+    runs = [run for group in groups for run in group.runs]
+    counts = {run: count for run in runs if (count := _epochs(run)) is not None}
+    if len({min(FINAL_EPOCHS / count, 1) for count in counts.values() if count}) > 1:
+        settings = [setting for group in groups for setting in group.settings]
+        made = {s.label: in_order(counts[run] for run in s.runs if run in counts) for s in settings}
+        listed = _by_setting({label: found for label, found in made.items() if found}, _of_epochs)
         return [
-            f"The mean over the final {FINAL_EPOCHS} epochs is of other parts of the training, by {by}: {listed}. A difference in "
+            f"The {OVER_FINAL} is of other parts of the training, by {by}: {listed}. A difference in "
             "it may come from that; losses and accuracies of the final weights (test_loss, test_accuracy) do not have it."
         ]
-    short = [run.label for group in groups for run in group.runs if _epochs(run) < FINAL_EPOCHS]
+    short = [run.label for run, count in counts.items() if count < FINAL_EPOCHS]
     if not short:
         return []
     return [f"Fewer than {FINAL_EPOCHS} epochs, so the mean over the final ones is over all: {', '.join(short)}."]
 
 
-def _of_epochs(count: float) -> str:
-    return f"{FINAL_EPOCHS} of {count:g}" if count > FINAL_EPOCHS else f"all {count:g}"
+def _of_epochs(count: int) -> str:
+    return f"{FINAL_EPOCHS} of {count}" if count > FINAL_EPOCHS else f"all {count}"
 
 
 def _spans(groups: Sequence[Stratum]) -> list[str]:
@@ -160,9 +166,9 @@ def _spans(groups: Sequence[Stratum]) -> list[str]:
     return list(dict.fromkeys(f"{at[0]} to {at[-1]} ({len(at)})" for at in steps))
 
 
-def _epochs(run: Run) -> float:
-    sizes = [result.dataset.sizes.get("epoch", 0) for result in run.results if result.kind == "history"]
-    return min(sizes, default=float("inf"))
+def _epochs(run: Run) -> int | None:
+    """None where nothing of it is a history."""
+    return min((r.dataset.sizes.get("epoch", 0) for r in run.results if r.kind == "history"), default=None)
 
 
 def _hopeless(rows: Sequence[Row]) -> list[str]:

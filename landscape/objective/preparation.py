@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch.utils._pytree import tree_map
 
 from landscape.data import Data
 from landscape.errors import InputError, LandscapeError, unknown_choice
+from landscape.numerics.parameters import ParameterVector
 from landscape.objective.agreement import elsewhere
 from landscape.objective.batch_loss import MODEL, BatchLoss
 from landscape.objective.batch_norm import use_batch_statistics
@@ -41,6 +43,8 @@ from landscape.objective.trial import (
 )
 from landscape.objective.values import drawn_head
 from landscape.objective.watched import Reads
+
+T = TypeVar("T")
 
 # Where batches are part of the result, this does not follow the machine.
 FIXED_BATCH = 128
@@ -234,17 +238,14 @@ class Preparation:
         if here.weights is None or self.runner.draw is not None:
             return
         inputs, targets = next(iter(self.batches))
+
+        def weights() -> Tensor | None:
+            outputs = self.runner.widened(self.runner.tried(map_tensors(torch.clone, inputs)))
+            with torch.no_grad(), self.runner.own_randomness():
+                return self.runner.loss.parts(outputs, targets).weights
+
         theta = self.flat.snapshot()
-        for point in (elsewhere(theta.vector, theta.layout), -theta.vector):
-            try:
-                self.flat.load(point)
-                with torch.no_grad(), self.runner.own_randomness():
-                    outputs = self.runner.wide_outputs(map_tensors(torch.clone, inputs))
-                    there = self.runner.loss.parts(outputs, targets).weights
-            except Exception:  # of any kind: the user's code, at weights that it was not made for
-                continue
-            finally:
-                self.flat.load(theta.vector)
+        for there in self._at(theta, (elsewhere(theta.vector, theta.layout), -theta.vector), weights):
             if there is not None and not torch.allclose(there, here.weights, rtol=MOVED, atol=0, equal_nan=True):
                 raise InputError(
                     "loss: what it returns was taken for (values, weights), and these weights are others at other parameters. "
@@ -288,15 +289,21 @@ class Preparation:
     def _module_couples(self, runner: Runner, inputs: Any) -> bool:
         """Elsewhere than at the checkpoint, whose last layer may still be zero, unless it cannot run there."""
         theta = self.flat.snapshot()
-        for point in (elsewhere(theta.vector, theta.layout), theta.vector):
+        points = (elsewhere(theta.vector, theta.layout), theta.vector)
+        found = self._at(theta, points, lambda: module_couples(runner, inputs))
+        return next(found, True)  # it takes the first batch, and not these samples
+
+    def _at(self, theta: ParameterVector, points: Iterable[Tensor], ask: Callable[[], T]) -> Iterator[T]:
+        """What is found at each of some points, but for those where it cannot run; the module comes back to ``theta``."""
+        for point in points:
             try:
                 self.flat.load(point)
-                return module_couples(runner, inputs)
+                found = ask()
             except Exception:  # of any kind: the user's code, at weights that it was not made for
                 continue
             finally:
                 self.flat.load(theta.vector)
-        return True  # it takes the first batch, and not these samples
+            yield found
 
     def _loss_couples(self, runner: Runner, inputs: Any, targets: Any, outputs: Any) -> bool:
         def again(count: int) -> Any:

@@ -56,6 +56,7 @@ def _words(name: object) -> str:
 
 
 FINAL_EPOCHS = 5
+OVER_FINAL = f"mean over the final {FINAL_EPOCHS} epochs"
 _FAMILY = "training"
 _CURVES = {
     "train_loss": "training loss",
@@ -75,7 +76,7 @@ def _read(history: xr.Dataset, options: Options) -> list[Reading]:
     for name, words in {**_CURVES, **_ONCE}.items():
         if name not in history:
             continue
-        final = f", mean over the final {FINAL_EPOCHS} epochs" if name in _CURVES else ""
+        final = f", {OVER_FINAL}" if name in _CURVES else ""
         units = str(history[name].attrs.get("units", "1"))
         # The function's own values, so that no rescaling that leaves the function changes them.
         measure = Measure(name, f"{words}{final}", units, _FAMILY, invariant=RESCALINGS)
