@@ -15,10 +15,12 @@ import xarray as xr
 from figure_checks import LEAST_SHARE, alike, faults
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.collections import PathCollection
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from PIL import Image, ImageSequence
 
+from landscape.pictures.grid import TALLEST
 from landscape.pictures.legend import IN_CAPTION
 from landscape.pictures.markers import Named
 from landscape.pictures.scale import Scale, tick_labels
@@ -252,3 +254,45 @@ def test_a_sheet_is_finer_where_it_rises_steeply_below_the_clip() -> None:
     steps = np.diff(mesh_of(x, x, wall, top=10.0).x)
     assert steps.min() < steps.max() / 3 and steps.size < 300
     assert np.diff(mesh_of(x, x, wall[::-1].T, top=10.0).y).size < 300
+
+
+def drawn(name: str, width: float = 3.3) -> Any:
+    make, options = EVERY[name]
+    return plot(list(make()), width=width, **options)
+
+
+@pytest.mark.parametrize(("name", "width"), [("surface, 2", 3.3), ("surface, 3", 7.0), ("surface, 12", 7.0)])
+def test_surfaces_have_their_numbers_where_a_page_has_room_for_them(name: str, width: float) -> None:
+    figure = drawn(name, width)
+    for axes in [axes for axes in figure.axes if axes.name == "3d"]:
+        shown = [tick for axis in (axes.xaxis, axes.yaxis, axes.zaxis) for tick in axis.get_ticklabels()]
+        assert all(tick.get_visible() for tick in shown) and len({tick.get_text() for tick in shown}) > 5
+    assert figure.get_size_inches()[1] < TALLEST
+
+
+def test_the_numbers_of_a_bar_stand_at_even_steps_and_0_is_one_of_them() -> None:
+    bar = next(axes for axes in drawn("curvature map, 1").axes if axes.get_xlabel() == "λ_min/λ_max")
+    ticks = np.asarray(bar.get_xticks())
+    assert 0.0 in ticks and np.ptp(np.diff(ticks)) == pytest.approx(0, abs=1e-12)
+
+
+def test_bands_of_many_data_sets_are_together_as_faint_as_those_of_a_few() -> None:
+    clear = {}
+    for count in (1, 3, 12):
+        bands = drawn(f"path, {count}").axes[0].collections
+        clear[count] = [float(np.prod([1 - band.get_alpha() for band in bands])), len(bands)]
+    assert [many for _, many in clear.values()] == [3, 9, 36]
+    assert clear[3][0] == pytest.approx(clear[1][0]) and clear[12][0] == pytest.approx(clear[1][0])
+
+
+def test_a_single_row_or_point_is_drawn_as_points_and_as_no_area() -> None:
+    for name, count in (("one row", 9), ("one column", 9), ("one point", 1)):
+        (dots,) = drawn(name).axes[0].collections
+        assert isinstance(dots, PathCollection) and len(dots.get_offsets()) == count, name
+
+
+@pytest.mark.parametrize(("name", "strokes"), [("path, 2", 6), ("path, 3", 0)])
+def test_barriers_of_many_paths_are_told_and_not_drawn(name: str, strokes: int) -> None:
+    figure = drawn(name, 7.0)
+    assert sum(line.get_marker() == "_" for line in figure.axes[0].lines) == strokes
+    assert ("upright stroke" in figure.caption) == bool(strokes)

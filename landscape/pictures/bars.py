@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -49,13 +50,18 @@ class Bar:
         return line_height("tick") + (TICK + NUMBER) / 72
 
     def fit(self, inches: float, room: float = 0.0) -> None:
-        """Write the numbers that cover no other in a strip of this length, with so much room beyond its ends."""
-        free, kept = -room, []
-        for place, (where, word) in enumerate(zip(self.places, self.words, strict=True)):
-            half = text_width(self.figure, word, points("tick")) / 2
-            if where * inches - half >= free and where * inches + half <= inches + room:
-                kept.append(place)
-                free = where * inches + half + 0.05
+        """Write as many numbers, each or every second or third, as cover no other in a strip with so much room beyond its ends."""
+        kept: list[int] = []
+        halves = [text_width(self.figure, word, points("tick")) / 2 for word in self.words]
+        fitting = [
+            k for k, half in enumerate(halves) if -room <= self.places[k] * inches - half <= inches + room - 2 * half
+        ]
+        zero = next((k for k, tick in enumerate(self.ticks) if tick == 0.0), 0)
+        for every in range(1, len(fitting) + 1):  # evenly, and 0 among them
+            kept = [k for k in fitting if (k - zero) % every == 0]
+            pairs = itertools.pairwise(kept)
+            if all((self.places[b] - self.places[a]) * inches >= halves[a] + halves[b] + 0.05 for a, b in pairs):
+                break
         self.axes.set_xticks([self.ticks[k] for k in kept], [self.words[k] for k in kept])
 
     def over(self, left: float, bottom: float, inches: float) -> None:

@@ -20,6 +20,7 @@ MARGIN = 0.03  # inches of white around everything
 GAP, BETWEEN = 0.04, 0.02  # inches between panels of a row, and between rows
 NARROWEST = 0.55  # inches a panel needs to be worth drawing
 NARROW, READABLE = 0.75, 1.3  # inches from which a panel can be read, and one from which it reads well
+SMALL, NUMBERED = 1.0, 1.9  # the same of one in perspective, which has room for its numbers only then
 TALLEST = 9.2  # inches of a page
 SHARE = 0.59  # of the figure's area that axes are to have
 STEEPEST = 1.6  # height over width up to which panels are stretched for that
@@ -157,7 +158,7 @@ def across(
         strips = (rows * columns if bars else bar) * STRIP * panel * (1 if bars else columns) / (width * height)
         share = part * (height - words) / height + strips
         found.append((columns, panel, share, height))
-    for least in (READABLE, NARROW):
+    for least in (NUMBERED, SMALL) if bare else (READABLE, NARROW):
         good = [
             one for one, panel, share, height in found if panel >= least and share >= SHARE - 0.025 and height < TALLEST
         ]

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.patches import Patch
+
 from landscape.pictures.bars import PAD, Bar
 from landscape.pictures.caption import full_caption, short_caption
 from landscape.pictures.grid import GAP, MARGIN, Cell, Frame, Placed, across, box_of, margins_of, place
@@ -23,6 +27,7 @@ MOST_ROWS = 2  # of panels, whose titles may have two lines; those of more are s
 TICK_PAD = 0.4  # from a tick to its number, in sizes of the number
 TITLE_PAD = 2.0  # points from a panel to what stands over it
 ALONE = 1.2  # inches that an upright label may take beside a low panel
+FEW_BANDS = 3  # of whom each is as strong as a single one
 APART = 0.025  # inches between what stands under the panels
 
 
@@ -84,9 +89,19 @@ def finish(
     if frame.bar is not None:
         frame.bar.under(placed.left, bar_at, placed.right, MARGIN)
     legend.place(MARGIN, legend_at)
+    for cell in cells:
+        _thin(cell.axes)
     figure.caption = full_caption(words, "", [f"In full: {'; '.join(frame.cut)}"] if frame.cut else [])
     figure.heading = heading or first.title
     return figure
+
+
+def _thin(axes: Axes) -> None:
+    """Bands of many data sets, one over the other, as faint together as a few are."""
+    drawn = [a for a in (*axes.collections, *axes.patches) if isinstance(a, PolyCollection | Patch)]
+    shades = [(shade, alpha) for shade in drawn if (alpha := shade.get_alpha())]
+    for shade, alpha in shades if len(shades) > FEW_BANDS else ():
+        shade.set_alpha(1 - (1 - alpha) ** (FEW_BANDS / len(shades)))
 
 
 def _kind(cells: Sequence[Cell], bar: Bar | None) -> dict[str, bool]:

@@ -32,6 +32,7 @@ from landscape.probes.path.picture import (
     panel_scale,
     path_caption,
     read_paths,
+    stroked,
     where_words,
 )
 
@@ -51,7 +52,11 @@ def path_content(datasets: Sequence[xr.Dataset], options: Options) -> dict[str, 
             [way.colour for way in ways],
             [way.dashes for way in ways],
         ),
-        "styles": ["band: ± standard error over samples", "upright stroke: barrier", "×\u00a0not finite"],
+        "styles": [
+            "band: ± standard error over samples",
+            *(["upright stroke: barrier"] if stroked(ways) else []),
+            "×\u00a0not finite",
+        ],
         "charts": [_chart(ways, panel, options, scaled=panel == panels[0]) for panel in panels],
     }
 
@@ -110,7 +115,7 @@ def _lines(way: Way, ways: Sequence[Way], panel: str, group: str, beside: int) -
         "dash": dash(way.dashes),
         "mode": mode(int(np.isfinite(values).sum())),
     }
-    if panel != "loss" or way.foot is None:
+    if panel != "loss" or way.foot is None or not stroked(ways):
         return [{**base, **own}]
     stroke = {
         "x": [way.barrier[2] + STROKES_APART * beside] * 2,

@@ -30,6 +30,7 @@ from landscape.probes.path.result import ends_highest, no_barrier
 RATIO = 0.62
 ERROR_ALPHA = 0.22
 STROKES_APART = 2.5  # points
+MOST_STROKES = 6  # barriers that are drawn
 QUANTITIES = {"all": ("loss", "accuracy"), "loss": ("loss",), "accuracy": ("accuracy",)}
 # how a kind of path is drawn where the colour says which data set it is of
 DASHES: dict[str, Any] = {
@@ -114,7 +115,8 @@ def path_figure(datasets: Sequence[xr.Dataset], options: Options) -> PaperFigure
     for group in groups:
         scales = {panel: panel_scale(ways if options.share else group, panel, options) for panel in panels}
         titled = len(groups) > 1
-        cells += [_cell(figure.add_subplot(), group, panel, scales[panel], titled=titled) for panel in panels]
+        look = {"titled": titled, "strokes": stroked(ways)}
+        cells += [_cell(figure.add_subplot(), group, panel, scales[panel], **look) for panel in panels]
     note = scale_note(panel_scale(ways, panels[0], options), f"{panels[0]} axis") if options.share else ""
     abreast = layout.across(len(panels), float(figure.get_size_inches()[0]), RATIO) if len(groups) > 1 else None
     heading = ways[0].label if len(datasets) == 1 else ""
@@ -161,13 +163,15 @@ def panel_scale(ways: Sequence[Way], panel: str, options: Options) -> Scale | No
     return choose_scale([*values, *kept], scale="linear" if linear else options.scale, maximum=maximum, still=still)
 
 
-def _cell(axes: Axes, ways: Sequence[Way], panel: str, scale: Scale | None, *, titled: bool) -> layout.Cell:
+def _cell(
+    axes: Axes, ways: Sequence[Way], panel: str, scale: Scale | None, *, titled: bool, strokes: bool
+) -> layout.Cell:
     drawn = [way for way in ways if way.has(panel)]
     low = set_value_axis(axes, scale)
     peaks: list[float] = []
     for way in drawn:
         _draw(axes, way, panel, low)
-        if panel == "loss" and way.foot is not None:
+        if panel == "loss" and way.foot is not None and strokes:
             _draw_barrier(axes, way, way.foot, beside=peaks.count(way.barrier[2]))
             peaks.append(way.barrier[2])
     axes.set_xlim(-0.02, 1.02)
@@ -204,6 +208,11 @@ def _draw_barrier(axes: Axes, way: Way, foot: tuple[float, float], *, beside: in
     aside = ScaledTranslation(beside * STROKES_APART / 72, 0, figure.dpi_scale_trans)
     look: dict[str, Any] = {"linewidth": 0.8, "marker": "_", "markersize": 5, "zorder": 2}
     axes.plot([way.barrier[2]] * 2, list(foot), color=way.colour, transform=axes.transData + aside, **look)
+
+
+def stroked(ways: Sequence[Way]) -> bool:
+    """Whether barriers are drawn: those of many paths, often at one t, would hide the lines."""
+    return len(ways) <= MOST_STROKES
 
 
 def where_words(ways: Sequence[Way]) -> str:
@@ -263,10 +272,11 @@ def path_caption(datasets: Sequence[xr.Dataset], ways: Sequence[Way], options: O
     """What the paths are and how long, what a barrier is, under which BN policy, on which data."""
     labels = labels_of(datasets, options.labels)
     attrs = [dict(dataset.attrs) for dataset in datasets]
+    stroke = " (upright stroke)" if stroked(ways) else ""
     kinds = [f"{kind}: {WORDS.get(kind, kind)}" for kind in dict.fromkeys(way.kind for way in ways)]
     sentences = [
         f"Paths from one checkpoint to another; {'; '.join(kinds)}",
-        "Barrier: the largest loss on the path minus the mean of its ends (upright stroke), over the measured points; "
+        f"Barrier: the largest loss on the path minus the mean of its ends{stroke}, over the measured points; "
         "bands and ±: one standard error over the samples",
         "A path whose largest loss is at an end has no barrier" if any(ends_highest(w.dataset) for w in ways) else "",
         note,

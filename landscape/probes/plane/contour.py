@@ -35,7 +35,6 @@ from landscape.probes.plane.panels import (
     Panel,
     axis_words,
     best_of,
-    cell_edges,
     colour_bar,
     flat_note,
     flat_tag,
@@ -123,7 +122,7 @@ def panel_cell(
     """
     plane = panel.plane
     assert plane.y is not None
-    axes.set_facecolor(MISSING_GREY)
+    axes.set_facecolor(MISSING_GREY if min(panel.field.values.shape) > 1 else "white")
     if scale is not None:
         _fill(axes, panel, scale, lines=lines)
     entries = [*more, *_mark(axes, panel, scale, points=points)]
@@ -143,13 +142,15 @@ def panel_cell(
 
 
 def _fill(axes: Axes, panel: Panel, scale: Scale, *, lines: bool) -> None:
-    """Fill and lines between grid points; cells of one colour where an axis has a single point."""
+    """Fill and lines between grid points; where an axis has a single point, the points themselves, as there is no area."""
     plane = panel.plane
     assert plane.y is not None
     cmap, norm = colour_map(panel.quantity), scale.norm()
     shown = np.ma.masked_invalid(panel.field.values)
     if min(shown.shape) < 2:
-        axes.pcolormesh(cell_edges(plane.x.values), cell_edges(plane.y.values), shown, cmap=cmap, norm=norm)
+        x, y = np.meshgrid(plane.x.values, plane.y.values)
+        dots: dict[str, Any] = {"s": 26, "edgecolors": INK, "linewidths": 0.4, "clip_on": False, "zorder": 2}
+        axes.scatter(x, y, c=shown, cmap=cmap, norm=norm, **dots)
         return
     if shown.count() == 0:
         return

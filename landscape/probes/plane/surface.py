@@ -15,7 +15,7 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection  # typ
 from landscape.pictures import layout, markers
 from landscape.pictures.arrays import Floats
 from landscape.pictures.caption import scale_note
-from landscape.pictures.grid import box_of
+from landscape.pictures.grid import NUMBERED, box_of
 from landscape.pictures.options import Options
 from landscape.pictures.scale import Scale, tick_labels
 from landscape.pictures.style import COLUMN, INK, PAGE, PaperFigure, colour_map, points, width_of
@@ -40,7 +40,7 @@ from landscape.probes.plane.reading import read_planes
 AZIMUTH, ELEVATION = -58.0, 28.0
 LETTER = 2.5  # points of room for each letter of a number that has more than three
 RATIO, TALL = 0.8, 0.72  # height over width on paper, and of the box in space
-NUMBERED = 1.9  # inches of a panel from which there is room for its numbers
+BARE_PAD = -15  # points of an axis' name that has none under it
 MOST_TICKS = 5  # upright, in perspective
 FLOOR = 0.22  # of the height, left free under the surface for its contours and marks
 THREADS = 9  # lines each way along a flat surface
@@ -87,6 +87,7 @@ def _cell(figure: PaperFigure, panel: Panel, scale: Scale | None, options: Optio
     def fit(width: float) -> None:
         if width < NUMBERED:
             axes.tick_params(labelbottom=False, labelleft=False, labelright=False, labeltop=False)
+            axes.xaxis.labelpad = axes.yaxis.labelpad = BARE_PAD
         nonlocal zoom
         zoom = _filling(axes, panel.ratio, zoom)
 
