@@ -258,8 +258,8 @@ def plane_group() -> Group:
         ),
         largest_relative,
         (
-            Comparison("part of the convolution ceiling, fp32", "convolutions", "auto"),
-            Comparison("part of the convolution ceiling, bf16", "convolutions-bf16", "bf16"),
+            Comparison("speed relative to PyTorch's convolutions alone, fp32", "convolutions", "auto"),
+            Comparison("speed relative to PyTorch's convolutions alone, bf16", "convolutions-bf16", "bf16"),
             Comparison("faster than loss-landscapes, fp32", "loss-landscapes", "auto"),
             Comparison("faster than landscaper, fp32", "landscaper", "auto"),
         ),

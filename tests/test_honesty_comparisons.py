@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +38,11 @@ class Studies:
             for k, size in enumerate(sizes)
         ]
 
-    def compare(self, values: Values, **options: object) -> Comparison:
+    def compare(self, values: Sequence[Values] | Values, **options: object) -> Comparison:
         """``values``: shape ``(settings, seeds, 2)``."""
         data: list[xr.Dataset] = []
         for setting, numbers in zip(self._runs, values, strict=True):
-            for run, (loss, accuracy) in zip(setting, numbers, strict=True):
+            for run, (loss, accuracy) in zip(setting, numbers, strict=False):  # a setting may have fewer seeds
                 run["train_loss"].values[:], run["validation_accuracy"].values[:] = loss, accuracy
                 data.append(run)
         return ls.compare(data, by="batch_size", **options)  # type: ignore[arg-type]
@@ -139,6 +139,18 @@ def single_runs(seeds: int, studies: int) -> Fractions:
     return {"winner": float(np.mean(winners)), "these": float(np.mean(told))}
 
 
+def uneven(seeds: int, studies: int) -> Fractions:
+    """Few seeds of one setting against six of the other, no difference, as normal and as independent as can be."""
+    draws, of = np.random.default_rng(70 + seeds), Studies((50, 400), 6, shared=False)
+    wrong = []
+    for _ in range(studies):
+        values = [1.0 + 0.1 * draws.standard_normal((n, 2)) for n in (seeds, 6)]
+        made = of.compare(values, measures=["train_loss"])
+        assert any("Welch's t is an approximation" in note for note in made.notes) == (seeds < 6)
+        wrong.append(any(pair.verdict in WINNERS for _, pair in made.each_pair()))
+    return {"named": float(np.mean(wrong))}
+
+
 def independent(seeds: int, studies: int) -> Fractions:
     return linear(seeds, studies, shared=False)
 
@@ -178,6 +190,8 @@ SCENARIOS: list[tuple[Callable[[int, int], Fractions], int, dict[str, tuple[str,
         "winner": ("one run of each, which differ as runs do: a winner", (0.0, 0.0)),
         "these": ("one run of each, which differ as runs do: `in these runs only`", (0.5, 1.0)),
     }),
+    (uneven, 6, {"named": ("Welch's t, 6 against 6 seeds that none share, no difference: named", FALSE)}),
+    (uneven, 2, {"named": ("broken: Welch's t, 2 against 6 seeds that none share, no difference: named", (0.055, 0.12))}),
     (skewed, 6, {
         "pair": ("broken: lognormal noise in one setting, 6 seeds: paired t's interval holds", (0.7, 0.95)),
         "slope": ("broken: the same: the trend's interval holds", (0.7, 0.95)),
