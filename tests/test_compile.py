@@ -14,6 +14,7 @@ from landscape.numerics.kernels import winograd, winograd_operator
 from landscape.numerics.seeds import generator
 from landscape.objective.convolutions import FilteredConv2d, filtered_convolutions
 from landscape.objective.objective import Objective
+from landscape.objective.watched import Draws
 from landscape.probes.plane.spans import random_span
 from landscape.training import TrainingConfig, fit
 
@@ -126,3 +127,21 @@ def test_the_graph_is_whole(half: bool) -> None:
     ):
         compiled = torch.compile(module, backend="eager", fullgraph=True)
         assert torch.equal(compiled(inputs), module(inputs))
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_a_user_compiled_is_seen_as_it_was_written_and_compiled_for_nobody_else(whole: bool) -> None:
+    graphs: list[torch.fx.GraphModule] = []
+
+    def count(graph: torch.fx.GraphModule, _: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(lambda x: (torch.rand_like(x) + x).sin(), backend=count, fullgraph=whole)
+    with Draws() as draws:
+        compiled(torch.ones(3))
+    assert draws.any and not graphs
+    compiled(torch.ones(3))
+    with Draws() as draws:
+        compiled(torch.ones(3))
+    assert draws.any and len(graphs) == 1

@@ -75,13 +75,15 @@ def test_editors_see_the_names_that_there_are() -> None:
     assert all(alias.asname == alias.name for alias in aliases)  # or it is not seen, or has another name at run time
 
 
-def test_a_name_leads_to_what_it_names_whatever_was_imported_before() -> None:
+def test_a_name_leads_to_what_it_names_whatever_was_imported_before_and_to_no_compiler() -> None:
     code = (
         "import landscape.probes.plane, landscape.probes.curvature, landscape as ls;"
         "from landscape.results import load_result, save_result; import landscape.testing as kit;"
         "from landscape.probes.plane.measure import plane; from landscape._version import __version__;"
         "assert ls.plane is plane and callable(ls.curvature) and ls.testing is kit;"
-        "assert ls.load is load_result and ls.save is save_result and ls.__version__ == __version__"
+        "assert ls.load is load_result and ls.save is save_result and ls.__version__ == __version__;"
+        "import sys, torch; o = ls.Objective(torch.nn.Linear(2, 2), 'cross_entropy', (torch.randn(9, 2), torch.arange(9) % 2));"
+        "ls.line(o, x=(-1, 1, 3), seeds=[0]); assert 'torch._dynamo' not in sys.modules"  # PyTorch's compiler takes seconds
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
@@ -14,8 +16,24 @@ from torch.utils._pytree import tree_flatten
 class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While open, every operation of torch is shown to :meth:`see`."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Else PyTorch imports its compiler, which takes seconds, at the first operation that is seen."""
+        return False
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._stance: AbstractContextManager[Any] = nullcontext()
+
+    def __enter__(self) -> Self:
+        compiler = sys.modules.get("torch._dynamo")  # then something may be compiled: it runs as it was written
+        self._stance = nullcontext() if compiler is None else torch.compiler.set_stance("force_eager")
+        self._stance.__enter__()
+        return cast(Self, super().__enter__())  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        self._stance.__exit__(*raised)
 
     def see(self, function: Any, given: Any, made: Any) -> None:
         """An operation, what it was given and what it made of that."""
