@@ -267,22 +267,26 @@ def test_segments_of_another_length_are_named_as_a_reason_to_call_nobody_smoothe
     )
 
 
-def test_networks_seen_on_minibatches_of_other_sizes_are_not_called_smoother_and_at_other_rates_they_are() -> None:
-    def relative(by: str, values: tuple[float, float]) -> Comparison:
-        data = [
-            steps([value * (1 + s ** (1 + k) / 50)] * 3, seed=s, **{by: value}).assign_coords(
-                along=["gradient", "relative"]
-            )
+def test_networks_seen_on_other_losses_of_their_trainings_are_not_called_smoother_and_at_other_rates_they_are() -> None:
+    def relative(by: str, values: tuple[float, float], *, grouped: bool = False) -> Comparison:
+        groups = {
+            str(value): [
+                steps([value * (1 + s ** (1 + k) / 50)] * 3, seed=s, **({} if grouped else {by: value})).assign_coords(
+                    along=["gradient", "relative"]
+                )
+                for s in (0, 1, 2)
+            ]
             for k, value in enumerate(values)
-            for s in (0, 1, 2)
-        ]
+        }
+        data = groups if grouped else [one for group in groups.values() for one in group]
         return ls.compare(data, by=by, measures=["loss_variation:relative"])
 
-    made = relative("batch_size", (50, 800))
-    assert pair(made, "loss_variation:relative").verdict == "lower"
-    assert "smoother" not in pair(made, "loss_variation:relative").sentence
-    said = next(note for note in made.notes if "smoother" in note)
-    assert "batch_size, as each is seen on its own loss" in said and "rescaled" not in said
+    for by, grouped in (("batch_size", False), ("augment", False), ("recipe", True)):  # of groups nothing is known
+        made = relative(by, (1, 16), grouped=grouped)
+        assert pair(made, "loss_variation:relative").verdict == "lower", by
+        assert "smoother" not in pair(made, "loss_variation:relative").sentence, by
+        said = next(note for note in made.notes if "smoother" in note)
+        assert f"{by}, as each is seen on its own loss" in said and "rescaled" not in said
     made = relative("learning_rate", (0.1, 0.7))
     assert "0.1 is the smoother one" in pair(made, "loss_variation:relative").sentence
 

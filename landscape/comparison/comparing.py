@@ -86,6 +86,8 @@ def compare(
     pairs = [pair for group in groups for pair in _pairs(group, by, reference)]
     made_alike = _variants(found, groups)
     read = _readings(found, made_alike, groups, Options(steps), by)
+    if isinstance(runs, Mapping):
+        read = [(_of_groups(measure, by), readings) for measure, readings in read]
     if not read:
         raise InputError(_nothing("runs: no measure was made alike in two settings.", found))
     margins = _margins(equivalence or {}, [measure for measure, _ in read])
@@ -104,6 +106,13 @@ def compare(
         (*filter(None, [note]), *notes(by, groups, final), *_against(groups, reference), *found.notes),
         tuple(found.left_out),
     )
+
+
+def _of_groups(measure: Measure, by: str) -> Measure:
+    """Between groups it may be of any losses of trainings: their batch sizes, augmentation and dropout are not known."""
+    if not measure.loss_by:
+        return measure
+    return replace(measure, loss_by=measure.loss_by | {by}, smoother="neither")
 
 
 def _groups(found: Collected, where: Mapping[str, Any], by: str) -> list[Stratum]:

@@ -39,7 +39,8 @@ class Measure:
         smoother: which direction is the smoother one: ``lower``, ``higher`` or ``neither``.
         invariant: those of :data:`RESCALINGS` that leave it as it is.
         looks_by: the settings of a training that decide where it looks, such as the learning rate for a segment along a step.
-        loss_by: the settings that decide of which loss it is, such as the batch size where it is that of a minibatch.
+        loss_by: the settings that decide of which loss it is, such as the batch size where it is that of a training's minibatch.
+            What other things decide of it, such as dropout, nobody knows of networks that were not trained here.
     """
 
     name: str
@@ -59,7 +60,11 @@ class Measure:
         activations it has, and training with another setting can rescale as well as a hand can.
         """
         places = (f"{by}, which decides where it looks",) if by in self.looks_by else ()
-        losses = (f"{by}, as each is seen on its own loss, that of its minibatches",) if by in self.loss_by else ()
+        losses = (
+            (f"{by}, as each is seen on its own loss, that of its training's minibatches",)
+            if by in self.loss_by
+            else ()
+        )
         return (*(way for way in (FILTERS, LAYERS, UNITS) if way not in self.invariant), *places, *losses)
 
     def forward(self, values: ArrayLike) -> Floats:
