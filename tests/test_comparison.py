@@ -281,7 +281,12 @@ def test_networks_seen_on_other_losses_of_their_trainings_are_not_called_smoothe
         data = groups if grouped else [one for group in groups.values() for one in group]
         return ls.compare(data, by=by, measures=["loss_variation:relative"])
 
-    for by, grouped in (("batch_size", False), ("augment", False), ("recipe", True)):  # of groups nothing is known
+    for by, grouped in (
+        ("batch_size", False),
+        ("augment", False),
+        ("model", False),
+        ("recipe", True),
+    ):  # of groups nothing is known
         made = relative(by, (1, 16), grouped=grouped)
         assert pair(made, "loss_variation:relative").verdict == "lower", by
         assert "smoother" not in pair(made, "loss_variation:relative").sentence, by

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -370,3 +371,16 @@ def test_a_function_of_tensors_has_its_gradient_and_hessian() -> None:
 def test_functions_that_are_none_are_refused(f: Any, theta: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         ls.function(f, theta)
+
+
+def test_what_was_measured_in_training_mode_says_so_and_is_compared_with_nothing_in_evaluation_mode() -> None:
+    dropped = nn.Sequential(nn.Linear(X.shape[1], 8), nn.Dropout(0.5), nn.Linear(8, 3))
+    modes: list[dict[str, Any]] = [{}, {"mode": "train", "draws": 2}]
+    objectives = [ls.Objective(dropped, "cross_entropy", (X, Y), **mode) for mode in modes]
+    captions = [ls.plot(ls.line(one, x=(-1, 1, 3), seeds=[0])).caption for one in objectives]
+    assert "samples, in training mode, each point drawn 2 times." in captions[1] and "training mode" not in captions[0]
+    config = ls.SharpnessConfig(measures=("adaptive_average",), rho=(0.1,), draws=2)
+    for group in (0, 1):
+        found = [ls.sharpness(objectives[k], config) for k in (0, group)]
+        with contextlib.nullcontext() if group == 0 else pytest.raises(InputError, match="made alike in two settings"):
+            ls.compare({"a": found[:1], "b": found[1:]})

@@ -24,6 +24,7 @@ def provenance_of(objective: Objective) -> dict[str, Any]:
         "bn_layers": objective.bn_layers,
         "loss_name": objective.loss_name,
         **objective._said,
+        **({"mode": "train"} if objective._given["mode"] == "train" else {}),
         **(objective._draws.attributes() if objective._draws is not None else {}),
         **({"loss_batches": fixed_batches(batches, couples)} if couples else {}),
         "precision": objective.precision,

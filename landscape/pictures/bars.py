@@ -28,6 +28,7 @@ class Bar:
         label: what the colours are.
         ticks, words: its numbers.
         places: of the numbers, from 0 to 1 along the strip.
+        arrow: whether an arrow stands at its low end, beside the label.
     """
 
     axes: Axes
@@ -35,6 +36,7 @@ class Bar:
     ticks: tuple[float, ...]
     words: tuple[str, ...]
     places: tuple[float, ...]
+    arrow: bool = False
 
     @property
     def figure(self) -> PaperFigure:
@@ -84,7 +86,10 @@ class Bar:
         if self.label_lines(width):
             place, at = (0.0, 1.0 + PAD / STRIP), "bottom"
         else:
-            left = max(left, start + text_width(self.figure, self.label, points("text")) + 0.08)
+            left = max(
+                left,
+                start + text_width(self.figure, self.label, points("text")) + 0.08 + 0.03 * (right - left) * self.arrow,
+            )
             place, at = ((start - left) / (right - left), 0.5), "center"
         self._set(left, low, right - left)
         self.axes.set_xlabel(self.label, fontsize=points("text"), parse_math=False)
@@ -114,7 +119,8 @@ def bar_of(
     drawn.outline.set_linewidth(0.5)
     norm: Any = colours.norm
     places = [float(place) for place in np.ma.filled(norm(np.asarray(ticks, dtype=float)), 0.0)] if len(ticks) else []
-    return Bar(axes, label, tuple(float(tick) for tick in ticks), tuple(words), tuple(places))
+    numbers = tuple(float(tick) for tick in ticks)
+    return Bar(axes, label, numbers, tuple(words), tuple(places), extend in ("min", "both"))
 
 
 def strip_of(figure: PaperFigure, colours: Sequence[str], label: str, words: Sequence[str]) -> Bar:

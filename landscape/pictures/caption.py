@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -123,10 +124,12 @@ def policy_words(attrs: dict[str, Any]) -> str:
 
 
 def data_words(attrs: dict[str, Any]) -> str:
-    """The data, and how many samples of it."""
+    """The data, how many samples of it, and whether the network drew random numbers, as in training."""
     name, count = str(attrs.get("data", "")), attrs.get("n_samples")
     samples = "" if count is None else f"{int(count):,} sample{'s' if int(count) != 1 else ''}"
-    return ", ".join(part for part in (name, samples) if part)
+    drawn = f"each point drawn {count} times" if (count := len(json.loads(attrs.get("draw_seeds", "[]")))) else ""
+    trained = "in training mode" if attrs.get("mode") == "train" else ""
+    return ", ".join(part for part in (name, samples, trained, drawn) if part)
 
 
 def _recipe(label: str, group: Sequence[xr.Dataset], setting: str | None) -> str:

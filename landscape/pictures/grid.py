@@ -17,13 +17,13 @@ from landscape.pictures.style import PaperFigure
 from landscape.pictures.words import canvas
 
 MARGIN = 0.03  # inches of white around everything
-GAP, BETWEEN = 0.04, 0.02  # inches between panels of a row, and between rows
+GAP, BETWEEN = 0.04, 0.012  # inches between panels of a row, and between rows
 NARROWEST = 0.55  # inches a panel needs to be worth drawing
 NARROW, READABLE = 0.75, 1.3  # inches from which a panel can be read, and one from which it reads well
 SMALL, NUMBERED = 1.0, 1.9  # the same of one in perspective, which has room for its numbers only then
 TALLEST = 9.2  # inches of a page
-SHARE = 0.59  # of the figure's area that axes are to have
-STEEPEST = 1.6  # height over width up to which panels are stretched for that
+SHARE = 0.6  # of the figure's area that axes are to have
+STEEPEST = 1.65  # height over width up to which panels are stretched for that
 LOWEST = 0.35  # inches of a panel's height where the figure's height is asked for
 MOST_ABREAST = 6
 # inches, a guess before anything is drawn: words and numbers beside a panel, words over it, numbers under it, a colour bar, and

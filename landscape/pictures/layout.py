@@ -28,7 +28,7 @@ TICK_PAD = 0.4  # from a tick to its number, in sizes of the number
 TITLE_PAD = 2.0  # points from a panel to what stands over it
 ALONE = 1.2  # inches that an upright label may take beside a low panel
 FEW_BANDS = 3  # of whom each is as strong as a single one
-APART = 0.025  # inches between what stands under the panels
+APART = 0.02  # inches between what stands under the panels
 
 
 def finish(

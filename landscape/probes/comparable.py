@@ -59,10 +59,11 @@ class Measure:
         Where there is anything it names no smoother network. Any network may have been rescaled: no result says which
         activations it has, and training with another setting can rescale as well as a hand can.
         """
+        of = by.partition(".")[0]  # a model's options as the model
         places = (f"{by}, which decides where it looks",) if by in self.looks_by else ()
         losses = (
             (f"{by}, as each is seen on its own loss, that of its training's minibatches",)
-            if by in self.loss_by
+            if of in self.loss_by
             else ()
         )
         return (*(way for way in (FILTERS, LAYERS, UNITS) if way not in self.invariant), *places, *losses)
@@ -130,7 +131,7 @@ _ROLE = re.compile(r"(?:^|-)(last|best|epoch-\d+)$")
 
 
 def sampled_conditions(dataset: xr.Dataset) -> dict[str, Any]:
-    """Data, samples, loss, BN policy with what it is taken over, precision, and which checkpoint of its run it was measured at."""
+    """Data, samples, loss, BN policy and what it is taken over, precision, mode, draws, and which checkpoint of its run."""
     attributes: Mapping[Any, Any] = dataset.attrs
     role = _ROLE.search(str(attributes.get("checkpoint", "")))
     facts = mapping(mapping(attributes.get("made_by"), "made_by").get("facts"), "made_by")
@@ -143,5 +144,7 @@ def sampled_conditions(dataset: xr.Dataset) -> dict[str, Any]:
         "batch size": facts.get("batch_size"),
         "calibration samples": facts.get("calibration"),
         "precision": attributes.get("precision", NOT_SAID),
+        "mode": attributes.get("mode", "eval"),
+        "draws": attributes.get("draw_seeds"),
         "checkpoint": role[1] if role else "another",
     }

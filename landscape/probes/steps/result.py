@@ -123,7 +123,7 @@ _LOOKS_BY = frozenset(
     ("learning_rate", "min_learning_rate", "schedule", "optimizer", "momentum", "weight_decay", "epochs", "updates")
 )
 # The loss is that of a minibatch: the mean over fewer samples is another function, and a rougher one.
-_LOSS_BY = frozenset(("batch_size", "augment"))
+_LOSS_BY = frozenset(("batch_size", "augment", "model", "model_options"))  # as models may differ in dropout
 
 
 def _conditions(steps: xr.Dataset) -> Mapping[str, Any]:
