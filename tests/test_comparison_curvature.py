@@ -152,3 +152,29 @@ def test_results_as_the_probes_make_them_are_read(tmp_path: Path, capsys: pytest
     assert finished.status == 0, finished.err
     for words in ("SAM, one ascent step", "adaptive average case", "λ_max of the Hessian", "λ_min/λ_max"):
         assert words in " ".join(finished.out.split())
+
+
+def adaptive(by: str, values: tuple[object, object], **attrs: str) -> ls.Comparison:
+    """Plainly apart by adaptive sharpness, in which alone a smoother network may be named."""
+    data = [
+        sharpness(1.0, f * (1 + s**f / 50), seed=s, attrs=dict(attrs), **{by: value})
+        for f, value in enumerate(values, 1)
+        for s in range(4)
+    ]
+    return ls.compare(data, by=by, measures=["adaptive:0.5"])
+
+
+def test_in_training_mode_models_are_of_other_losses_and_none_is_called_smoother() -> None:
+    for mode, named in (({}, True), ({"mode": "train"}, False)):
+        made = adaptive("model", ("mlp", "vgg08"), **mode)
+        assert pair(made, "adaptive:0.5").verdict == "lower"
+        assert ("mlp is the smoother one" in pair(made, "adaptive:0.5").sentence) == named
+        assert any("model, as each is seen on its own loss" in note for note in made.notes) != named
+    assert "is the smoother one" in pair(adaptive("learning_rate", (0.1, 0.5), mode="train"), "adaptive:0.5").sentence
+
+
+def test_with_and_without_batchnorm_a_policy_is_said_to_be_a_choice_about_one_side() -> None:
+    said = [any("another policy" in note for note in adaptive(*of).notes) for of in (
+        ("norm", ("batch", "none")), ("learning_rate", (0.1, 0.5)),
+    )]  # fmt: skip
+    assert said == [True, False]

@@ -84,14 +84,14 @@ def test_the_colour_at_a_coordinate_is_that_of_the_value_there(size: tuple[int, 
 
 
 @pytest.mark.parametrize("size", [(1, 1), (4, 1), (1, 3)])
-def test_a_grid_too_thin_for_contours_is_drawn_as_cells(size: tuple[int, int]) -> None:
+def test_a_grid_too_thin_for_contours_is_drawn_as_points_in_their_colours(size: tuple[int, int]) -> None:
     dataset = samples.plane(*size, extent=(0.0, 1.0, 0.0, 1.0), surface=tilted)
     figure = plot(dataset, scale="linear", quantity="loss")
     bare(figure)
-    mesh = panel(figure).collections[0]
+    dots = panel(figure).collections[0]
     points = np.array([(x, y) for x in dataset["x"].values for y in dataset["y"].values])
-    inwards = points + 0.02 * np.sign(0.5 - points)
-    seen = value_of(pixels(figure, panel(figure), inwards), "loss", *mesh.get_clim())
+    inwards = points + 0.005 * np.sign(0.5 - points)
+    seen = value_of(pixels(figure, panel(figure), inwards), "loss", *dots.get_clim())
     assert seen == pytest.approx(tilted(points[:, 0], points[:, 1], 0), abs=0.05)
 
 

@@ -30,6 +30,7 @@ def notes(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
         *_updates(by, settings),
         *_one_seed(groups, rows),
         *_no_smoother(by, rows),
+        *_policy(by, rows),
         *_parameter_norms(by, groups, rows),
         *_windows(by, groups, rows),
         *_uneven(rows),
@@ -109,6 +110,16 @@ def _no_smoother(by: str, rows: Sequence[Row]) -> list[str]:
         f"may differ in these as they differ in: {'; '.join(reasons)}."
         + (" Any network may be so rescaled." if RESCALINGS & set(reasons) else "")
         for reasons, names in found.items()
+    ]
+
+
+def _policy(by: str, rows: Sequence[Row]) -> list[str]:
+    """That a BatchNorm policy is one of those networks alone that have BatchNorm, where one of both may be called smoother."""
+    if by != "norm" or all(row.measure.smoother == "neither" for row in rows):
+        return []
+    return [
+        "Between networks with and without BatchNorm its policy is a choice about one side alone, and under another policy the "
+        "other network may be the smoother one: measure under frozen and under reestimated, and believe what both say."
     ]
 
 

@@ -62,7 +62,7 @@ class Measure:
         of = by.partition(".")[0]  # a model's options as the model
         places = (f"{by}, which decides where it looks",) if by in self.looks_by else ()
         losses = (
-            (f"{by}, as each is seen on its own loss, that of its training's minibatches",)
+            (f"{by}, as each is seen on its own loss, that of its training or training mode",)
             if of in self.loss_by
             else ()
         )

@@ -150,7 +150,7 @@ def _fill(axes: Axes, panel: Panel, scale: Scale, *, lines: bool) -> None:
     if min(shown.shape) < 2:
         x, y = np.meshgrid(plane.x.values, plane.y.values)
         dots: dict[str, Any] = {"s": 26, "edgecolors": INK, "linewidths": 0.4, "clip_on": False, "zorder": 2}
-        axes.scatter(x, y, c=shown, cmap=cmap, norm=norm, **dots)
+        axes.scatter(x.ravel(), y.ravel(), c=shown.ravel(), cmap=cmap, norm=norm, **dots)
         return
     if shown.count() == 0:
         return

@@ -92,11 +92,16 @@ def _conditions(sharpness: xr.Dataset) -> Mapping[str, Any]:
     }
 
 
+_LOSS_BY = frozenset(("model", "model_options"))  # of the loss in training mode, which dropout is a part of
+
+
 def _read(sharpness: xr.Dataset, options: Options) -> list[Reading]:
-    return [_reading(sharpness.sel(measure=name).sortby("rho"), str(name)) for name in sharpness["measure"].values]
+    loss_by = _LOSS_BY if sharpness.attrs.get("mode") == "train" else frozenset()
+    rows = {str(name): sharpness.sel(measure=name).sortby("rho") for name in sharpness["measure"].values}
+    return [_reading(row, name, loss_by) for name, row in rows.items()]
 
 
-def _reading(row: xr.Dataset, name: str) -> Reading:
+def _reading(row: xr.Dataset, name: str, loss_by: frozenset[str]) -> Reading:
     point = row.isel(radius=row.sizes["radius"] // 2)
     rho, value = float(point["rho"]), float(point["sharpness"])
     long_name = f"{point['measure_name'].item()} at ρ = {rho:g}"
@@ -104,7 +109,7 @@ def _reading(row: xr.Dataset, name: str) -> Reading:
     scale: Literal["linear", "log"] = "log" if int(point["lower_bound"]) else "linear"
     units = str(point["measure_units"].item())
     invariant = RESCALINGS if name in _INVARIANT else frozenset()
-    measure = Measure(f"{name}:{rho:g}", long_name, units, _FAMILY, scale, "lower", invariant)
+    measure = Measure(f"{name}:{rho:g}", long_name, units, _FAMILY, scale, "lower", invariant, loss_by=loss_by)
     return Reading(measure, {"run": value if np.isfinite(value) else np.nan})
 
 

@@ -123,7 +123,8 @@ _LOOKS_BY = frozenset(
     ("learning_rate", "min_learning_rate", "schedule", "optimizer", "momentum", "weight_decay", "epochs", "updates")
 )
 # The loss is that of a minibatch: the mean over fewer samples is another function, and a rougher one.
-_LOSS_BY = frozenset(("batch_size", "augment", "model", "model_options"))  # as models may differ in dropout
+# What the loss of a training's minibatch depends on; models and their options may differ in dropout.
+_LOSS_BY = frozenset(("batch_size", "augment", "train_images", "data", "data_options", "model", "model_options"))
 
 
 def _conditions(steps: xr.Dataset) -> Mapping[str, Any]:
