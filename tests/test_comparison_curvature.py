@@ -178,3 +178,14 @@ def test_with_and_without_batchnorm_a_policy_is_said_to_be_a_choice_about_one_si
         ("norm", ("batch", "none")), ("learning_rate", (0.1, 0.5)),
     )]  # fmt: skip
     assert said == [True, False]
+
+
+def test_in_groups_the_policy_and_the_losses_at_the_checkpoints_are_told() -> None:
+    def own(level: float, policy: str) -> xr.Dataset:
+        made = sharpness(1.0, level, attrs={"bn_policy": policy})
+        return made.drop_attrs(deep=False).assign_attrs({**made.attrs, "training": "{}"}).assign(checkpoint_loss=level)
+
+    plain = [own(level, "none (the model has no BatchNorm)") for level in (0.25, 0.5)]
+    notes = " ".join(ls.compare({"plain": plain, "bn": [own(v, "frozen") for v in (1.0, 2.0)]}).notes)
+    assert "bn: 1 to 2; plain: 0.25 to 0.5. Where they differ" in notes and "choice about one side alone" in notes
+    assert "one side alone" not in " ".join(ls.compare({"a": plain, "b": plain}).notes)

@@ -30,7 +30,8 @@ def notes(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
         *_updates(by, settings),
         *_one_seed(groups, rows),
         *_no_smoother(by, rows),
-        *_policy(by, rows),
+        *_policy(by, groups, rows),
+        *_fit(by, groups, rows),
         *_parameter_norms(by, groups, rows),
         *_windows(by, groups, rows),
         *_uneven(rows),
@@ -113,14 +114,34 @@ def _no_smoother(by: str, rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _policy(by: str, rows: Sequence[Row]) -> list[str]:
+def _policy(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
     """That a BatchNorm policy is one of those networks alone that have BatchNorm, where one of both may be called smoother."""
-    if by != "norm" or all(row.measure.smoother == "neither" for row in rows):
+    results = [result for group in groups for run in group.runs for result in run.results]
+    policies = [str(result.dataset.attrs["bn_policy"]) for result in results if "bn_policy" in result.dataset.attrs]
+    mixed = len({policy.startswith("none") for policy in policies}) > 1
+    if not (mixed or by == "norm") or all(row.measure.smoother == "neither" for row in rows):
         return []
     return [
         "Between networks with and without BatchNorm its policy is a choice about one side alone, and under another policy the "
         "other network may be the smoother one: measure under frozen and under reestimated, and believe what both say."
     ]
+
+
+def _fit(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:
+    """The losses at the checkpoints, over the measured samples, where a network may be called the smoother one."""
+    settings = {setting.label: _checkpoint_losses(setting) for group in groups for setting in group.settings}
+    if all(row.measure.smoother == "neither" for row in rows) or not all(settings.values()):
+        return []
+    listed = "; ".join(f"{label}: {number(min(v))} to {number(max(v))}" for label, v in settings.items())
+    return [
+        f"Losses at the checkpoints, by {by}: {listed}. Where they differ, a difference in sharpness may be one of the fit."
+    ]
+
+
+def _checkpoint_losses(setting: Setting) -> list[float]:
+    """Over the samples of the sharpness of its runs."""
+    measured = [r.dataset for run in setting.runs for r in run.results if r.kind == "sharpness"]
+    return [float(dataset["checkpoint_loss"]) for dataset in measured if "checkpoint_loss" in dataset]
 
 
 def _parameter_norms(by: str, groups: Sequence[Stratum], rows: Sequence[Row]) -> list[str]:

@@ -17,13 +17,15 @@ from landscape.pictures.style import PaperFigure
 from landscape.pictures.words import canvas
 
 MARGIN = 0.03  # inches of white around everything
-GAP, BETWEEN = 0.04, 0.012  # inches between panels of a row, and between rows
+GAP = 0.04  # inches between panels of a row
+TIGHT, BETWEEN = 0.012, 0.06  # inches between rows: of panels that cannot be stretched or are many, and of others
+FEW_ROWS = 4
 NARROWEST = 0.55  # inches a panel needs to be worth drawing
 NARROW, READABLE = 0.75, 1.3  # inches from which a panel can be read, and one from which it reads well
 SMALL, NUMBERED = 1.0, 1.9  # the same of one in perspective, which has room for its numbers only then
 TALLEST = 9.2  # inches of a page
 SHARE = 0.6  # of the figure's area that axes are to have
-STEEPEST = 1.65  # height over width up to which panels are stretched for that
+STEEPEST = 1.75  # height over width up to which panels are stretched for that
 LOWEST = 0.35  # inches of a panel's height where the figure's height is asked for
 MOST_ABREAST = 6
 # inches, a guess before anything is drawn: words and numbers beside a panel, words over it, numbers under it, a colour bar, and
@@ -210,7 +212,9 @@ def place(frame: Frame, margins: Sequence[Sequence[Margins]]) -> Placed:
             f"width: {width:g} inches are too few for {columns} panel(s) side by side. Try {2.4 * columns:g}."
         )
     top, bottom = [max(m.top for m in row) for row in margins], [max(m.bottom for m in row) for row in margins]
-    words = frame.top + frame.bottom + sum(top) + sum(bottom) + BETWEEN * (len(rows) - 1)
+    tight = len(rows) > FEW_ROWS or any(cell.fixed for cell in frame.cells)
+    between = TIGHT if tight else BETWEEN
+    words = frame.top + frame.bottom + sum(top) + sum(bottom) + between * (len(rows) - 1)
     inner, panel_width = _heights(frame, panel, words, width)
     height = words + sum(inner) if frame.height is None else frame.height
     figure.set_size_inches(width, height)
@@ -227,7 +231,7 @@ def place(frame: Frame, margins: Sequence[Sequence[Margins]]) -> Placed:
             if cell.bar is not None:
                 cell.bar.over(x, base + tall, panel_width)
             x += panel_width + right[c] + GAP
-        y -= bottom[r] + BETWEEN
+        y -= bottom[r] + between
     ends: Any = np.array(edges)
     return Placed(
         panel_width, *(float(v) for v in (ends[:, 0].min(), ends[:, 1].max(), ends[:, 2].min(), ends[:, 3].max()))
